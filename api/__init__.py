@@ -1,0 +1,3 @@
+"""A commerce backend for small teams."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,170 @@
+"""The engine, its pool, the two sessions, and what is particular to each database.
+
+Reads run in autocommit: each statement sees what is committed, and no transaction is opened for them. Writes run in one
+transaction that is committed before the answer is sent. Both use the same pool.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from sqlalchemy import Connection, NullPool, Pool, event, text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import async_sessionmaker as sessionmaker
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.settings import Pool as PoolSetting
+from api.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LOCK_TIMEOUT = 3
+"""Seconds that a statement waits for a row that another transaction holds; then it is a 503."""
+
+STATEMENT_TIMEOUT = 10
+IDLE_TIMEOUT = 15
+"""Seconds after which PostgreSQL ends a transaction that a dead client left open."""
+
+BEGIN = {
+    "sqlite": "BEGIN IMMEDIATE",  # a deferred BEGIN fails at its first write, at once, where another one writes
+    "postgresql": "BEGIN",
+    "mysql": "START TRANSACTION",
+}
+"""How a write begins. The drivers' own transaction control is off, so that a read begins nothing at all."""
+
+POSTGRESQL_OPTIONS = {
+    "lock_timeout": f"{LOCK_TIMEOUT}s",
+    "statement_timeout": f"{STATEMENT_TIMEOUT}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT}s",
+}
+
+
+class Database:
+    """One engine with its pool, and the two kinds of session that use it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.engine = _create_engine(settings)
+        self.reads = sessionmaker(self.engine, class_=AsyncSession, expire_on_commit=False, autoflush=False)
+        self.writes = sessionmaker(
+            self.engine.execution_options(shop_writes=True), class_=AsyncSession, expire_on_commit=False
+        )
+
+    async def ping(self) -> None:
+        """Raise an error where the database does not answer."""
+        async with self.reads() as session:
+            await session.exec(text("SELECT 1"))  # type: ignore[call-overload]
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+async def _read_session(request: Request) -> AsyncIterator[AsyncSession]:
+    database: Database = request.app.state.database
+    async with database.reads() as session:
+        yield session
+
+
+async def _write_session(request: Request) -> AsyncIterator[AsyncSession]:
+    database: Database = request.app.state.database
+    async with database.writes() as session, session.begin():
+        yield session
+
+
+# `scope="function"` ends the session, and so commits, before the answer is sent. The default would commit after it,
+# and a commit that failed would already have been answered with 201.
+ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
+WriteSession = Annotated[AsyncSession, Depends(_write_session, scope="function")]
+
+
+def _create_engine(settings: Settings) -> AsyncEngine:
+    url = settings.database
+    backend = url.get_backend_name()
+    options: dict[str, Any] = {
+        "echo": settings.database_echo,
+        "hide_parameters": settings.is_production,
+        "connect_args": _connect_args(backend, settings.database_pool),
+    }
+    if settings.database_pool is PoolSetting.NONE:
+        options["poolclass"] = NullPool
+    else:
+        # SQLite writes one at a time, so more connections than a handful only wait; a pool whose overflow is
+        # smaller than the concurrency keeps opening and closing connections.
+        size, overflow = (5, 15) if backend == "sqlite" else (10, 20)
+        options |= {
+            "pool_size": settings.database_pool_size or size,
+            "max_overflow": overflow if settings.database_max_overflow is None else settings.database_max_overflow,
+            "pool_timeout": settings.database_pool_timeout,
+            "pool_recycle": settings.database_pool_recycle,
+            "pool_pre_ping": settings.database_pool_pre_ping and backend != "sqlite",
+        }
+    engine = create_async_engine(url, **options)
+    event.listen(engine.sync_engine, "connect", _ON_CONNECT[backend])
+    event.listen(engine.sync_engine, "begin", _begin)
+    if backend == "postgresql" and settings.database_pool is PoolSetting.NONE:
+        event.listen(engine.sync_engine, "begin", _set_local_timeouts)
+    _log_pool_events(engine.sync_engine.pool)
+    return engine
+
+
+def _connect_args(backend: str, pool: PoolSetting) -> dict[str, Any]:
+    match backend:
+        case "sqlite":
+            return {"isolation_level": None, "timeout": LOCK_TIMEOUT}
+        case "mysql":
+            return {"autocommit": True, "connect_timeout": LOCK_TIMEOUT, "charset": "utf8mb4"}
+        case _ if pool is PoolSetting.NONE:  # PgBouncer takes neither start-up options nor named statements
+            return {"autocommit": True, "connect_timeout": LOCK_TIMEOUT, "prepare_threshold": None}
+        case _:
+            options = " ".join(f"-c {name}={value}" for name, value in POSTGRESQL_OPTIONS.items())
+            return {"autocommit": True, "connect_timeout": LOCK_TIMEOUT, "options": options}
+
+
+def _begin(connection: Connection) -> None:
+    if connection.get_execution_options().get("shop_writes"):
+        connection.exec_driver_sql(BEGIN[connection.dialect.name])
+
+
+def _set_local_timeouts(connection: Connection) -> None:
+    """Set for one transaction what `_connect_args` sets for a connection that is ours alone."""
+    if connection.get_execution_options().get("shop_writes"):
+        settings = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in POSTGRESQL_OPTIONS.items())
+        connection.exec_driver_sql(f"SELECT {settings}")
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode = WAL",  # readers and the writer do not wait for each other
+        "synchronous = FULL",  # what was committed survives a power cut
+        "foreign_keys = ON",
+        f"busy_timeout = {LOCK_TIMEOUT * 1_000}",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+    # SQLite's own lower() knows ASCII only, and a search would tell É from é.
+    connection.create_function("lower", 1, lambda value: value.lower() if isinstance(value, str) else value)
+
+
+def _prepare_mysql(connection: Any, record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    cursor.execute(
+        f"SET SESSION innodb_lock_wait_timeout = {LOCK_TIMEOUT}, "
+        "time_zone = '+00:00', "
+        "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+    )
+    cursor.close()
+
+
+def _prepare_postgresql(connection: Any, record: Any) -> None:
+    """Nothing: what PostgreSQL needs goes into the start-up packet, which costs no round trip."""
+
+
+_ON_CONNECT = {"sqlite": _prepare_sqlite, "mysql": _prepare_mysql, "postgresql": _prepare_postgresql}
+
+
+def _log_pool_events(pool: Pool) -> None:
+    """At debug level, for whoever wonders what the pool does."""
+    for name in ("connect", "checkout", "checkin", "invalidate", "close"):
+        event.listen(pool, name, lambda *_, name=name: logger.debug("pool: %s, %s", name, pool.status()))

@@ -1,0 +1,106 @@
+"""What an error of the database means to the shop: run it again, refuse it, or ask the client to come back.
+
+Sources: PostgreSQL manual, appendix A; MariaDB error code reference; SQLite result and error codes.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterable
+
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlmodel import SQLModel
+
+from api.errors import Conflict, ShopError, Unavailable, Unprocessable
+
+DatabaseError = (DBAPIError, PoolTimeout)
+
+TRANSIENT = {"40001", "40P01", 1213, 1020}
+"""Serialisation failures and deadlocks: the same transaction succeeds when it is run again."""
+
+LOCKED = {"55P03", 1205}
+"""A row stayed busy for longer than the lock timeout."""
+
+MYSQL_UNAVAILABLE = {1040, 1053, 1077, 1158, 1159, 1160, 1161, 1969, 3024}
+"""Too many connections, shutting down, broken off, or out of time; 2000 to 2999 are the client's own."""
+
+
+def _code(error: SQLAlchemyError) -> str | int | None:
+    """PostgreSQL's SQLSTATE, MySQL's error number or SQLite's primary result code."""
+    match getattr(error, "orig", None):
+        case sqlite3.Error() as sqlite_error:
+            extended: int | None = getattr(sqlite_error, "sqlite_errorcode", None)
+            return None if extended is None else extended & 0xFF
+        case None:
+            return None
+        case driver_error if sqlstate := getattr(driver_error, "sqlstate", None):
+            return str(sqlstate)
+        case driver_error:
+            number = driver_error.args[0] if driver_error.args else None
+            return number if isinstance(number, int) else None
+
+
+def is_transient(error: SQLAlchemyError) -> bool:
+    return _code(error) in TRANSIENT
+
+
+def is_locked(error: SQLAlchemyError) -> bool:
+    return _code(error) in LOCKED
+
+
+def refusal_for(error: SQLAlchemyError) -> ShopError | None:
+    """The refusal that stands for a database's error, or `None` where the error is the shop's own mistake."""
+    match error:
+        case PoolTimeout():
+            return Unavailable("All database connections are in use; try again shortly.")
+        case IntegrityError():
+            return _violation(error)
+        case DataError():
+            return Unprocessable("request", "holds a value that the database cannot store")
+        case DBAPIError() if error.connection_invalidated or _is_unavailable(error):
+            return Unavailable("The database is busy or cannot be reached; try again shortly.")
+    return None
+
+
+def _is_unavailable(error: DBAPIError) -> bool:
+    code = _code(error)
+    if isinstance(error.orig, sqlite3.Error):
+        return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+    if isinstance(code, str):  # lost connections, shortage of resources, cancelled by a timeout, restarts
+        return code in LOCKED | TRANSIENT or code[:2] in {"08", "53", "57", "58"} or code == "25P03"
+    if isinstance(code, int):
+        return code in LOCKED | TRANSIENT | MYSQL_UNAVAILABLE or 2000 <= code < 3000
+    return type(error).__name__ == "OperationalError"  # psycopg has no SQLSTATE where it never got a connection
+
+
+def _violation(error: IntegrityError) -> ShopError:
+    columns = _unique_columns(error)
+    if columns:
+        return Conflict(f"{' and '.join(columns)} is already taken")
+    return Conflict("This refers to something that does not exist, or something else still refers to it.")
+
+
+def _unique_columns(error: IntegrityError) -> list[str]:
+    """The columns of the unique constraint that was violated; none where it was another kind of constraint."""
+    diagnostics = getattr(error.orig, "diag", None)
+    if diagnostics is not None:
+        return _columns_of(diagnostics.constraint_name)
+    message = str(error.orig)
+    if failed := re.search(r"UNIQUE constraint failed: (.+)", message):
+        return [column.rpartition(".")[2] for column in failed[1].split(", ")]
+    if key := re.search(r"Duplicate entry .* for key '(?:\w+\.)?(\w+)'", message, re.DOTALL):
+        return _columns_of(key[1])
+    return []
+
+
+def _columns_of(constraint_name: str | None) -> list[str]:
+    for table in SQLModel.metadata.tables.values():
+        for constraint in table.constraints:
+            if constraint.name == constraint_name and isinstance(constraint, UniqueConstraint):
+                return _names(constraint.columns)
+    return []
+
+
+def _names(columns: Iterable[object]) -> list[str]:
+    return [str(getattr(column, "name", column)) for column in columns]

@@ -1,0 +1,163 @@
+"""One family of errors, and one shape for all of them: RFC 9457 `application/problem+json`.
+
+ShopError
+├── Unauthorized     401  no token, or one that is not valid
+├── Forbidden        403  signed in, but not allowed to
+├── NotFound         404  does not exist, or belongs to somebody else
+├── Conflict         409  the state of things does not allow it
+├── Unprocessable    422  well-formed, but a field's value cannot be right
+└── Unavailable      503  the database is busy or gone: try again
+"""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field of a request."""
+
+    field: str = Field(description="Where it is, such as `body.items.0.quantity`.", examples=["body.price"])
+    message: str = Field(examples=["Input should be greater than 0"])
+
+
+class Problem(BaseModel):
+    """RFC 9457, section 3."""
+
+    type: str = Field(default="about:blank", examples=["about:blank"])
+    title: str = Field(examples=["Conflict"])
+    status: int = Field(examples=[409])
+    detail: str = Field(examples=["sku is already taken"])
+
+
+class ValidationProblem(Problem):
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["body.price: Input should be greater than 0"])
+    errors: list[FieldProblem]
+
+
+class ShopError(Exception):
+    """A refusal with its reason. The rules raise these and know nothing of HTTP but this number."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def __init__(self, detail: str, *, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = headers or {}
+
+    def response(self) -> Response:
+        return problem_response(self.status, self.detail, headers=self.headers)
+
+
+class Unauthorized(ShopError):
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+class Forbidden(ShopError):
+    status = HTTPStatus.FORBIDDEN
+
+
+class NotFound(ShopError):
+    status = HTTPStatus.NOT_FOUND
+
+
+class Conflict(ShopError):
+    status = HTTPStatus.CONFLICT
+
+
+class Unprocessable(ShopError):
+    """`field` is where the value stands in the request, such as `body.category_id`."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.errors = [FieldProblem(field=field, message=message)]
+
+    def response(self) -> Response:
+        return problem_response(self.status, self.detail, errors=self.errors)
+
+
+class Unavailable(ShopError):
+    """Nothing was done. `Retry-After` is in seconds."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self, detail: str, *, retry_after: int = 1) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+def problem_response(
+    status: int,
+    detail: str,
+    *,
+    errors: Sequence[FieldProblem] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    known = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    problem = known if errors is None else ValidationProblem(**known.model_dump(), errors=list(errors))
+    return JSONResponse(problem.model_dump(), status, headers, media_type=PROBLEM_JSON)
+
+
+def _schema_of(status: int) -> dict[str, str]:
+    model = ValidationProblem if status == HTTPStatus.UNPROCESSABLE_ENTITY else Problem
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route: which refusals it can answer, in the one shape that they have."""
+    return {
+        int(status): {
+            "description": HTTPStatus(status).phrase,
+            "content": {PROBLEM_JSON: {"schema": _schema_of(status)}},
+        }
+        for status in statuses
+    }
+
+
+def _location(error: dict[str, Any]) -> str:
+    if error["type"] == "json_invalid":
+        return "body"
+    return ".".join(str(part) for part in error["loc"]).encode("utf-8", "backslashreplace").decode()
+
+
+async def _on_shop_error(request: Request, error: ShopError) -> Response:
+    return error.response()
+
+
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
+    return problem_response(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _on_validation_error(request: Request, error: RequestValidationError) -> Response:
+    """Say where and why, never what: an input can be a password, or no valid JSON."""
+    errors = [FieldProblem(field=_location(each), message=each["msg"]) for each in error.errors()]
+    detail = "; ".join(f"{each.field}: {each.message}" for each in errors[:3])
+    return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
+
+
+async def _on_anything_else(request: Request, error: Exception) -> Response:
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "The shop made a mistake; it is in the log.")
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    app.add_exception_handler(ShopError, _on_shop_error)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, _on_http_exception)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, _on_validation_error)  # type: ignore[arg-type]
+    app.add_exception_handler(Exception, _on_anything_else)

@@ -1,0 +1,47 @@
+"""Load or 404, and the values that stand in paths and queries."""
+
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Path, Query
+from pydantic import AfterValidator
+from sqlalchemy import ColumnElement, func, or_
+from sqlalchemy.sql.base import ExecutableOption
+from sqlmodel import SQLModel, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.errors import NotFound
+from api.models.base import MAX_ID, without_nul
+
+Table = TypeVar("Table", bound=SQLModel)
+
+PathId = Annotated[int, Path(alias="id", ge=1, le=MAX_ID, examples=[1])]
+PathText = Annotated[str, Path(max_length=300), AfterValidator(without_nul)]
+SearchText = Annotated[
+    str,
+    Query(min_length=1, max_length=100, description="Found anywhere in the text, whatever the case."),
+    AfterValidator(without_nul),
+]
+
+
+async def get_or_404(session: AsyncSession, model: type[Table], row_id: int, *options: ExecutableOption) -> Table:
+    """The row with this id, with what `options` load beside it.
+
+    Raises:
+        NotFound: There is none.
+    """
+    return await one_or_404(session, model, model.id == row_id, *options)  # type: ignore[attr-defined]
+
+
+async def one_or_404(
+    session: AsyncSession, model: type[Table], condition: ColumnElement[bool] | bool, *options: ExecutableOption
+) -> Table:
+    """The one row that a condition finds."""
+    found = (await session.exec(select(model).where(condition).options(*options))).unique().one_or_none()
+    if found is None:
+        raise NotFound(f"There is no such {model.__name__.lower()}.")
+    return found
+
+
+def contains(text: str, *columns: Any) -> ColumnElement[bool]:
+    """Whether any of the columns holds the text, whatever the case; `%` and `_` stand for themselves."""
+    return or_(*(func.lower(column).contains(text.lower(), autoescape=True) for column in columns))

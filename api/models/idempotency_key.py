@@ -1,0 +1,23 @@
+"""Idempotency keys: the answers to requests that a client may send again."""
+
+from pydantic import AwareDatetime
+from sqlalchemy import UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from api.models.base import Id, utcnow
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """One request under a user's key, and what it was answered: see `api/transactions.py`."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (UniqueConstraint("user_id", "route", "key"),)
+
+    id: Id = Field(default=None, primary_key=True)
+    user_id: Id = Field(foreign_key="users.id", ondelete="CASCADE")
+    route: str = Field(max_length=100)
+    key: str = Field(max_length=255)
+    fingerprint: str = Field(max_length=64)
+    status_code: int | None = None
+    body: str | None = Field(default=None, max_length=16_000_000)
+    created_at: AwareDatetime = Field(default_factory=utcnow, index=True)

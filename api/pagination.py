@@ -1,0 +1,160 @@
+"""Lists in pages: by number, with totals, or by cursor, at a cost that does not grow with depth.
+
+`?page=3&page_size=20` counts and skips. `?cursor=` (empty to begin with, then each answer's `next_cursor`) continues
+after the last row seen ("keyset pagination"), so nothing is skipped or shown twice while rows come and go.
+"""
+
+import base64
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Query
+from pydantic import BaseModel, Field, TypeAdapter
+from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
+
+from api.errors import Unprocessable
+from api.models.base import MAX_ID, Amount, without_nul
+
+T = TypeVar("T")
+Row = TypeVar("Row", bound=Any)
+
+
+class Page(BaseModel, Generic[T]):
+    """One page of a list and where it stands. A page beyond the end is empty."""
+
+    items: Sequence[T]
+    total: int = Field(description="Rows in all.", examples=[57])
+    page: int = Field(examples=[1])
+    page_size: int = Field(examples=[20])
+    total_pages: int = Field(examples=[3])
+    has_next: bool = Field(examples=[True])
+    has_previous: bool = Field(examples=[False])
+
+
+class CursorPage(BaseModel, Generic[T]):
+    """The next rows of a list; `next_cursor` is null at its end."""
+
+    items: Sequence[T]
+    next_cursor: str | None = Field(examples=["WyJpZCIsIDIwXQ"])
+
+
+class Paging(BaseModel):
+    """Which part of a list is asked for."""
+
+    page: int
+    page_size: int
+    cursor: str | None
+
+
+def _paging(
+    page: Annotated[int, Query(ge=1, le=1_000_000, description="Counted from 1.")] = 1,
+    page_size: Annotated[int, Query(ge=1, le=100, description="Rows a page.")] = 20,
+    cursor: Annotated[
+        str | None,
+        Query(max_length=500, description="Instead of `page`: empty at first, then the answer's `next_cursor`."),
+    ] = None,
+) -> Paging:
+    return Paging(page=page, page_size=page_size, cursor=cursor)
+
+
+PagingParams = Annotated[Paging, Depends(_paging)]
+
+
+async def paginate(
+    session: AsyncSession,
+    statement: SelectOfScalar[Row],
+    paging: Paging,
+    *,
+    model: type[Any],
+    sort: str = "-id",
+) -> Page[Any] | CursorPage[Any]:
+    """The asked-for part of `statement`, in a total order.
+
+    Args:
+        session: Where to ask.
+        statement: A select of `model`, filtered and with its loading options, not ordered.
+        paging: What the client asked for.
+        model: The table class whose column `sort` names.
+        sort: A column that is never null; a minus reverses. Equal values are told apart by id.
+
+    Raises:
+        Unprocessable: The cursor is not one that this list gave out.
+    """
+    order = _Order(model, sort)
+    ordered = statement.order_by(*order.clauses)
+    if paging.cursor is not None:
+        return await _after_cursor(session, ordered, paging, order)
+    # Without the joins and columns that only serve the answer, all that is left to count are the rows.
+    count = statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
+    total = (await session.exec(count)).one()  # type: ignore[call-overload]
+    rows = await session.exec(ordered.limit(paging.page_size).offset((paging.page - 1) * paging.page_size))
+    pages = -(-total // paging.page_size)
+    return Page(
+        items=rows.unique().all(),
+        total=total,
+        page=paging.page,
+        page_size=paging.page_size,
+        total_pages=pages,
+        has_next=paging.page < pages,
+        has_previous=paging.page > 1,
+    )
+
+
+class _Order:
+    """A column and the id, in one direction."""
+
+    def __init__(self, model: type[Any], sort: str) -> None:
+        self.sort = sort
+        self.name = sort.removeprefix("-")
+        self.descending = sort.startswith("-")
+        self.column: InstrumentedAttribute[Any] = getattr(model, self.name)
+        self.id = col(model.id)
+        columns: list[Any] = [self.id] if self.name == "id" else [self.column, self.id]
+        self.clauses = [each.desc() if self.descending else each.asc() for each in columns]
+
+    def after(self, value: Any, row_id: int) -> ColumnElement[bool]:
+        """The rows beyond one. Spelled out, because MySQL uses no index for a comparison of rows."""
+        beyond_id = self.id < row_id if self.descending else self.id > row_id
+        if self.name == "id":
+            return beyond_id
+        beyond = self.column < value if self.descending else self.column > value
+        return or_(beyond, and_(self.column == value, beyond_id))
+
+    def cursor(self, row: Any) -> str:
+        values = [self.sort, row.id, None if self.name == "id" else str(getattr(row, self.name))]
+        return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+    def read(self, cursor: str) -> tuple[Any, int]:
+        try:
+            padded = cursor + "=" * (-len(cursor) % 4)
+            sort, row_id, text = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+            if sort != self.sort or type(row_id) is not int or not 0 < row_id <= MAX_ID:
+                raise ValueError
+            return _parse(self.column.type.python_type, text) if text is not None else None, row_id
+        except (ValueError, TypeError, ArithmeticError, RecursionError):
+            raise Unprocessable("query.cursor", "is not a cursor that this list gave out") from None
+
+
+def _parse(kind: type[Any], text: str) -> Any:
+    if kind is datetime:
+        return datetime.fromisoformat(text)
+    if kind is Decimal:
+        return TypeAdapter(Amount).validate_python(text)
+    return without_nul(kind(text))
+
+
+async def _after_cursor(
+    session: AsyncSession, ordered: SelectOfScalar[Any], paging: Paging, order: _Order
+) -> CursorPage[Any]:
+    if paging.cursor:
+        ordered = ordered.where(order.after(*order.read(paging.cursor)))
+    rows = (await session.exec(ordered.limit(paging.page_size + 1))).unique().all()
+    items = rows[: paging.page_size]
+    return CursorPage(items=items, next_cursor=order.cursor(items[-1]) if len(rows) > len(items) else None)

@@ -1,0 +1,85 @@
+"""The configuration. This is the only module that reads the environment; `.env.example` lists every setting."""
+
+from enum import StrEnum
+from functools import cached_property, lru_cache
+from typing import Annotated
+
+from pydantic import Field, PositiveInt, StringConstraints, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+aiomysql",
+    "mariadb": "mysql+aiomysql",
+}
+"""The async driver for each way of writing a URL, Heroku's `postgres://` included."""
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Pool(StrEnum):
+    QUEUE = "queue"
+    NONE = "none"
+
+
+class Settings(BaseSettings):
+    """Every setting with its default; read from the environment, then from a `.env` file."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    environment: Environment = Environment.DEVELOPMENT
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    log_level: Annotated[str, StringConstraints(to_lower=True, pattern="^(critical|error|warning|info|debug)$")] = (
+        "info"
+    )
+
+    shop_name: str = "Shop"
+    currency: Annotated[str, StringConstraints(to_upper=True, pattern="^[A-Za-z]{3}$")] = "EUR"
+    session_days: PositiveInt = 14
+    max_body_size: PositiveInt = 1_048_576
+
+    database_url: str = "sqlite:///shop.db"
+    database_pool: Pool = Pool.QUEUE
+    database_pool_size: PositiveInt | None = None
+    database_max_overflow: Annotated[int, Field(ge=0)] | None = None
+    database_pool_timeout: Annotated[float, Field(gt=0, le=9)] = 5
+    database_pool_recycle: PositiveInt = 1_800
+    database_pool_pre_ping: bool = True
+    database_echo: bool = False
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        try:
+            url = make_url(value)
+        except ArgumentError:
+            raise ValueError("is no database URL, such as postgresql://user:password@host/name") from None
+        backend = url.drivername.partition("+")[0]
+        if backend not in DRIVERS:
+            raise ValueError(f"names {backend}; SQLite, PostgreSQL and MariaDB or MySQL are supported")
+        if backend == "sqlite" and url.database in (None, "", ":memory:"):
+            raise ValueError("must name a file: each connection would get an empty database of its own in memory")
+        return value
+
+    @cached_property
+    def database(self) -> URL:
+        """The database's URL with the async driver that this project uses, whatever driver it was written with."""
+        url = make_url(self.database_url)
+        return url.set(drivername=DRIVERS[url.drivername.partition("+")[0]])
+
+    @property
+    def is_production(self) -> bool:
+        return self.environment is Environment.PRODUCTION
+
+
+@lru_cache
+def get_settings() -> Settings:
+    return Settings()

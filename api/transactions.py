@@ -1,0 +1,174 @@
+"""How a route's transaction is run: again after a deadlock, and once only under an Idempotency-Key."""
+
+import asyncio
+import hashlib
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSessionTransaction
+from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.responses import Response
+
+from api.auth import CurrentUser, current_user, staff
+from api.database import WriteSession
+from api.database_errors import DatabaseError, is_transient, refusal_for
+from api.errors import PROBLEM_JSON, ShopError, problems
+from api.models import IdempotencyKey
+from api.rules import idempotency
+
+TRIES = 6
+LONGEST = 9.0
+"""Seconds after which a transaction is not tried again, so that a client has its answer within ten."""
+
+
+class TransactionRoute(APIRoute):
+    """A route that declares the refusals of what it depends on, and runs its transaction again after a deadlock."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.responses = {**problems(*_implied_refusals(self.dependant)), **self.responses}
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def run(request: Request) -> Response:
+            deadline = time.monotonic() + LONGEST
+            for attempt in range(1, TRIES + 1):
+                try:
+                    return await _run_once(handler, request)
+                except DatabaseError as error:
+                    if attempt == TRIES or time.monotonic() > deadline or not is_transient(error):
+                        raise refusal_for(error) or error from error
+                    await asyncio.sleep(_full_jitter(attempt))
+            raise AssertionError("the last attempt returns or raises")
+
+        return run
+
+
+def _full_jitter(attempt: int) -> float:
+    """Seconds to wait, after "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015)."""
+    return random.uniform(0, min(1.0, 0.02 * 2**attempt))  # noqa: S311
+
+
+def _implied_refusals(dependant: Dependant) -> set[int]:
+    calls = set(_calls(dependant))
+    refusals = {422, 503}
+    if current_user in calls:
+        refusals.add(401)
+    if staff in calls:
+        refusals.add(403)
+    if claim_key in calls:
+        refusals.add(409)
+    if dependant.body_params:
+        refusals.add(413)
+    return refusals
+
+
+def _calls(dependant: Dependant) -> list[Callable[..., Any] | None]:
+    return [dependant.call] + [call for each in dependant.dependencies for call in _calls(each)]
+
+
+@dataclass
+class _Claim:
+    """A key that this request holds, and the savepoint behind which its work stands."""
+
+    session: AsyncSession
+    row: IdempotencyKey
+    work: AsyncSessionTransaction
+
+    async def remember(self, response: Response) -> None:
+        self.row.status_code = response.status_code
+        self.row.body = bytes(response.body).decode()
+        self.session.add(self.row)
+        await self.session.flush()
+
+
+class _Replayed(Exception):
+    """The key has been answered before."""
+
+    def __init__(self, row: IdempotencyKey) -> None:
+        status = row.status_code or 200
+        self.response = Response(
+            (row.body or "").encode(),
+            status,
+            {"Idempotent-Replayed": "true"},
+            PROBLEM_JSON if status >= 400 else "application/json",
+        )
+
+
+async def _run_once(handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+    """Run the route with sessions of its own, which are committed when this returns."""
+    request.state.claim = None
+    try:
+        async with AsyncExitStack() as function_scope:
+            # FastAPI ends its function-scoped dependencies, and so our sessions, with this stack. It is replaced here
+            # so that each attempt ends its own, and before the handler returns.
+            request.scope["fastapi_function_astack"] = function_scope
+            return await _remembered(handler, request)
+    except _Replayed as replayed:
+        return replayed.response
+
+
+async def _remembered(handler: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+    """The answer, stored with its key in the same transaction where the request came with one, refusals too."""
+    claimed: _Claim | None
+    try:
+        response = await handler(request)
+        claimed = request.state.claim
+    except (ShopError, SQLAlchemyError) as error:
+        claimed = request.state.claim
+        refusal = error if isinstance(error, ShopError) else refusal_for(error)
+        if claimed is None or refusal is None or refusal.status >= 500:
+            raise
+        await claimed.work.rollback()
+        response = refusal.response()
+    if claimed is not None:
+        await claimed.remember(response)
+    return response
+
+
+async def claim_key(
+    request: Request,
+    session: WriteSession,
+    user: CurrentUser,
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=255,
+            pattern=r"^[\x21-\x7e]+$",
+            description="Any unique text. A request that is sent again with it is answered again, not done again.",
+            examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+        ),
+    ] = None,
+) -> None:
+    if key is None:
+        return
+    row = await idempotency.claim(
+        session,
+        user_id=user.id,
+        route=f"{request.method} {request.scope['route'].path_format}",
+        key=key,
+        fingerprint=await _fingerprint(request),
+    )
+    if row.status_code is not None:
+        raise _Replayed(row)
+    request.state.claim = _Claim(session, row, await session.begin_nested())
+
+
+async def _fingerprint(request: Request) -> str:
+    target = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    return hashlib.sha256(target + await request.body()).hexdigest()
+
+
+Idempotent = Depends(claim_key)
+"""For `dependencies=[Idempotent]` of a route: the `Idempotency-Key` header does what it says."""
