@@ -1,0 +1,120 @@
+"""How Alembic reaches the database. It runs this file for each of its commands.
+
+One migration runs at a time, whoever starts it; a second one waits and then finds nothing left to do. On SQLite and
+PostgreSQL a command is one transaction, so a migration that fails leaves nothing half applied. MariaDB and MySQL commit
+each DDL statement by themselves: there, mend by hand what a failed migration left.
+"""
+
+import asyncio
+import logging
+from typing import Any, Literal
+
+from alembic import context
+from alembic.autogenerate.api import AutogenContext
+from sqlalchemy import URL, Connection, NullPool, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlmodel import SQLModel
+
+import api.models  # noqa: F401 - fills the metadata
+from api.models import columns
+from api.settings import Settings, get_settings
+
+LONGEST_WAIT = 600
+"""Seconds to wait for a migration that runs already. PostgreSQL waits for as long as it takes."""
+
+settings: Settings = context.config.attributes.get("settings") or get_settings()
+
+
+def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
+    """Write our column types as a person would. An enum is a string to a migration: the values are in its CHECK."""
+    if kind == "type" and isinstance(item, columns.Choice):
+        return f"sa.String(length={item.length})"
+    if kind == "type" and type(item).__module__ == columns.__name__:
+        return f"columns.{item!r}"
+    return False
+
+
+OPTIONS: dict[str, Any] = {
+    "target_metadata": SQLModel.metadata,
+    "compare_type": True,
+    "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+    "render_item": render_item,
+}
+
+
+def options_for(backend: str) -> dict[str, Any]:
+    """SQLite can alter hardly anything in place, but does all of its DDL in transactions."""
+    return OPTIONS | ({"render_as_batch": True, "transactional_ddl": True} if backend == "sqlite" else {})
+
+
+def write_sql(url: URL) -> None:
+    """For `--sql`: no database is needed."""
+    context.configure(
+        url=url, literal_binds=True, dialect_opts={"paramstyle": "named"}, **options_for(url.get_backend_name())
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+async def migrate(url: URL) -> None:
+    engine = create_engine(url)
+    async with engine.connect() as connection:
+        await connection.run_sync(run_migrations)
+    await engine.dispose()
+
+
+def create_engine(url: URL) -> AsyncEngine:
+    if url.get_backend_name() != "sqlite":
+        return create_async_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 10})
+    connect_args = {"isolation_level": None, "timeout": LONGEST_WAIT}
+    engine = create_async_engine(url, poolclass=NullPool, connect_args=connect_args)
+    event.listen(engine.sync_engine, "connect", prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", begin_sqlite)
+    return engine
+
+
+def prepare_sqlite(connection: Any, record: Any) -> None:
+    """A table is altered by copying and dropping it, which would cascade to the rows that refer to it."""
+    connection.execute("PRAGMA foreign_keys = OFF")
+
+
+def begin_sqlite(connection: Connection) -> None:
+    """The driver's own transaction control is off: it would leave DDL outside of any transaction."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def run_migrations(connection: Connection) -> None:
+    backend = connection.dialect.name
+    context.configure(connection=connection, **options_for(backend))
+    with context.begin_transaction():
+        wait_for_turn(connection)
+        context.run_migrations()
+        if backend == "sqlite":
+            check_foreign_keys(connection)
+
+
+def wait_for_turn(connection: Connection) -> None:
+    """Take a lock that ends with the transaction or the connection; on SQLite, BEGIN IMMEDIATE is one."""
+    match connection.dialect.name:
+        case "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('migrations'))")
+        case "mysql":  # a lock's name counts for the whole server
+            lock = f"SELECT GET_LOCK(CONCAT('migrations.', MD5(DATABASE())), {LONGEST_WAIT})"
+            if connection.exec_driver_sql(lock).scalar() != 1:
+                raise TimeoutError(f"Another migration has been running for {LONGEST_WAIT} seconds.")
+
+
+def check_foreign_keys(connection: Connection) -> None:
+    dangling = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    if dangling:
+        rows = ", ".join(f"{row.table} {row.rowid}" for row in dangling[:10])
+        raise ValueError(f"The migration would leave rows that refer to nothing: {rows}")
+
+
+if context.config.cmd_opts is not None:  # the alembic command; python -m api has set up its own logging
+    logging.basicConfig(level=settings.log_level.upper(), format="%(message)s")
+
+if context.is_offline_mode():
+    write_sql(settings.database)
+else:
+    asyncio.run(migrate(settings.database))
