@@ -1,5 +1,7 @@
 """Load or 404, and the values that stand in paths and queries."""
 
+import re
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Path, Query
@@ -29,16 +31,24 @@ async def get_or_404(session: AsyncSession, model: type[Table], row_id: int, *op
     Raises:
         NotFound: There is none.
     """
-    return await one_or_404(session, model, model.id == row_id, *options)  # type: ignore[attr-defined]
+    return await one_or_404(session, model, model.id == row_id, options=options)  # type: ignore[attr-defined]
 
 
 async def one_or_404(
-    session: AsyncSession, model: type[Table], condition: ColumnElement[bool] | bool, *options: ExecutableOption
+    session: AsyncSession,
+    model: type[Table],
+    *conditions: ColumnElement[bool] | bool,
+    options: Sequence[ExecutableOption] = (),
 ) -> Table:
-    """The one row that a condition finds."""
-    found = (await session.exec(select(model).where(condition).options(*options))).unique().one_or_none()
+    """The one row that the conditions find, with what `options` load beside it.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found = (await session.exec(select(model).where(*conditions).options(*options))).unique().one_or_none()
     if found is None:
-        raise NotFound(f"There is no such {model.__name__.lower()}.")
+        name = re.sub(r"(?<!^)(?=[A-Z])", " ", model.__name__).lower()
+        raise NotFound(f"There is no such {name}.")
     return found
 
 

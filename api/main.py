@@ -7,10 +7,38 @@ from fastapi import FastAPI
 
 from api import __version__
 from api.database import Database
+from api.docs import install_docs
 from api.errors import install_error_handlers
 from api.middleware import TrailingSlash
-from api.routers import categories
+from api.openapi import install_openapi
+from api.routers import (
+    accounts,
+    auth,
+    categories,
+    health,
+    notifications,
+    orders,
+    payments,
+    posts,
+    products,
+    tags,
+    users,
+)
 from api.settings import Settings, get_settings
+
+ROUTERS = (
+    health,
+    auth,
+    users,
+    categories,
+    products,
+    orders,
+    payments,
+    accounts,
+    posts,
+    tags,
+    notifications,
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -26,14 +54,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title=settings.shop_name,
         version=__version__,
         lifespan=lifespan,
+        docs_url=None,  # ours need no CDN: see api/docs.py
+        redoc_url=None,
         redirect_slashes=False,
         max_body_size=settings.max_body_size,
     )
     app.state.settings = settings
     app.add_middleware(TrailingSlash)
     install_error_handlers(app)
-    for each in (categories,):
-        app.include_router(each.router)
+    install_openapi(app)
+    install_docs(app)
+    for part in ROUTERS:
+        app.include_router(part.router)
     return app
 
 

@@ -62,6 +62,7 @@ from api.models.token import AccessToken, Token, TokenBase, TokenCreate, TokenKi
 from api.models.transaction import DepositCreate, Transaction, TransactionBase, TransactionRead, TransferCreate
 from api.models.user import (
     ActiveCount,
+    PasswordChange,
     ProfileUpdate,
     User,
     UserBase,
@@ -108,6 +109,7 @@ __all__ = [
     "OrderReadWithItems",
     "OrderStats",
     "OrderStatus",
+    "PasswordChange",
     "Payment",
     "PaymentBase",
     "PaymentCreate",

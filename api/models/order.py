@@ -2,6 +2,7 @@
 
 import secrets
 from datetime import datetime
+from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Optional
 
@@ -68,6 +69,10 @@ class Order(OrderBase, Timestamps, table=True):
 
     user: Optional["User"] = related("orders")
     items: list["OrderItem"] = related("order", order_by="OrderItem.id")
+
+    @property
+    def due_amount(self) -> Decimal:
+        return self.total_amount - self.paid_amount
 
     def may_become(self, status: OrderStatus) -> bool:
         return status in FOLLOWING[self.status]

@@ -31,7 +31,7 @@ class OrderItem(OrderItemBase, table=True):
     )
 
     id: Id = Field(default=None, primary_key=True)
-    order_id: Id = Field(foreign_key="orders.id", ondelete="RESTRICT")
+    order_id: Id = Field(default=None, foreign_key="orders.id", ondelete="RESTRICT")
     quantity: int
     product_name: str = Field(max_length=200)
     sku: str = Field(max_length=50)

@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Optional
 
 from pydantic import AwareDatetime
-from sqlmodel import Field
+from sqlalchemy import ColumnElement
+from sqlmodel import Field, col, or_
 
 from api.models.base import Id, Schema, Slug, Timestamps, check, one_of, related, utcnow
 from api.models.columns import Choice
@@ -46,6 +47,12 @@ class Post(PostBase, Timestamps, table=True):
 
     author: Optional["User"] = related("posts")
     tags: list["Tag"] = related("posts", link_model=PostTag, order_by="Tag.name")
+
+    @classmethod
+    def visible_to(cls, user: "User | None") -> ColumnElement[bool]:
+        """The posts that somebody may see, as a condition."""
+        published = col(cls.status) == PostStatus.PUBLISHED
+        return published if user is None else or_(published, user.sees(cls.author_id))
 
     def note_publication(self) -> None:
         """Remember when it was first published; later changes of status leave that be."""

@@ -41,6 +41,8 @@ class Token(TokenBase, Timestamps, table=True):
 
 
 class TokenCreate(TokenBase):
+    """An API key to be made."""
+
     expires_in_days: int = Field(default=90, ge=1, le=3_650)
 
 

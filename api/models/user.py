@@ -2,11 +2,12 @@
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, StringConstraints
 from pydantic import Field as Limits
-from sqlmodel import Field
+from sqlalchemy import ColumnElement, true
+from sqlmodel import Field, col
 
 from api.models.base import Email, Id, Schema, Timestamps, related, utcnow
 
@@ -57,6 +58,14 @@ class User(UserBase, Timestamps, table=True):
     posts: list["Post"] = related("author")
     orders: list["Order"] = related("user")
 
+    def may_act_for(self, user_id: int) -> bool:
+        """Whether this user may see and change what belongs to another: only staff may."""
+        return self.is_superuser or self.id == user_id
+
+    def sees(self, owner: Any) -> ColumnElement[bool]:
+        """The rows that this user may see, as a condition on the column that holds their owner."""
+        return true() if self.is_superuser else col(owner) == self.id
+
     def erase(self) -> None:
         """Forget who this was. A hyphen is no letter of a username, so the new one can never be taken."""
         self.username = f"erased-{self.id}"
@@ -69,6 +78,11 @@ class User(UserBase, Timestamps, table=True):
 
 class UserCreate(UserBase):
     password: Password
+
+
+class PasswordChange(Schema):
+    current_password: str = Field(max_length=128, schema_extra={"examples": ["SecurePass123"]})
+    new_password: Password = Field(schema_extra={"examples": ["SaferPass456"]})
 
 
 class ProfileUpdate(Schema):

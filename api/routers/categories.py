@@ -78,7 +78,7 @@ async def list_category_products(
 async def create_category(data: CategoryCreate, session: WriteSession, user: Staff) -> Category:
     """Add a category, at the top or under a parent."""
     await tree.check_parent(session, data.parent_id)
-    slug = data.slug or await free_slug(session, Category, data.name)
+    slug = await free_slug(session, Category, data.slug, data.name)
     category = Category.model_validate(data, update={"slug": slug})
     session.add(category)
     await session.flush()

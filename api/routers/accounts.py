@@ -1,0 +1,100 @@
+"""/accounts: store credit."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+from sqlmodel import col, or_, select
+
+from api.auth import CurrentUser, Staff
+from api.database import ReadSession, WriteSession
+from api.errors import Unprocessable, problems
+from api.loading import PathId, get_or_404, one_or_404
+from api.models import (
+    Account,
+    AccountRead,
+    DepositCreate,
+    Notification,
+    NotificationKind,
+    ShopAccount,
+    Transaction,
+    TransactionRead,
+    TransferCreate,
+)
+from api.pagination import CursorPage, Page, PagingParams, paginate
+from api.rules import ledger
+from api.rules.notifications import notify
+from api.transactions import Idempotent, TransactionRoute
+
+router = APIRouter(prefix="/accounts", tags=["accounts"], route_class=TransactionRoute)
+
+
+@router.get("", response_model=list[AccountRead])
+async def list_accounts(session: ReadSession, staff: Staff) -> Sequence[Account]:
+    """List all accounts, the shop's own too, as of one moment: their balances come to zero."""
+    return (await session.exec(select(Account).order_by(col(Account.id)))).all()
+
+
+@router.get("/me", response_model=AccountRead)
+async def read_my_account(session: WriteSession, user: CurrentUser) -> Account:
+    """Read one's own account; it is made the first time."""
+    return await ledger.account_of(session, user.id)
+
+
+@router.get(
+    "/{id}/transactions",
+    response_model=Page[TransactionRead] | CursorPage[TransactionRead],
+    responses=problems(404),
+)
+async def list_transactions(
+    account_id: PathId, session: ReadSession, user: CurrentUser, paging: PagingParams
+) -> Page[Transaction] | CursorPage[Transaction]:
+    """List what came into an account and what went out, the latest first."""
+    await one_or_404(session, Account, Account.id == account_id, user.sees(Account.user_id))
+    moved = or_(Transaction.from_account_id == account_id, Transaction.to_account_id == account_id)
+    return await paginate(session, select(Transaction).where(moved), paging, model=Transaction)
+
+
+@router.post(
+    "/transfers",
+    status_code=201,
+    response_model=TransactionRead,
+    responses=problems(404, 409),
+    dependencies=[Idempotent],
+)
+async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUser) -> Transaction:
+    """Transfer store credit to another account, from one's own unless one is staff."""
+    if data.from_account_id is None:
+        source = await ledger.account_of(session, user.id)
+    else:
+        source = await one_or_404(session, Account, Account.id == data.from_account_id, user.sees(Account.user_id))
+    target = (await session.exec(select(Account).where(Account.id == data.to_account_id))).one_or_none()
+    if target is None or (target.user_id is None and not user.is_superuser):
+        raise Unprocessable("body.to_account_id", "there is no such account")
+    moved = Transaction.model_validate(data, update={"from_account_id": source.id})
+    await ledger.post(session, moved)
+    await _tell(session, target, moved)
+    return moved
+
+
+@router.post(
+    "/{id}/deposits",
+    status_code=201,
+    response_model=TransactionRead,
+    responses=problems(404, 409),
+    dependencies=[Idempotent],
+)
+async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession, staff: Staff) -> Transaction:
+    """Give store credit to an account; the shop's account of issued credit goes down by it."""
+    target = await get_or_404(session, Account, account_id)
+    issued = await ledger.shop_account(session, ShopAccount.ISSUED)
+    given = Transaction.model_validate(data, update={"from_account_id": issued.id, "to_account_id": target.id})
+    await ledger.post(session, given)
+    await _tell(session, target, given)
+    return given
+
+
+async def _tell(session: WriteSession, target: Account, moved: Transaction) -> None:
+    if target.user_id is not None:
+        message = f"You received {moved.amount} of store credit."
+        kind = NotificationKind.CREDIT_RECEIVED
+        await notify(session, Notification(user_id=target.user_id, kind=kind, message=message))

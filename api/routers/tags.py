@@ -1,0 +1,59 @@
+"""/tags: what posts are filed under. Anyone reads them, staff keep them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from sqlmodel import col, delete, select
+
+from api.auth import Staff
+from api.database import ReadSession, WriteSession
+from api.errors import problems
+from api.loading import PathId, SearchText, contains, get_or_404
+from api.models import Tag, TagCreate, TagRead, TagUpdate
+from api.pagination import CursorPage, Page, PagingParams, paginate
+from api.rules.slugs import free_slug
+from api.transactions import TransactionRoute
+
+router = APIRouter(prefix="/tags", tags=["tags"], route_class=TransactionRoute)
+
+
+async def _tag_to_write(tag_id: PathId, session: WriteSession, user: Staff) -> Tag:
+    return await get_or_404(session, Tag, tag_id)
+
+
+TagToWrite = Annotated[Tag, Depends(_tag_to_write)]
+
+
+@router.get("", response_model=Page[TagRead] | CursorPage[TagRead])
+async def list_tags(
+    session: ReadSession, paging: PagingParams, search: SearchText | None = None
+) -> Page[Tag] | CursorPage[Tag]:
+    """List tags by name."""
+    tags = select(Tag)
+    if search is not None:
+        tags = tags.where(contains(search, Tag.name))
+    return await paginate(session, tags, paging, model=Tag, sort="name")
+
+
+@router.post("", status_code=201, response_model=TagRead, responses=problems(409))
+async def create_tag(data: TagCreate, session: WriteSession, user: Staff) -> Tag:
+    """Add a tag."""
+    slug = await free_slug(session, Tag, data.slug, data.name)
+    tag = Tag.model_validate(data, update={"slug": slug})
+    session.add(tag)
+    await session.flush()
+    return tag
+
+
+@router.patch("/{id}", response_model=TagRead, responses=problems(404, 409))
+async def update_tag(data: TagUpdate, tag: TagToWrite, session: WriteSession) -> Tag:
+    """Change only what is sent."""
+    tag.sqlmodel_update(data.model_dump(exclude_unset=True))
+    await session.flush()
+    return tag
+
+
+@router.delete("/{id}", status_code=204, responses=problems(404))
+async def delete_tag(tag: TagToWrite, session: WriteSession) -> None:
+    """Delete a tag; its posts stay."""
+    await session.exec(delete(Tag).where(col(Tag.id) == tag.id))

@@ -1,0 +1,119 @@
+"""Payments and refunds: never more than is due, never more back than was paid.
+
+Rows are touched in one order everywhere (order, payment, accounts), so that these never deadlock with each other.
+"""
+
+from decimal import Decimal
+
+from sqlmodel import col, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.errors import Conflict
+from api.models import (
+    Notification,
+    NotificationKind,
+    Order,
+    OrderStatus,
+    Payment,
+    PaymentMethod,
+    PaymentStatus,
+    Refund,
+    ShopAccount,
+    Transaction,
+)
+from api.rules import ledger
+from api.rules.notifications import notify
+
+
+async def receive(session: AsyncSession, order: Order, payment: Payment) -> Payment:
+    """Take a payment towards an order; store credit is moved to the shop's sales in the same transaction.
+
+    Raises:
+        Conflict: The order is cancelled, less than this is due, or the store credit does not cover it.
+    """
+    paid = col(Order.paid_amount) + payment.amount
+    within = await session.exec(
+        update(Order)
+        .where(col(Order.id) == order.id, col(Order.status) != OrderStatus.CANCELLED, paid <= col(Order.total_amount))
+        .values(paid_amount=paid)
+        .execution_options(synchronize_session=False)
+    )
+    await session.refresh(order)
+    if within.rowcount == 0:
+        if order.status is OrderStatus.CANCELLED:
+            raise Conflict("A cancelled order cannot be paid.")
+        raise Conflict(f"Only {order.due_amount} is due.")
+    session.add(payment)
+    await session.flush()
+    if payment.method is PaymentMethod.STORE_CREDIT:
+        await _move_credit(session, order, payment.amount, back=False)
+    await notify(
+        session,
+        Notification(
+            user_id=order.user_id,
+            order_id=order.id,
+            kind=NotificationKind.PAYMENT_RECEIVED,
+            message=f"We received {payment.amount} for your order {order.order_number}.",
+        ),
+    )
+    return payment
+
+
+async def refund(session: AsyncSession, payment: Payment, refund: Refund) -> Refund:
+    """Give back a part of a payment, or all of it; store credit goes back to the account it came from.
+
+    Raises:
+        Conflict: That is more than is left of the payment.
+    """
+    refunded = col(Payment.refunded_amount) + refund.amount
+    within = await session.exec(
+        update(Payment)
+        .where(col(Payment.id) == payment.id, refunded <= col(Payment.amount))
+        .values(refunded_amount=refunded)
+        .execution_options(synchronize_session=False)
+    )
+    await session.refresh(payment)
+    if within.rowcount == 0:
+        raise Conflict(f"Only {payment.amount - payment.refunded_amount} is left to refund.")
+    if payment.refunded_amount == payment.amount:
+        payment.status = PaymentStatus.REFUNDED
+    session.add(refund)
+    await session.flush()
+    order = (await session.exec(select(Order).where(Order.id == payment.order_id))).one()
+    if payment.method is PaymentMethod.STORE_CREDIT:
+        await _move_credit(session, order, refund.amount, back=True)
+    await notify(
+        session,
+        Notification(
+            user_id=order.user_id,
+            order_id=order.id,
+            kind=NotificationKind.PAYMENT_REFUNDED,
+            message=f"We refunded {refund.amount} of your order {order.order_number}.",
+        ),
+    )
+    return refund
+
+
+async def refund_all(session: AsyncSession, order: Order, *, reason: str, user_id: int) -> None:
+    """Give back whatever is left of an order's payments."""
+    payments = select(Payment).where(Payment.order_id == order.id).order_by(col(Payment.id)).with_for_update()
+    for payment in (await session.exec(payments)).all():
+        left = payment.amount - payment.refunded_amount
+        if left:
+            await refund(session, payment, Refund(payment_id=payment.id, amount=left, reason=reason, user_id=user_id))
+
+
+async def _move_credit(session: AsyncSession, order: Order, amount: Decimal, *, back: bool) -> None:
+    credit = await ledger.account_of(session, order.user_id)
+    sales = await ledger.shop_account(session, ShopAccount.SALES)
+    source, target = (sales, credit) if back else (credit, sales)
+    await ledger.post(
+        session,
+        Transaction(
+            from_account_id=source.id,
+            to_account_id=target.id,
+            amount=amount,
+            description=f"{'Refund of' if back else 'Payment for'} {order.order_number}",
+            order_id=order.id,
+        ),
+    )

@@ -1,0 +1,91 @@
+"""Stock: a product's quantity changes by one conditional UPDATE, and never without a movement that says why.
+
+Products are touched in ascending id order, so two orders of the same products wait for each other and never deadlock.
+The UPDATE comes before the rows that refer to the product: on MariaDB those would take a shared lock on it first.
+"""
+
+from collections.abc import Mapping
+
+from sqlmodel import col, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.errors import Conflict, ShopError, Unprocessable
+from api.models import Product, StockMovement, StockReason
+from api.models.base import MAX_STOCK
+
+
+async def change(session: AsyncSession, movement: StockMovement) -> StockMovement:
+    """Add units to a product's stock, or take some where `delta` is below zero.
+
+    Raises:
+        Conflict: The stock would fall below zero or rise beyond what can be counted.
+    """
+    after = col(Product.stock_quantity) + movement.delta
+    changed = await session.exec(
+        update(Product)
+        .where(col(Product.id) == movement.product_id, after.between(0, MAX_STOCK))
+        .values(stock_quantity=after)
+        .execution_options(synchronize_session=False)
+    )
+    if changed.rowcount == 0:
+        raise Conflict(f"The stock would fall below zero or rise beyond {MAX_STOCK:,}.")
+    session.add(movement)
+    await session.flush()
+    return movement
+
+
+async def take(session: AsyncSession, quantities: Mapping[int, int]) -> dict[int, Product]:
+    """Take units of several active products, all or nothing, and return the products as they are now.
+
+    Raises:
+        Unprocessable: A product does not exist or is not sold any more.
+        Conflict: The stock of one does not suffice.
+    """
+    for product_id, quantity in sorted(quantities.items()):
+        taken = await session.exec(
+            update(Product)
+            .where(
+                col(Product.id) == product_id,
+                col(Product.is_active),
+                col(Product.stock_quantity) >= quantity,
+            )
+            .values(stock_quantity=col(Product.stock_quantity) - quantity)
+            .execution_options(synchronize_session=False)
+        )
+        if taken.rowcount == 0:
+            raise await _shortage(session, product_id)
+    products = await session.exec(select(Product).where(col(Product.id).in_(quantities)))
+    return {product.id: product for product in products}
+
+
+async def _shortage(session: AsyncSession, product_id: int) -> ShopError:
+    product = (await session.exec(select(Product).where(Product.id == product_id))).one_or_none()
+    if product is None or not product.is_active:
+        return Unprocessable("body.items", f"product {product_id} does not exist or is not sold any more")
+    return Conflict(f"Only {product.stock_quantity} of {product.name} ({product.sku}) are in stock.")
+
+
+async def give_back(
+    session: AsyncSession, quantities: Mapping[int, int], *, order_id: int, user_id: int | None
+) -> None:
+    """Put the units of a cancelled order back."""
+    for product_id, quantity in sorted(quantities.items()):
+        await change(
+            session,
+            StockMovement(
+                product_id=product_id,
+                delta=quantity,
+                reason=StockReason.CANCELLATION,
+                order_id=order_id,
+                user_id=user_id,
+            ),
+        )
+
+
+def record_initial(session: AsyncSession, products: list[Product], user_id: int) -> None:
+    """Say where the stock of new products came from."""
+    session.add_all(
+        StockMovement(product_id=product.id, delta=product.stock_quantity, reason=StockReason.INITIAL, user_id=user_id)
+        for product in products
+        if product.stock_quantity
+    )

@@ -1,0 +1,112 @@
+"""What happens to everything a user has when the user goes."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, String, and_, cast, exists, func, literal, not_, or_
+from sqlmodel import SQLModel, col, delete, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.errors import Conflict
+from api.models import Account, IdempotencyKey, Notification, Order, Post, Token, Transaction, User, UserUpdate
+from api.models.base import utcnow
+
+OWNER_OF: dict[type[SQLModel], Any] = {
+    Token: Token.user_id,
+    Post: Post.author_id,
+    Notification: Notification.user_id,
+    IdempotencyKey: IdempotencyKey.user_id,
+}
+"""What is deleted with its user even where the books keep the user's row."""
+
+
+async def change(session: AsyncSession, user: User, data: UserUpdate) -> None:
+    """Change what was sent; whoever stops being active or staff is kept from being the last of them.
+
+    Raises:
+        Conflict: It is the last staff user who can sign in.
+    """
+    if data.is_superuser is False:
+        await _keep_one_staff_user(session, user)
+    if data.is_active is False:
+        await deactivate(session, user)
+    user.sqlmodel_update(data.model_dump(exclude_unset=True))
+    await session.flush()
+
+
+async def deactivate(session: AsyncSession, user: User) -> None:
+    """Lock a user out, at once.
+
+    Raises:
+        Conflict: It is the last staff user who can sign in.
+    """
+    await _keep_one_staff_user(session, user)
+    user.is_active = False
+    await session.exec(delete(Token).where(col(Token.user_id) == user.id))
+    await session.flush()
+
+
+async def erase(session: AsyncSession, user: User) -> None:
+    """Forget the person and keep the books: a row that orders or money refer to stays, without a name.
+
+    Raises:
+        Conflict: It is the last staff user who can sign in.
+    """
+    await _keep_one_staff_user(session, user)
+    if (await session.exec(select(User.id).where(User.id == user.id, _has_books()))).first() is None:
+        await session.exec(delete(User).where(col(User.id) == user.id))
+        return
+    for owned, owner in OWNER_OF.items():
+        await session.exec(delete(owned).where(col(owner) == user.id))
+    user.erase()
+    await session.flush()
+
+
+async def deactivate_idle(session: AsyncSession, since: datetime) -> int:
+    """Deactivate customers who have not signed in since, and say how many those were."""
+    last_seen = func.coalesce(col(User.last_login_at), col(User.created_at))
+    idle = update(User).where(col(User.is_active), not_(col(User.is_superuser)), last_seen < since)
+    changed = (await session.exec(idle.values(is_active=False))).rowcount
+    inactive = select(User.id).where(not_(col(User.is_active)))
+    await session.exec(delete(Token).where(col(Token.user_id).in_(inactive)))
+    return changed
+
+
+async def erase_inactive(session: AsyncSession) -> int:
+    """Erase all inactive customers in a fixed number of statements, and say how many those were."""
+    inactive = and_(not_(col(User.is_active)), not_(col(User.is_superuser)), col(User.erased_at).is_(None))
+    for owned, owner in OWNER_OF.items():
+        await session.exec(delete(owned).where(col(owner).in_(select(User.id).where(inactive))))
+    deleted = await session.exec(delete(User).where(inactive, not_(_has_books())))
+    nameless = literal("erased-", String) + cast(col(User.id), String(20))
+    anonymised = await session.exec(
+        update(User)
+        .where(inactive)
+        .values(
+            username=nameless,
+            email=nameless,
+            full_name=None,
+            bio=None,
+            last_login_at=None,
+            hashed_password="",
+            erased_at=utcnow(),
+        )
+    )
+    return deleted.rowcount + anonymised.rowcount
+
+
+def _has_books() -> ColumnElement[bool]:
+    accounts = exists().where(
+        col(Account.user_id) == col(User.id),
+        or_(col(Transaction.from_account_id) == col(Account.id), col(Transaction.to_account_id) == col(Account.id)),
+    )
+    return or_(exists().where(col(Order.user_id) == col(User.id)), accounts)
+
+
+async def _keep_one_staff_user(session: AsyncSession, leaving: User) -> None:
+    """The rows are locked, so that the last two cannot lock each other out at once."""
+    if not leaving.is_superuser:
+        return
+    staff = select(User.id).where(col(User.is_superuser), col(User.is_active)).order_by(col(User.id)).with_for_update()
+    if set((await session.exec(staff)).all()) <= {leaving.id}:
+        raise Conflict("The last staff user who can sign in must stay.")
