@@ -53,6 +53,7 @@ def write_sql(url: URL) -> None:
         url=url, literal_binds=True, dialect_opts={"paramstyle": "named"}, **options_for(url.get_backend_name())
     )
     with context.begin_transaction():
+        read_times_as_utc(url.get_backend_name())
         context.run_migrations()
 
 
@@ -88,9 +89,16 @@ def run_migrations(connection: Connection) -> None:
     context.configure(connection=connection, **options_for(backend))
     with context.begin_transaction():
         wait_for_turn(connection)
+        read_times_as_utc(backend)
         context.run_migrations()
         if backend == "sqlite":
             check_foreign_keys(connection)
+
+
+def read_times_as_utc(backend: str) -> None:
+    """PostgreSQL would take a time without an offset for one of its own time zone; the others store it as it is."""
+    if backend == "postgresql":
+        context.execute("SET LOCAL TIME ZONE 'UTC'")
 
 
 def wait_for_turn(connection: Connection) -> None:

@@ -34,7 +34,7 @@ products = sa.table("products", sa.column("category_id", columns.BigInt()))
 
 def upgrade() -> None:
     """Add those of which neither the name nor the slug is taken."""
-    now = sa.literal(datetime.now(UTC), columns.Moment())
+    now = sa.literal(datetime.now(UTC).replace(tzinfo=None))  # MySQL takes no offset; env.py makes PostgreSQL add it
     for name, slug in DEFAULTS:
         taken = sa.exists().where(sa.or_(categories.c.name == name, categories.c.slug == slug))
         row = sa.select(sa.literal(name, columns.Text(100)), sa.literal(slug, columns.Text(120)), now, now).where(

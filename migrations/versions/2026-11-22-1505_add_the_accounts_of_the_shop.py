@@ -33,7 +33,7 @@ transactions = sa.table(
 
 def upgrade() -> None:
     """Add those that do not exist yet. They belong to no user, and begin empty."""
-    now = sa.literal(datetime.now(UTC), columns.Moment())
+    now = sa.literal(datetime.now(UTC).replace(tzinfo=None))  # MySQL takes no offset; env.py makes PostgreSQL add it
     for name in NAMES:
         taken = sa.exists().where(accounts.c.name == name)
         row = sa.select(
