@@ -52,9 +52,11 @@ def _sqlite() -> Iterator[Backend]:
         @contextmanager
         def create() -> Iterator[URL]:
             file = Path(directory, f"{_new_name()}.db")
-            yield URL.create("sqlite", database=str(file))
-            for each in file.parent.glob(f"{file.name}*"):
-                each.unlink()
+            try:
+                yield URL.create("sqlite", database=str(file))
+            finally:
+                for each in file.parent.glob(f"{file.name}*"):
+                    each.unlink()
 
         with create() as url:
             version = ask(url, "SELECT sqlite_version()")
@@ -100,8 +102,10 @@ def _postgresql_at(server: URL) -> Backend:
     def create() -> Iterator[URL]:
         name = _new_name()
         ask(server, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' {locale}")
-        yield server.set(database=name)
-        ask(server, f"DROP DATABASE {name} WITH (FORCE)")
+        try:
+            yield server.set(database=name)
+        finally:
+            ask(server, f"DROP DATABASE {name} WITH (FORCE)")
 
     return Backend("postgresql", f"PostgreSQL {ask(server, 'SHOW server_version')}", create)
 
@@ -120,8 +124,10 @@ def _mariadb() -> Iterator[Backend]:
         name = _new_name()
         # A collation that the shop must not depend on: it takes case and accents for nothing.
         ask(server, f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
-        yield server.set(database=name)
-        ask(server, f"DROP DATABASE {name}")
+        try:
+            yield server.set(database=name)
+        finally:
+            ask(server, f"DROP DATABASE {name}")
 
     yield Backend("mariadb", version if "MariaDB" in version else f"MySQL {version}", create)
 
