@@ -1,0 +1,67 @@
+"""What a new database needs before it can serve: its tables, and somebody who may let others in."""
+
+import secrets
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
+
+from api.auth import hash_password
+from api.database import Database
+from api.models import User, UserCreate
+from api.settings import Settings
+
+ALEMBIC_INI = Path(__file__).parent.parent / "alembic.ini"
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the tables up to date. Runs an event loop of its own."""
+    config = Config(ALEMBIC_INI)
+    config.attributes["settings"] = settings
+    command.upgrade(config, "head")
+
+
+async def create_first_admin(database: Database) -> UserCreate | None:
+    """Add `admin` with a random password where there is no staff yet; nobody where there is.
+
+    Raises:
+        IntegrityError: There is no staff, but a customer has the name or the address.
+    """
+    if await _has_staff(database):
+        return None
+    admin = UserCreate(username="admin", email="admin@example.com", password=_strong_password())
+    try:
+        await create_admin(database, admin)
+    except IntegrityError:
+        if await _has_staff(database):  # another process was quicker
+            return None
+        raise
+    return admin
+
+
+async def create_admin(database: Database, data: UserCreate) -> None:
+    """Add a user who is staff.
+
+    Raises:
+        IntegrityError: The name or the address is taken.
+    """
+    hashed_password = await hash_password(data.password)
+    admin = User.model_validate(data, update={"hashed_password": hashed_password, "is_superuser": True})
+    async with database.writes() as session, session.begin():
+        session.add(admin)
+
+
+async def _has_staff(database: Database) -> bool:
+    async with database.reads() as session:
+        staff = await session.exec(select(User.id).where(col(User.is_superuser)).limit(1))
+        return staff.first() is not None
+
+
+def _strong_password() -> str:
+    """128 random bits, with what the rules for passwords ask for."""
+    while True:
+        password = secrets.token_urlsafe(16)
+        if any(letter.isupper() for letter in password) and any(letter.isdigit() for letter in password):
+            return password
