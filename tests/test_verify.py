@@ -1,0 +1,133 @@
+"""`python -m api verify`: a shop that was used is sound, and whatever is broken by hand in SQL is named."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import pytest
+from httpx import AsyncClient
+from sqlalchemy import text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.database import Database
+from api.models import Account, Product, StockMovement, StockReason, User
+from api.verify import CHECKS, verify
+from tests.support import save
+
+BREACHES = {
+    "a product's stock is the sum of its movements": ["UPDATE products SET stock_quantity = stock_quantity + 1"],
+    "an order's total is the sum of its lines": ["UPDATE orders SET total_amount = total_amount + 1"],
+    "a line's total is its quantity times its price": ["UPDATE order_items SET total_price = total_price + 1"],
+    "an order took what its lines say": [
+        "UPDATE stock_movements SET delta = -1 WHERE reason = 'order'",
+        "UPDATE products SET stock_quantity = (SELECT SUM(delta) FROM stock_movements WHERE product_id = products.id)",
+    ],
+    "gave it back if and only if it was cancelled": ["DELETE FROM stock_movements WHERE reason = 'cancellation'"],
+    "a stock movement of an order is of one of its lines": ["DELETE FROM order_items"],
+    "payments come to what an order was paid": [
+        "UPDATE orders SET paid_amount = paid_amount - 1 WHERE paid_amount > 0"
+    ],
+    "refunds come to what of a payment was refunded": ["DELETE FROM refunds"],
+    "what a cancelled order was paid is refunded": ["UPDATE payments SET refunded_amount = 0"],
+    "is what the ledger moved for the order": [
+        "UPDATE transactions SET order_id = NULL WHERE order_id IS NOT NULL AND from_account_id > to_account_id"
+    ],
+    "an account's balance is what came in less what went out": ["DELETE FROM transactions"],
+    "all balances sum to zero": ["UPDATE accounts SET balance = balance + 1 WHERE user_id IS NOT NULL"],
+    "an order's status is that of its last event": ["UPDATE orders SET status = 'shipped' WHERE status = 'pending'"],
+    "an order's events follow each other legally": [
+        "UPDATE order_events SET from_status = 'delivered' WHERE to_status = 'cancelled'"
+    ],
+    "an order belongs to a user": ["UPDATE orders SET user_id = 999999"],
+    "a notification belongs to a user": ["UPDATE notifications SET user_id = 999999"],
+    "a used idempotency key has its answer": ["UPDATE idempotency_keys SET status_code = NULL"],
+}
+"""What each promise says, and statements that break it without a constraint minding."""
+
+
+@pytest.fixture
+async def used_shop(
+    session: AsyncSession, customer: User, as_customer: AsyncClient, as_staff: AsyncClient
+) -> AsyncClient:
+    """With an order that is pending, one that is partly paid by card, and one that was paid by credit and cancelled."""
+    product = Product(name="Headphones", slug="headphones", sku="WH-001", price=Decimal("79.99"), stock_quantity=50)
+    account = Account(name="Credit", user_id=customer.id)
+    await save(session, product, account)
+    await save(session, StockMovement(product_id=product.id, delta=50, reason=StockReason.INITIAL))
+    deposit = await as_staff.post(f"/accounts/{account.id}/deposits", json={"amount": "500.00"})
+    assert deposit.status_code == 201
+    orders = [await _order(as_customer, product, key) for key in ("one", "two", "three")]
+    for order, payer, payment in (
+        (orders[1], as_staff, {"method": "card", "amount": "10.00", "reference": "ch_1"}),
+        (orders[2], as_customer, {"method": "store_credit", "amount": "159.98"}),
+    ):
+        assert (await payer.post(f"/orders/{order}/payments", json=payment)).status_code == 201
+    assert (await as_customer.post(f"/orders/{orders[2]}/cancel")).status_code == 200
+    return as_staff
+
+
+async def _order(client: AsyncClient, product: Product, key: str) -> int:
+    lines = [{"product_id": product.id, "quantity": 2}]
+    placed = await client.post("/orders", json={"items": lines}, headers={"Idempotency-Key": key})
+    assert placed.status_code == 201
+    order_id: int = placed.json()["id"]
+    return order_id
+
+
+UNGUARDED = {
+    "sqlite": ["PRAGMA ignore_check_constraints = ON", "PRAGMA foreign_keys = OFF"],
+    "mysql": ["SET check_constraint_checks = 0", "SET foreign_key_checks = 0"],
+    "postgresql": [
+        "SET session_replication_role = replica",
+        "ALTER TABLE order_items DROP CONSTRAINT ck_order_items_total_price",  # a CHECK cannot be switched off
+    ],
+}
+"""How a connection is made to mind no constraint, as a wrong restore or a careless hand would not."""
+
+GUARDED_AGAIN = [
+    "DELETE FROM order_items",
+    "ALTER TABLE order_items ADD CONSTRAINT ck_order_items_total_price CHECK (total_price = quantity * unit_price)",
+]
+
+
+@asynccontextmanager
+async def broken(database: Database, promise: str) -> AsyncIterator[None]:
+    kind = database.engine.dialect.name
+    try:
+        await _run(database, [*UNGUARDED[kind], *BREACHES[promise]])
+        yield
+    finally:
+        if kind == "postgresql":
+            await _run(database, GUARDED_AGAIN)
+
+
+async def _run(database: Database, statements: Sequence[str]) -> None:
+    async with database.engine.connect() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+        await connection.invalidate()  # and with it what was switched off
+
+
+@pytest.mark.usefixtures("used_shop")
+async def test_a_shop_that_was_used_is_sound(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await verify(database)
+    printed = capsys.readouterr().out
+    assert f"{len(CHECKS)} checks, all is well" in printed
+    assert "(3 orders, " in printed
+
+
+@pytest.mark.usefixtures("used_shop")
+@pytest.mark.parametrize("promise", BREACHES)
+async def test_whatever_is_broken_is_named(
+    promise: str, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with broken(database, promise):
+        assert not await verify(database)
+    lines = capsys.readouterr().out.splitlines()
+    (found,) = [number for number, line in enumerate(lines) if line.startswith("BROKEN") and promise in line]
+    assert lines[found + 1].startswith("        "), "a row is named"
+
+
+def test_each_check_is_broken_once() -> None:
+    for check in CHECKS:
+        assert any(promise in check.promise for promise in BREACHES), check.promise
