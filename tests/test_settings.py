@@ -1,0 +1,119 @@
+"""Settings: where they come from, what they refuse, and that each is explained."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from sqlalchemy import NullPool
+
+from api.database import Database
+from api.settings import Environment, Pool, Settings, get_settings
+
+EXAMPLE = Path(__file__).parent.parent / ".env.example"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of whoever runs the tests counts here."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "used"),
+    [
+        ("postgres://u:p@host:5433/shop", "postgresql+psycopg://u:p@host:5433/shop"),
+        ("postgresql://host/shop", "postgresql+psycopg://host/shop"),
+        ("postgresql+psycopg2://host/shop?sslmode=require", "postgresql+psycopg://host/shop?sslmode=require"),
+        ("mysql://u:p@host/shop", "mysql+aiomysql://u:p@host/shop"),
+        ("mysql+pymysql://u:p@host/shop", "mysql+aiomysql://u:p@host/shop"),
+        ("mariadb://u:p@host/shop", "mysql+aiomysql://u:p@host/shop"),
+        ("sqlite:///shop.db", "sqlite+aiosqlite:///shop.db"),
+        ("sqlite:////var/lib/shop.db", "sqlite+aiosqlite:////var/lib/shop.db"),
+    ],
+)
+def test_a_database_url_gets_the_driver_that_the_shop_uses(written: str, used: str) -> None:
+    assert Settings(database_url=written).database.render_as_string(hide_password=False) == used
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "mysql", "mariadb"])
+def test_a_password_may_hold_any_character(scheme: str) -> None:
+    url = Settings(database_url=f"{scheme}://shop:100%25%40%2F%3A@host/shop").database
+    assert (url.username, url.password, url.host) == ("shop", "100%@/:", "host")
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("shop.db", "is no database URL, such as postgresql://user:password@host/name"),
+        ("oracle://host/shop", "names oracle; SQLite, PostgreSQL and MariaDB or MySQL are supported"),
+        ("sqlite://", "must name a file"),
+        ("sqlite:///:memory:", "must name a file"),
+    ],
+)
+def test_a_database_url_that_cannot_work_is_refused_with_a_reason(url: str, complaint: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(complaint)):
+        Settings(database_url=url)
+
+
+def test_a_pool_can_be_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_POOL", "none")
+    settings = Settings()
+    assert settings.database_pool is Pool.NONE
+    assert isinstance(Database(settings).engine.pool, NullPool)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "65536"),
+        ("LOG_LEVEL", "loud"),
+        ("CURRENCY", "euro"),
+        ("ENVIRONMENT", "staging"),
+        ("DATABASE_POOL", "some"),
+        ("DATABASE_POOL_SIZE", "0"),
+        ("DATABASE_MAX_OVERFLOW", "-1"),
+        ("DATABASE_POOL_TIMEOUT", "10"),  # the answer would come after the ten seconds that are promised
+        ("SESSION_DAYS", "0"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
+
+
+def test_case_does_not_matter_where_it_means_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "WARNING")
+    monkeypatch.setenv("CURRENCY", "usd")
+    settings = Settings()
+    assert (settings.log_level, settings.currency) == ("warning", "USD")
+
+
+def test_the_environment_counts_for_more_than_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SHOP_NAME=From the file\nPORT=1234\nUNKNOWN=ignored\n")
+    monkeypatch.setenv("PORT", "5678")
+    settings = Settings()
+    assert (settings.shop_name, settings.port) == ("From the file", 5678)
+
+
+def test_settings_are_read_once() -> None:
+    assert get_settings() is get_settings()
+
+
+def test_production_is_said_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not Settings().is_production
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    assert Settings().is_production
+    assert Settings().environment is Environment.PRODUCTION
+
+
+def test_the_example_explains_every_setting_and_no_other() -> None:
+    written = re.findall(r"^([A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE)
+    assert sorted(written) == sorted(name.upper() for name in Settings.model_fields)
+
+
+def test_the_example_holds_the_defaults() -> None:
+    assert Settings(_env_file=EXAMPLE) == Settings(_env_file=None)
