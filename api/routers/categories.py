@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from sqlmodel import col, select
 
 from api.auth import Staff
@@ -63,7 +63,10 @@ async def read_category(category: CategoryDep) -> Category:
 
 @router.get("/{id}/products", response_model=Page[ProductRead] | CursorPage[ProductRead], responses=problems(404))
 async def list_category_products(
-    category: CategoryDep, session: ReadSession, paging: PagingParams, recursive: bool = False
+    category: CategoryDep,
+    session: ReadSession,
+    paging: PagingParams,
+    recursive: Annotated[bool, Query(description="Those of the categories below it too.")] = False,
 ) -> Page[Product] | CursorPage[Product]:
     """List the active products of a category; with `recursive=true` those of the categories below it too."""
     statement = select(Product).where(col(Product.is_active))

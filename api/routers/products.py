@@ -39,7 +39,9 @@ router = APIRouter(prefix="/products", tags=["products"], route_class=Transactio
 
 with_category = joinedload(Product.category)  # type: ignore[arg-type]
 
-PriceLimit = Annotated[Decimal | None, Query(ge=0, le=MAX_AMOUNT, decimal_places=2, examples=["50.00"])]
+PriceLimit = Annotated[
+    Decimal | None, Query(ge=0, le=MAX_AMOUNT, decimal_places=2, description="Inclusive.", examples=["50.00"])
+]
 
 
 async def _visible(user: OptionalUser) -> ColumnElement[bool]:
