@@ -76,6 +76,13 @@ HEADERS: dict[int, Json] = {
     503: {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "examples": [1]}}},
 }
 
+REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "Set where this is the answer to an earlier request with the same `Idempotency-Key`.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+
 MOMENT = "2026-05-12T09:30:00Z"
 PATH_EXAMPLES = {"email": "john@example.com", "sku": "WH-001", "slug": "headphones"}
 FORM_EXAMPLES = {"username": "johndoe", "password": "SecurePass123"}
@@ -123,9 +130,25 @@ def _finish(document: Json, app: FastAPI) -> None:
             if method.lower() in path and isinstance(context.original_route, APIRoute):
                 _finish_operation(path[method.lower()], context.summary, context.name or "", context.dependant)
     _require_what_is_always_there(document)
+    _finish_sign_in_form(schemas)
     for node in _nodes(document):
         _finish_schema(node)
     components["schemas"] = dict(sorted(schemas.items()))
+
+
+def _finish_sign_in_form(schemas: Json) -> None:
+    """Of the OAuth2 password form, what the shop looks at: it knows users, but no clients and no scopes."""
+    for schema in schemas.values():
+        fields = schema.get("properties", {})
+        if "grant_type" in fields:
+            grant = {
+                "type": "string",
+                "const": "password",
+                "default": "password",
+                "title": fields["grant_type"]["title"],
+            }
+            filled = {name: {**fields[name], "examples": [example]} for name, example in FORM_EXAMPLES.items()}
+            schema["properties"] = {"grant_type": grant, **filled}
 
 
 def _finish_schema(node: Json) -> None:
@@ -151,15 +174,19 @@ def _finish_operation(operation: Json, summary: str | None, name: str, dependant
         operation["summary"] = " ".join([words[0].capitalize(), *words[1:]])
     for parameter in operation.get("parameters", ()):
         _finish_parameter(parameter)
-    form = operation.get("requestBody", {}).get("content", {}).get("application/x-www-form-urlencoded")
-    if form is not None:
-        form.setdefault("example", FORM_EXAMPLES)
+    operation["tags"] = operation.get("tags", [])[-1:]  # the most particular: /docs would show it once under each
+    if "requestBody" in operation:
+        operation["responses"] = _declared(400, 413) | operation["responses"]
     if "security" in operation:
         schemes = [{name: scopes} for each in operation["security"] for name, scopes in each.items()]
         nobody: list[Json] = [] if current_credentials in _calls(dependant) else [{}]
         operation["security"] = [*nobody, *schemes, {"BearerToken": []}]
-        operation["responses"].setdefault("401", problems(401)[401])
+        operation["responses"] = _declared(401) | operation["responses"]
     _finish_responses(operation)
+
+
+def _declared(*statuses: int) -> Json:
+    return {str(status): response for status, response in problems(*statuses).items()}
 
 
 def _calls(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
@@ -171,10 +198,11 @@ def _calls(dependant: Dependant) -> Iterator[Callable[..., Any] | None]:
 def _finish_parameter(parameter: Json) -> None:
     """A parameter can be left out, but it cannot be null."""
     schema = parameter["schema"]
-    choices = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    choices = [each for each in schema.pop("anyOf", ()) if each != {"type": "null"}]
     if len(choices) == 1:
-        del schema["anyOf"]
         schema.update({**choices[0], **schema})
+    elif choices:
+        schema["anyOf"] = choices
     if schema.get("default", ...) is None:
         del schema["default"]
     if "description" in schema:
@@ -193,9 +221,12 @@ def _finish_responses(operation: Json) -> None:
     if not has_input:
         responses.pop("422", None)
     elif "422" in responses:
-        responses["422"] = problems(422)[422]
-    for code, response in sorted(responses.items()):
+        responses |= _declared(422)
+    keyed = any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", ()))
+    for code, response in responses.items():
         status = HTTPStatus(int(code))
+        if keyed and status < 300:
+            response["headers"] = REPLAYED
         if response.get("description") in (None, "Successful Response"):
             response["description"] = status.phrase
         if PROBLEM_JSON in response.get("content", {}):

@@ -15,7 +15,9 @@ class CategoryBase(Schema):
     """What a client may write."""
 
     name: str = Field(min_length=1, max_length=100, schema_extra={"examples": ["Audio"]})
-    slug: Slug | None = Field(default=None, description="Made from the name when absent.")
+    slug: Slug | None = Field(
+        default=None, description="Made from the name when absent.", schema_extra={"examples": ["audio"]}
+    )
     description: str | None = Field(
         default=None, max_length=2_000, schema_extra={"examples": ["Everything that makes a sound."]}
     )
@@ -40,14 +42,14 @@ class CategoryCreate(CategoryBase):
 
 class CategoryUpdate(Schema):
     name: str = Field(default=None, min_length=1, max_length=100, schema_extra={"examples": ["Audio & Hi-Fi"]})
-    slug: Slug = Field(default=None)
+    slug: Slug = Field(default=None, schema_extra={"examples": ["audio"]})
     description: str | None = Field(default=None, max_length=2_000, schema_extra={"examples": ["From headphones up."]})
     parent_id: Id | None = None
 
 
 class CategoryRead(CategoryBase):
     id: Id
-    slug: Slug
+    slug: Slug = Field(schema_extra={"examples": ["audio"]})
     created_at: datetime
     updated_at: datetime
 

@@ -28,7 +28,11 @@ class PostBase(Schema):
     """What a client may write."""
 
     title: str = Field(min_length=1, max_length=200, schema_extra={"examples": ["Ten headphones, compared"]})
-    slug: Slug | None = Field(default=None, description="Made from the title when absent.")
+    slug: Slug | None = Field(
+        default=None,
+        description="Made from the title when absent.",
+        schema_extra={"examples": ["ten-headphones-compared"]},
+    )
     content: str = Field(min_length=1, max_length=50_000, schema_extra={"examples": ["We listened for a month."]})
     status: PostStatus = Field(default=PostStatus.DRAFT, sa_type=Choice(PostStatus), index=True)
 
@@ -68,7 +72,7 @@ class PostCreate(PostBase):
 
 class PostUpdate(Schema):
     title: str = Field(default=None, min_length=1, max_length=200, schema_extra={"examples": ["Twelve headphones"]})
-    slug: Slug = Field(default=None)
+    slug: Slug = Field(default=None, schema_extra={"examples": ["ten-headphones-compared"]})
     content: str = Field(default=None, min_length=1, max_length=50_000, schema_extra={"examples": ["Two more came."]})
     status: PostStatus = Field(default=None, schema_extra={"examples": ["published"]})
     tags: list[Slug] = Field(default=None, max_length=20, schema_extra={"examples": [["reviews"]]})
@@ -79,7 +83,7 @@ class PostSummary(Schema):
 
     id: Id
     title: str = Field(schema_extra={"examples": ["Ten headphones, compared"]})
-    slug: Slug
+    slug: Slug = Field(schema_extra={"examples": ["ten-headphones-compared"]})
     status: PostStatus
     view_count: int = Field(schema_extra={"examples": [314]})
     published_at: datetime | None

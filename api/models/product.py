@@ -33,7 +33,9 @@ class ProductBase(Schema):
     """What a client may write."""
 
     name: str = Field(min_length=1, max_length=200, schema_extra={"examples": ["Wireless Headphones"]})
-    slug: Slug | None = Field(default=None, description="Made from the name when absent.")
+    slug: Slug | None = Field(
+        default=None, description="Made from the name when absent.", schema_extra={"examples": ["wireless-headphones"]}
+    )
     sku: Sku
     description: str | None = Field(
         default=None, max_length=5_000, schema_extra={"examples": ["Over-ear, thirty hours a charge."]}
@@ -71,7 +73,7 @@ class ProductCreate(ProductBase):
 
 class ProductUpdate(Schema):
     name: str = Field(default=None, min_length=1, max_length=200, schema_extra={"examples": ["Wireless Headphones II"]})
-    slug: Slug = Field(default=None)
+    slug: Slug = Field(default=None, schema_extra={"examples": ["wireless-headphones"]})
     sku: Sku = Field(default=None)
     description: str | None = Field(default=None, max_length=5_000, schema_extra={"examples": ["Now forty hours."]})
     price: Amount = Field(default=None)
@@ -82,7 +84,7 @@ class ProductUpdate(Schema):
 
 class ProductRead(ProductBase):
     id: Id
-    slug: Slug
+    slug: Slug = Field(schema_extra={"examples": ["wireless-headphones"]})
     stock_quantity: int = Field(schema_extra={"examples": [50]})
     created_at: datetime
     updated_at: datetime

@@ -23,7 +23,9 @@ class TagBase(Schema):
     """What a client may write."""
 
     name: str = Field(min_length=1, max_length=50, schema_extra={"examples": ["Reviews"]})
-    slug: Slug | None = Field(default=None, description="Made from the name when absent.")
+    slug: Slug | None = Field(
+        default=None, description="Made from the name when absent.", schema_extra={"examples": ["reviews"]}
+    )
 
 
 class Tag(TagBase, Timestamps, table=True):
@@ -44,9 +46,9 @@ class TagCreate(TagBase):
 
 class TagUpdate(Schema):
     name: str = Field(default=None, min_length=1, max_length=50, schema_extra={"examples": ["Long reads"]})
-    slug: Slug = Field(default=None)
+    slug: Slug = Field(default=None, schema_extra={"examples": ["reviews"]})
 
 
 class TagRead(TagBase):
     id: Id
-    slug: Slug
+    slug: Slug = Field(schema_extra={"examples": ["reviews"]})
