@@ -137,6 +137,8 @@ class _Order:
             sort, row_id, text = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
             if sort != self.sort or type(row_id) is not int or not 0 < row_id <= MAX_ID:
                 raise ValueError
+            if (text is None) != (self.name == "id") or not isinstance(text, str | None):
+                raise ValueError
             return _parse(self.column.type.python_type, text) if text is not None else None, row_id
         except (ValueError, TypeError, ArithmeticError, RecursionError):
             raise Unprocessable("query.cursor", "is not a cursor that this list gave out") from None
@@ -147,6 +149,7 @@ def _parse(kind: type[Any], text: str) -> Any:
         return datetime.fromisoformat(text)
     if kind is Decimal:
         return TypeAdapter(Amount).validate_python(text)
+    text.encode()  # half of a surrogate pair is valid JSON, and nothing that a database can be asked for
     return without_nul(kind(text))
 
 

@@ -387,27 +387,27 @@ class TestCreateCategory:
         assert await parents(session) == {}
 
     @pytest.mark.parametrize(
-        "body",
+        ("body", "status"),
         [
-            b"",
-            b"{",
-            b"null",
-            b"[]",
-            b'"Audio"',
-            b"1",
-            b"{}",
-            b'{"name": "\xff"}',
-            b'{"name": "\\ud800"}',
-            b'{"name": NaN}',
-            b"[" * 100_000,
-            b'{"name": "Audio", "parent_id": 1' + b"0" * 5_000 + b"}",
+            (b"", 422),
+            (b"{", 422),
+            (b"null", 422),
+            (b"[]", 422),
+            (b'"Audio"', 422),
+            (b"1", 422),
+            (b"{}", 422),
+            (b'{"name": NaN}', 422),
+            (b'{"name": "\\ud800"}', 422),
+            (b'{"name": "\xff"}', 400),
+            (b"[" * 100_000, 400),
+            (b'{"name": "Audio", "parent_id": 1' + b"0" * 5_000 + b"}", 400),
         ],
-        ids=lambda body: repr(body[:40]),
+        ids=lambda value: repr(value)[:40],
     )
-    async def test_a_body_that_is_no_category_is_refused(self, as_staff: AsyncClient, body: bytes) -> None:
+    async def test_a_body_that_is_no_category_is_refused(self, as_staff: AsyncClient, body: bytes, status: int) -> None:
         response = await as_staff.post("/categories", content=body, headers={"Content-Type": "application/json"})
 
-        assert_refused(response, 422, "body")
+        assert_refused(response, status, "body")
 
     async def test_a_body_of_another_content_type_is_refused(self, as_staff: AsyncClient) -> None:
         response = await as_staff.post(

@@ -29,6 +29,10 @@ class BigInt(TypeDecorator[int]):
     impl = BigInteger
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[int]:
+        return int
+
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(INTEGER() if dialect.name == "sqlite" else BigInteger())
 
@@ -69,6 +73,10 @@ class Text(TypeDecorator[str]):
     impl = String
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[str]:
+        return str
+
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         length = cast(String, self.impl).length
         long = length is None or length > LONGEST_VARCHAR
@@ -84,6 +92,10 @@ class Moment(UTCDateTime):
     """An aware UTC time to the microsecond; MySQL's DATETIME would round it to the second."""
 
     cache_ok = True
+
+    @property
+    def python_type(self) -> type[datetime]:
+        return datetime
 
     def __repr__(self) -> str:
         return "Moment()"

@@ -1,0 +1,257 @@
+"""Lists in pages, by number and by cursor: nothing skipped, nothing twice, whatever the order."""
+
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+from sqlmodel import delete
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.database import Database
+from api.models import Category, Product, ProductSort
+from api.models.base import MAX_ID
+from tests.support import assert_refused, count_statements, save
+
+
+async def some_products(session: AsyncSession, count: int, *, first: int = 0) -> list[Product]:
+    """Of which every third has the same price and every fourth the same name."""
+    products = [
+        Product(
+            name=f"Product {number % 4}",
+            slug=f"product-{number}",
+            sku=f"P-{number}",
+            price=Decimal(number % 3 + 1) / 10 + 1,
+        )
+        for number in range(first, first + count)
+    ]
+    await save(session, *products)
+    return products
+
+
+async def walk(
+    client: AsyncClient,
+    path: str,
+    meanwhile: Callable[[], Awaitable[None]] | None = None,
+    **params: Any,
+) -> list[dict[str, Any]]:
+    """Follow the cursor to the end of a list."""
+    items: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = (await client.get(path, params={**params, "cursor": cursor})).json()
+        assert page.keys() == {"items", "next_cursor"}
+        assert 0 < len(page["items"]) <= params.get("page_size", 20) or not items
+        items += page["items"]
+        cursor = page["next_cursor"]
+        if meanwhile is not None:
+            await meanwhile()
+    return items
+
+
+def in_order(items: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
+    """By a field and, where that is equal, by id, both in the same direction."""
+    return sorted(items, key=itemgetter(sort.removeprefix("-"), "id"), reverse=sort.startswith("-"))
+
+
+def encoded(value: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+class TestPagesByNumber:
+    @pytest.mark.parametrize(
+        ("page", "length", "has_next", "has_previous"),
+        [
+            (1, 3, True, False),
+            (2, 3, True, True),
+            (3, 1, False, True),
+            (4, 0, False, True),
+            (1_000_000, 0, False, True),
+        ],
+    )
+    async def test_each_says_where_it_stands_and_one_beyond_the_end_is_empty(
+        self,
+        client: AsyncClient,
+        session: AsyncSession,
+        page: int,
+        length: int,
+        has_next: bool,
+        has_previous: bool,
+    ) -> None:
+        await some_products(session, 7)
+
+        answer = (await client.get("/products", params={"page": page, "page_size": 3})).json()
+
+        assert len(answer.pop("items")) == length
+        assert answer == {
+            "total": 7,
+            "page": page,
+            "page_size": 3,
+            "total_pages": 3,
+            "has_next": has_next,
+            "has_previous": has_previous,
+        }
+
+    async def test_a_list_that_fills_its_pages_has_no_further_one(
+        self, client: AsyncClient, session: AsyncSession
+    ) -> None:
+        await some_products(session, 6)
+
+        answer = (await client.get("/products", params={"page": 2, "page_size": 3})).json()
+
+        assert (len(answer["items"]), answer["total_pages"], answer["has_next"]) == (3, 2, False)
+
+    @pytest.mark.parametrize("sort", ProductSort)
+    async def test_all_pages_together_are_the_list_in_its_order(
+        self, client: AsyncClient, session: AsyncSession, sort: ProductSort
+    ) -> None:
+        await some_products(session, 25)
+
+        items = []
+        for page in range(1, 8):
+            items += (await client.get("/products", params={"page": page, "page_size": 4, "sort": sort})).json()[
+                "items"
+            ]
+
+        assert len({item["id"] for item in items}) == 25
+        assert items == in_order(items, sort)
+
+    @pytest.mark.parametrize("params", [{"page": 1_000_001}, {"page": -1}, {"page_size": 101}, {"page": ""}])
+    async def test_what_is_no_page_is_refused(self, client: AsyncClient, params: dict[str, Any]) -> None:
+        assert_refused(await client.get("/products", params=params), 422, f"query.{next(iter(params))}")
+
+
+class TestPagesByCursor:
+    async def test_of_an_empty_list(self, client: AsyncClient) -> None:
+        answer = await client.get("/products", params={"cursor": ""})
+
+        assert answer.json() == {"items": [], "next_cursor": None}
+
+    @pytest.mark.parametrize("page_size", [1, 4, 5, 24, 25, 26])
+    @pytest.mark.parametrize("sort", ProductSort)
+    async def test_walk_everything_exactly_once_in_order(
+        self, client: AsyncClient, session: AsyncSession, sort: ProductSort, page_size: int
+    ) -> None:
+        products = await some_products(session, 25)
+
+        items = await walk(client, "/products", sort=sort, page_size=page_size)
+
+        assert sorted(item["id"] for item in items) == [product.id for product in products]
+        assert items == in_order(items, sort)
+
+    @pytest.mark.parametrize("sort", ProductSort)
+    async def test_walk_what_was_there_exactly_once_while_rows_come_and_go(
+        self, client: AsyncClient, session: AsyncSession, sort: ProductSort
+    ) -> None:
+        stay = await some_products(session, 30)
+        go = await some_products(session, 10, first=100)
+        number = 200
+
+        async def meanwhile() -> None:
+            nonlocal number
+            await some_products(session, 3, first=number)
+            number += 3
+            if go:
+                await session.delete(go.pop())
+                await session.flush()
+
+        items = await walk(
+            client, "/products", meanwhile if sort != ProductSort.OLDEST else None, sort=sort, page_size=7
+        )
+
+        ids = [item["id"] for item in items]
+        assert len(ids) == len(set(ids)), "nothing twice"
+        assert {product.id for product in stay} <= set(ids), "nothing skipped"
+        assert items == in_order(items, sort)
+
+    async def test_walk_texts_of_every_script(self, client: AsyncClient, session: AsyncSession) -> None:
+        await session.exec(delete(Category))
+        names = ["a", "B", "é", "Z", "e", "É", "🎧", "日本", "ﬀ", "~", '"', "\\", "'"]
+        await save(session, *(Category(name=name, slug=f"c-{number}") for number, name in enumerate(names)))
+
+        items = await walk(client, "/categories", page_size=1)
+
+        assert [item["name"] for item in items] == sorted(names)
+
+    async def test_go_on_after_the_row_that_the_cursor_was_made_of_is_gone(
+        self, client: AsyncClient, session: AsyncSession
+    ) -> None:
+        first, second, third = await some_products(session, 3)
+        cursor = (await client.get("/products", params={"cursor": "", "page_size": 1, "sort": "id"})).json()[
+            "next_cursor"
+        ]
+        await session.delete(first)
+        await session.flush()
+
+        answer = (await client.get("/products", params={"cursor": cursor, "sort": "id"})).json()
+
+        assert [item["id"] for item in answer["items"]] == [second.id, third.id]
+
+    async def test_keep_the_filters(self, client: AsyncClient, session: AsyncSession) -> None:
+        await some_products(session, 20)
+
+        items = await walk(client, "/products", search="product 1", page_size=2)
+
+        assert [item["name"] for item in items] == ["Product 1"] * 5
+
+    async def test_take_one_statement_each(
+        self, client: AsyncClient, session: AsyncSession, database: Database
+    ) -> None:
+        await some_products(session, 10)
+
+        with count_statements(database) as statements:
+            await walk(client, "/products", page_size=1)
+
+        assert len(statements) == 10
+
+    @pytest.mark.parametrize(
+        "cursor",
+        [
+            "x",
+            "====",
+            "é",
+            "%00",
+            encoded(None),
+            encoded(7),
+            encoded({}),
+            encoded([]),
+            encoded(["price"]),
+            encoded(["name", 1, "Audio"]),
+            encoded(["-price", 1, "1.00"]),
+            encoded(["price", 0, "1.00"]),
+            encoded(["price", -1, "1.00"]),
+            encoded(["price", MAX_ID + 1, "1.00"]),
+            encoded(["price", 1.0, "1.00"]),
+            encoded(["price", True, "1.00"]),
+            encoded(["price", "1", "1.00"]),
+            encoded(["price", 1, "1.001"]),
+            encoded(["price", 1, "NaN"]),
+            encoded(["price", 1, "Infinity"]),
+            encoded(["price", 1, "1e999999999"]),
+            encoded(["price", 1, "cheap"]),
+            encoded(["price", 1, []]),
+            encoded(["price", 1, "1.00", 2]),
+            base64.urlsafe_b64encode(b"[" * 370).decode().rstrip("="),
+            base64.urlsafe_b64encode(b"\xff\xfe").decode().rstrip("="),
+            "A" * 501,
+        ],
+    )
+    async def test_what_the_list_did_not_give_out_is_refused(self, client: AsyncClient, cursor: str) -> None:
+        assert_refused(await client.get("/products", params={"cursor": cursor, "sort": "price"}), 422, "query.cursor")
+
+    @pytest.mark.parametrize("values", [["name", 1, "a\0b"], ["name", 1, "\ud800"], ["name", 1, None]], ids=repr)
+    async def test_text_that_no_database_can_store_is_refused(self, client: AsyncClient, values: list[Any]) -> None:
+        response = await client.get("/products", params={"cursor": encoded(values), "sort": "name"})
+
+        assert_refused(response, 422, "query.cursor")
+
+    async def test_one_of_another_order_is_refused(self, client: AsyncClient, session: AsyncSession) -> None:
+        await some_products(session, 2)
+        params: dict[str, Any] = {"cursor": "", "page_size": 1, "sort": "name"}
+        cursor = (await client.get("/products", params=params)).json()["next_cursor"]
+
+        assert_refused(await client.get("/products", params={"cursor": cursor, "sort": "-name"}), 422, "query.cursor")
