@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 from functools import cached_property, lru_cache
+from importlib.util import find_spec
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, StringConstraints, field_validator
@@ -32,7 +33,13 @@ class Pool(StrEnum):
 class Settings(BaseSettings):
     """Every setting with its default; read from the environment, then from a `.env` file."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # a database's URL holds its password
+    )
 
     environment: Environment = Environment.DEVELOPMENT
     host: str = "127.0.0.1"
@@ -65,6 +72,8 @@ class Settings(BaseSettings):
             raise ValueError(f"names {backend}; SQLite, PostgreSQL and MariaDB or MySQL are supported")
         if backend == "sqlite" and url.database in (None, "", ":memory:"):
             raise ValueError("must name a file: each connection would get an empty database of its own in memory")
+        if backend in ("mysql", "mariadb") and find_spec("aiomysql") is None:
+            raise ValueError("needs one more package: pip install aiomysql==0.3.2")
         return value
 
     @cached_property

@@ -1,6 +1,7 @@
 """Settings: where they come from, what they refuse, and that each is explained."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,20 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 )
 def test_a_database_url_gets_the_driver_that_the_shop_uses(written: str, used: str) -> None:
     assert Settings(database_url=written).database.render_as_string(hide_password=False) == used
+
+
+def test_a_refused_url_is_not_told() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(database_url="oracle://scott:tiger@host/shop")
+    assert "tiger" not in str(refused.value)
+
+
+def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    extra = re.search(r"^aiomysql==\S+", (EXAMPLE.parent / "requirements-dev.txt").read_text(), re.MULTILINE)
+    assert extra is not None
+    monkeypatch.setitem(sys.modules, "aiomysql", None)
+    with pytest.raises(ValidationError, match=re.escape(f"pip install {extra[0]}")):
+        Settings(database_url="mysql://host/shop")
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "mysql", "mariadb"])
