@@ -213,6 +213,8 @@ def _finish_parameter(parameter: Json) -> None:
             parameter["description"] = f"The {parameter['name'].replace('_', ' ')} of the one that is meant."
         if parameter["name"] in PATH_EXAMPLES and "examples" not in schema:
             schema["examples"] = [PATH_EXAMPLES[parameter["name"]]]
+        if "examples" in schema:
+            parameter.setdefault("example", schema["examples"][0])  # this one alone does Swagger UI fill in
 
 
 def _finish_responses(operation: Json) -> None:

@@ -120,7 +120,7 @@ class TestEveryOperation:
         for name, operation in operations.items():
             for parameter in operation.get("parameters", []):
                 if parameter["in"] == "path":
-                    assert parameter["schema"].get("examples"), f"{name}: {parameter['name']} has no example"
+                    assert parameter.get("example"), f"{name}: {parameter['name']} has no example"
 
     def test_takes_no_null_outside_of_a_body(self, operations: dict[str, Json]) -> None:
         for name, operation in operations.items():
