@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
+from alembic.operations.ops import DropIndexOp, DropTableOp, MigrationScript, ModifyTableOps
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import URL, Connection, NullPool, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import SQLModel
@@ -34,11 +36,22 @@ def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]
     return False
 
 
+def drop_tables_with_their_indexes(_: MigrationContext, __: Any, directives: list[MigrationScript]) -> None:
+    """Leave out what dropping the table does: MariaDB refuses to drop an index that a foreign key needs."""
+    for script in directives:
+        for operations in (*script.upgrade_ops_list, *script.downgrade_ops_list):
+            dropped = {each.table_name for each in operations.ops if isinstance(each, DropTableOp)}
+            for each in operations.ops:
+                if isinstance(each, ModifyTableOps) and each.table_name in dropped:
+                    each.ops = [change for change in each.ops if not isinstance(change, DropIndexOp)]
+
+
 OPTIONS: dict[str, Any] = {
     "target_metadata": SQLModel.metadata,
     "compare_type": True,
     "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
     "render_item": render_item,
+    "process_revision_directives": drop_tables_with_their_indexes,
 }
 
 
