@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import SQLModel
 
 from api.errors import Conflict, ShopError, Unavailable, Unprocessable
 
-DatabaseError = (DBAPIError, PoolTimeout)
+DatabaseError = (DBAPIError, PoolTimeout, StaleDataError)
 
 TRANSIENT = {"40001", "40P01", 1213, 1020}
 """Serialisation failures and deadlocks: the same transaction succeeds when it is run again."""
@@ -34,15 +35,15 @@ def _code(error: SQLAlchemyError) -> str | int | None:
             return None if extended is None else extended & 0xFF
         case None:
             return None
-        case driver_error if sqlstate := getattr(driver_error, "sqlstate", None):
-            return str(sqlstate)
+        case driver_error if driver_error.args and isinstance(driver_error.args[0], int):
+            return driver_error.args[0]  # before the SQLSTATE, which for most of MySQL's errors is a vague HY000
         case driver_error:
-            number = driver_error.args[0] if driver_error.args else None
-            return number if isinstance(number, int) else None
+            return getattr(driver_error, "sqlstate", None)
 
 
 def is_transient(error: SQLAlchemyError) -> bool:
-    return _code(error) in TRANSIENT
+    """Whether it goes away when the transaction is run again: a row that another one deleted is then not found."""
+    return isinstance(error, StaleDataError) or _code(error) in TRANSIENT
 
 
 def is_locked(error: SQLAlchemyError) -> bool:
