@@ -53,13 +53,17 @@ VisibleProducts = Annotated[ColumnElement[bool], Depends(_visible)]
 
 
 async def _product_to_write(product_id: PathId, session: WriteSession, user: Staff) -> Product:
+    """Locked before it is read, so that it is not deleted or ordered in between."""
+    await session.exec(select(Product.id).where(Product.id == product_id).with_for_update())
     return await get_or_404(session, Product, product_id)
 
 
 ProductToWrite = Annotated[Product, Depends(_product_to_write)]
 
 
-@router.get("", response_model=Page[ProductReadWithCategory] | CursorPage[ProductReadWithCategory])
+@router.get(
+    "", response_model=Page[ProductReadWithCategory] | CursorPage[ProductReadWithCategory], responses=problems(403)
+)
 async def list_products(
     session: ReadSession,
     user: OptionalUser,
