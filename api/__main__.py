@@ -51,8 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def serve(settings: Settings, options: argparse.Namespace) -> int:
-    listener = _listen(settings.host, settings.port)
-    setup.migrate(settings)
+    with _listen(settings.host, settings.port) as listener:
+        setup.migrate(settings)
+        _introduce_admin(settings)
+        print(f"The documentation is at {_address(listener)}/docs", flush=True)
+        server = uvicorn.Server(
+            uvicorn.Config("api.main:app", log_config=None, log_level=settings.log_level, timeout_graceful_shutdown=10)
+        )
+        server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def _introduce_admin(settings: Settings) -> None:
     try:
         admin = _with_database(settings, setup.create_first_admin)
     except IntegrityError:
@@ -62,17 +72,12 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
             print(
                 f"Sign in as {admin.username} with the password {admin.password} - it is not shown again.", flush=True
             )
-    print(f"The documentation is at {_address(listener)}/docs", flush=True)
-    config = uvicorn.Config("api.main:app", log_config=None, log_level=settings.log_level, timeout_graceful_shutdown=10)
-    server = uvicorn.Server(config)
-    server.run(sockets=[listener])
-    return 0 if server.started else 1
 
 
 def create_admin(settings: Settings, options: argparse.Namespace) -> int:
     data = UserCreate(
-        username=options.username or _ask("Username"),
-        email=options.email or _ask("E-mail address"),
+        username=options.username or _ask("Username", input),
+        email=options.email or _ask("E-mail address", input),
         password=options.password or _ask("Password", getpass),
     )
     _with_database(settings, lambda database: setup.create_admin(database, data))
@@ -162,7 +167,7 @@ def _with_database(settings: Settings, work: Callable[[Database], Awaitable[Answ
     return asyncio.run(run())
 
 
-def _ask(question: str, read: Callable[[str], str] = input) -> str:
+def _ask(question: str, read: Callable[[str], str]) -> str:
     if not sys.stdin.isatty():
         raise Failure(f"the {question.lower()} is missing, and nobody is there to be asked")
     return read(f"{question}: ")

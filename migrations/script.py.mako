@@ -5,7 +5,6 @@ from alembic import op
 
 from api.models import columns
 ${imports if imports else ""}
-
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}

@@ -5,7 +5,6 @@ from alembic import op
 
 from api.models import columns
 
-
 revision = "515e9cce617e"
 down_revision = None
 branch_labels = None
