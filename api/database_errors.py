@@ -23,8 +23,14 @@ TRANSIENT = {"40001", "40P01", 1213, 1020}
 LOCKED = {"55P03", 1205}
 """A row stayed busy for longer than the lock timeout."""
 
-MYSQL_UNAVAILABLE = {1040, 1053, 1077, 1158, 1159, 1160, 1161, 1969, 3024}
-"""Too many connections, shutting down, broken off, or out of time; 2000 to 2999 are the client's own."""
+MYSQL_UNAVAILABLE = {1040, 1053, 1077, 1158, 1159, 1160, 1161, 1317, 1927, 1969, 3024, 4031}
+"""Too many connections, shutting down, killed, broken off, or out of time; 2000 to 2999 are the client's own."""
+
+MYSQL_CHECK = {3819, 4025}
+MYSQL_OUT_OF_RANGE = {1690}
+"""What the driver takes for OperationalErrors: a CHECK that fails, and a sum beyond 64 bits."""
+
+FOREIGN_KEY = {"23503", 1216, 1217, 1451, 1452}
 
 
 def _code(error: SQLAlchemyError) -> str | int | None:
@@ -55,9 +61,9 @@ def refusal_for(error: SQLAlchemyError) -> ShopError | None:
     match error:
         case PoolTimeout():
             return Unavailable("All database connections are in use; try again shortly.")
-        case IntegrityError():
+        case DBAPIError() if isinstance(error, IntegrityError) or _code(error) in MYSQL_CHECK:
             return _violation(error)
-        case DataError():
+        case DBAPIError() if isinstance(error, DataError) or _code(error) in MYSQL_OUT_OF_RANGE:
             return Unprocessable("request", "holds a value that the database cannot store")
         case DBAPIError() if error.connection_invalidated or _is_unavailable(error):
             return Unavailable("The database is busy or cannot be reached; try again shortly.")
@@ -75,19 +81,23 @@ def _is_unavailable(error: DBAPIError) -> bool:
     return type(error).__name__ == "OperationalError"  # psycopg has no SQLSTATE where it never got a connection
 
 
-def _violation(error: IntegrityError) -> ShopError:
+def _violation(error: DBAPIError) -> ShopError:
     columns = _unique_columns(error)
     if columns:
         return Conflict(f"{' and '.join(columns)} is already taken")
-    return Conflict("This refers to something that does not exist, or something else still refers to it.")
+    if _code(error) in FOREIGN_KEY or "FOREIGN KEY" in str(error.orig):
+        return Conflict("This refers to something that does not exist, or something else still refers to it.")
+    return Conflict("This does not go together with what is there already.")
 
 
-def _unique_columns(error: IntegrityError) -> list[str]:
+def _unique_columns(error: DBAPIError) -> list[str]:
     """The columns of the unique constraint that was violated; none where it was another kind of constraint."""
     diagnostics = getattr(error.orig, "diag", None)
     if diagnostics is not None:
         return _columns_of(diagnostics.constraint_name)
     message = str(error.orig)
+    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+        return []
     if failed := re.search(r"UNIQUE constraint failed: (.+)", message):
         return [column.rpartition(".")[2] for column in failed[1].split(", ")]
     if key := re.search(r"Duplicate entry .* for key '(?:\w+\.)?(\w+)'", message, re.DOTALL):

@@ -25,6 +25,14 @@ logger = logging.getLogger(__name__)
 PROBLEM_JSON = "application/problem+json"
 
 
+TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""RFC 9110's names, where Python 3.11 still has older ones."""
+
+
+def title_of(status: int) -> str:
+    return TITLES.get(status, HTTPStatus(status).phrase)
+
+
 class FieldProblem(BaseModel):
     """What is wrong with one field of a request."""
 
@@ -110,7 +118,7 @@ def problem_response(
     errors: Sequence[FieldProblem] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    known = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
+    known = Problem(title=title_of(status), status=status, detail=detail)
     problem = known if errors is None else ValidationProblem(**known.model_dump(), errors=list(errors))
     return JSONResponse(problem.model_dump(), status, headers, media_type=PROBLEM_JSON)
 
@@ -124,11 +132,19 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route: which refusals it can answer, in the one shape that they have."""
     return {
         int(status): {
-            "description": HTTPStatus(status).phrase,
+            "description": title_of(status),
             "content": {PROBLEM_JSON: {"schema": _schema_of(status)}},
         }
         for status in statuses
     }
+
+
+UNREADABLE: dict[type, str] = {
+    UnicodeDecodeError: "The body is not encoded as UTF-8.",
+    RecursionError: "The body is nested too deeply.",
+    ValueError: "The body holds a number with too many digits.",
+}
+"""What FastAPI's 400 for a body that it cannot parse comes from, and how to say it."""
 
 
 def _location(error: dict[str, Any]) -> str:
@@ -137,17 +153,28 @@ def _location(error: dict[str, Any]) -> str:
     return ".".join(str(part) for part in error["loc"]).encode("utf-8", "backslashreplace").decode()
 
 
+def _message(error: dict[str, Any]) -> str:
+    if error["type"] == "json_invalid":
+        return f"is not JSON: {error['ctx']['error'].lower()}, at character {error['loc'][1]}"
+    if error["loc"] == ("body",) and isinstance(error.get("input"), bytes):
+        return "must be sent with the Content-Type application/json"
+    return str(error["msg"])
+
+
 async def _on_shop_error(request: Request, error: ShopError) -> Response:
     return error.response()
 
 
 async def _on_http_exception(request: Request, error: HTTPException) -> Response:
-    return problem_response(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+    detail = str(error.detail)
+    if error.status_code == HTTPStatus.BAD_REQUEST:
+        detail = UNREADABLE.get(type(error.__cause__), detail)
+    return problem_response(error.status_code, detail, headers=dict(error.headers or {}))
 
 
 async def _on_validation_error(request: Request, error: RequestValidationError) -> Response:
     """Say where and why, never what: an input can be a password, or no valid JSON."""
-    errors = [FieldProblem(field=_location(each), message=each["msg"]) for each in error.errors()]
+    errors = [FieldProblem(field=_location(each), message=_message(each)) for each in error.errors()]
     detail = "; ".join(f"{each.field}: {each.message}" for each in errors[:3])
     return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
 

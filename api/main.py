@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from api import __version__
 from api.database import Database
 from api.docs import install_docs
 from api.errors import install_error_handlers
-from api.middleware import TrailingSlash
+from api.middleware import TooLargeProblem, TrailingSlash
 from api.openapi import install_openapi
 from api.routers import (
     accounts,
@@ -57,10 +58,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # ours need no CDN: see api/docs.py
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=settings.max_body_size,
     )
     app.state.settings = settings
     app.add_middleware(TrailingSlash)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_size)
+    app.add_middleware(TooLargeProblem)
     install_error_handlers(app)
     install_openapi(app)
     install_docs(app)

@@ -1,6 +1,11 @@
 """Plain ASGI middleware; Starlette's `BaseHTTPMiddleware` would cost more than many a route."""
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from http import HTTPStatus
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.errors import PROBLEM_JSON, problem_response
 
 
 class TrailingSlash:
@@ -13,3 +18,25 @@ class TrailingSlash:
         if scope["type"] == "http" and scope["path"] != "/" and scope["path"].endswith("/"):
             scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
         await self.app(scope, receive, send)
+
+
+class TooLargeProblem:
+    """Say that a body is too large in the shape of all refusals: Starlette, which counts, says it in plain text."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        replaced = False
+
+        async def replace(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and message["status"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                replaced = Headers(raw=message["headers"]).get("content-type") != PROBLEM_JSON
+                if replaced:
+                    problem = problem_response(message["status"], "The body is too large.")
+                    await problem(scope, receive, send)
+            if not replaced:
+                await send(message)
+
+        await self.app(scope, receive, replace)

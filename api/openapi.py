@@ -13,9 +13,10 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
-from api.auth import current_credentials
-from api.errors import PROBLEM_JSON, FieldProblem, Problem, ValidationProblem, problems
+from api.auth import current_credentials, staff
+from api.errors import PROBLEM_JSON, FieldProblem, Problem, ValidationProblem, problems, title_of
 from api.models.base import MAX_ID
+from api.transactions import claim_key
 
 Json = dict[str, Any]
 
@@ -175,14 +176,26 @@ def _finish_operation(operation: Json, summary: str | None, name: str, dependant
     for parameter in operation.get("parameters", ()):
         _finish_parameter(parameter)
     operation["tags"] = operation.get("tags", [])[-1:]  # the most particular: /docs would show it once under each
-    if "requestBody" in operation:
-        operation["responses"] = _declared(400, 413) | operation["responses"]
+    calls = set(_calls(dependant))
+    operation["responses"] = _declared(*_implied_refusals(operation, calls)) | operation["responses"]
     if "security" in operation:
         schemes = [{name: scopes} for each in operation["security"] for name, scopes in each.items()]
-        nobody: list[Json] = [] if current_credentials in _calls(dependant) else [{}]
+        nobody: list[Json] = [] if current_credentials in calls else [{}]
         operation["security"] = [*nobody, *schemes, {"BearerToken": []}]
-        operation["responses"] = _declared(401) | operation["responses"]
     _finish_responses(operation)
+
+
+def _implied_refusals(operation: Json, calls: set[Callable[..., Any] | None]) -> Iterator[int]:
+    """What a route refuses by what it takes and depends on; its decorator names only what is its own."""
+    yield 503
+    if "requestBody" in operation:
+        yield from (400, 413)
+    if "security" in operation:
+        yield 401
+    if staff in calls:
+        yield 403
+    if claim_key in calls:
+        yield 409
 
 
 def _declared(*statuses: int) -> Json:
@@ -230,7 +243,7 @@ def _finish_responses(operation: Json) -> None:
         if keyed and status < 300:
             response["headers"] = REPLAYED
         if response.get("description") in (None, "Successful Response"):
-            response["description"] = status.phrase
+            response["description"] = title_of(status)
         if PROBLEM_JSON in response.get("content", {}):
             response["content"][PROBLEM_JSON].setdefault("example", _example(status))
             if status in HEADERS:
@@ -239,7 +252,7 @@ def _finish_responses(operation: Json) -> None:
 
 
 def _example(status: HTTPStatus) -> Json:
-    problem = Problem(title=status.phrase, status=status, detail=TYPICAL.get(status, status.description))
+    problem = Problem(title=title_of(status), status=status, detail=TYPICAL.get(status, status.description))
     if status != HTTPStatus.UNPROCESSABLE_ENTITY:
         return problem.model_dump()
     wrong = FieldProblem(field="body.price", message="Input should be greater than 0")

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSessionTransaction
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.responses import Response
 
-from api.auth import CurrentUser, current_user, staff
+from api.auth import CurrentUser
 from api.database import WriteSession
 from api.database_errors import DatabaseError, is_transient, refusal_for
-from api.errors import PROBLEM_JSON, ShopError, problems
+from api.errors import PROBLEM_JSON, ShopError
 from api.models import IdempotencyKey
 from api.rules import idempotency
 
@@ -30,11 +29,7 @@ LONGEST = 9.0
 
 
 class TransactionRoute(APIRoute):
-    """A route that declares the refusals of what it depends on, and runs its transaction again after a deadlock."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.responses = {**problems(*_implied_refusals(self.dependant)), **self.responses}
+    """A route whose transaction is run again after a deadlock, and once only under an `Idempotency-Key`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -56,24 +51,6 @@ class TransactionRoute(APIRoute):
 def _full_jitter(attempt: int) -> float:
     """Seconds to wait, after "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015)."""
     return random.uniform(0, min(1.0, 0.02 * 2**attempt))  # noqa: S311
-
-
-def _implied_refusals(dependant: Dependant) -> set[int]:
-    calls = set(_calls(dependant))
-    refusals = {422, 503}
-    if current_user in calls:
-        refusals.add(401)
-    if staff in calls:
-        refusals.add(403)
-    if claim_key in calls:
-        refusals.add(409)
-    if dependant.body_params:
-        refusals.add(413)
-    return refusals
-
-
-def _calls(dependant: Dependant) -> list[Callable[..., Any] | None]:
-    return [dependant.call] + [call for each in dependant.dependencies for call in _calls(each)]
 
 
 @dataclass

@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.database import Database
 from api.models import Category, Product
 from api.models.base import MAX_ID
+from api.rules.categories import MAX_DEPTH
 from tests.support import assert_refused, count_statements, save
 
 numbers = count(1)
@@ -207,15 +208,22 @@ class TestCategoryTree:
             await client.get("/categories/tree")
         assert len(statements) == 1
 
-    async def test_may_be_deeper_than_python_recurses(self, client: AsyncClient, session: AsyncSession) -> None:
-        category = None
-        for depth in range(300):
+    async def test_is_as_deep_as_it_may_be_and_no_deeper(
+        self, client: AsyncClient, as_staff: AsyncClient, session: AsyncSession
+    ) -> None:
+        top = await a_category(session, "Depth 0")
+        category = top
+        for depth in range(1, MAX_DEPTH):
             category = await a_category(session, f"Depth {depth}", category)
 
         response = await client.get("/categories/tree")
+        deeper = await as_staff.post("/categories", json={"name": "Too deep", "parent_id": category.id})
+        above = await as_staff.post("/categories", json={"name": "Above"})
+        pushed = await as_staff.patch(f"/categories/{top.id}", json={"parent_id": above.json()["id"]})
 
-        assert response.status_code == 200
-        assert response.text.count('"children":[{') == 299
+        assert response.text.count('"children":[{') == MAX_DEPTH - 1
+        assert_refused(deeper, 409, "100 deep at most")
+        assert_refused(pushed, 409, "100 deep at most")
 
 
 class TestReadCategory:
@@ -775,5 +783,5 @@ class TestDeleteCategory:
 
         with count_statements(database) as statements:
             await as_staff.delete(f"/categories/{category.id}")
-        assert len(statements) == 6  # the token, the row, the tree, its parent, its children, itself
+        assert len(statements) == 5  # the token, the row, the tree, its children, itself
         assert (await session.exec(select(Category).where(col(Category.parent_id) == category.id))).all() == []

@@ -116,6 +116,9 @@ class Choice(TypeDecorator[Enum]):
         super().__init__(length=max(len(member.value) for member in enum) + 8)
         self.enum = enum
 
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return Text(cast(String, self.impl).length).load_dialect_impl(dialect)
+
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         return None if value is None else str(self.enum(value).value)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Optional
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, JsonValue
 from pydantic import Field as Limits
 from sqlalchemy import JSON, UniqueConstraint
 from sqlmodel import Field
@@ -20,7 +20,14 @@ Sku = Annotated[str, Limits(min_length=1, max_length=50, pattern=r"^[A-Z0-9]+(-[
 Stock = Annotated[int, Limits(ge=0, le=MAX_STOCK, examples=[50])]
 
 
+def _depth(value: JsonValue) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
+
+
 def _storable(attributes: JsonObject) -> JsonObject:
+    if _depth(attributes) > 20:  # MariaDB takes 32
+        raise ValueError("must not nest deeper than 20 levels")
     if len(json.dumps(attributes, allow_nan=False)) > 10_000:
         raise ValueError("must not exceed 10,000 characters of JSON")
     return attributes

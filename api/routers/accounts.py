@@ -57,6 +57,7 @@ async def list_transactions(
 @router.post(
     "/transfers",
     status_code=201,
+    summary="Transfer store credit",
     response_model=TransactionRead,
     responses=problems(404, 409),
     dependencies=[Idempotent],
@@ -79,6 +80,7 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
 @router.post(
     "/{id}/deposits",
     status_code=201,
+    summary="Deposit store credit",
     response_model=TransactionRead,
     responses=problems(404, 409),
     dependencies=[Idempotent],

@@ -10,14 +10,17 @@ from sqlmodel import col, delete, or_, select, update
 
 from api.auth import CurrentCredentials, CurrentUser, hash_password, new_token, verify_password
 from api.database import Database, ReadSession, WriteSession
-from api.errors import Forbidden, Unauthorized, problems
-from api.loading import PathId, one_or_404
+from api.errors import Forbidden, NotFound, Unauthorized, Unavailable, problems
+from api.loading import PathId
 from api.models import AccessToken, PasswordChange, Token, TokenCreate, TokenKind, TokenRead, TokenReadOnce, User
 from api.models.base import utcnow
 from api.pagination import CursorPage, Page, PagingParams, paginate
 from api.transactions import TransactionRoute
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=TransactionRoute)
+
+UNLOADED = {"synchronize_session": False}
+"""No changed row is loaded, so none has to be brought up to date."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,12 @@ async def sign_in(
 ) -> AccessToken:
     """Sign in with a username or e-mail address and a password (OAuth2 password form)."""
     user, lifetime = verified.user, timedelta(days=request.app.state.settings.session_days)
+    same = (col(User.id) == user.id, col(User.is_active), col(User.hashed_password) == user.hashed_password)
+    stored = {"hashed_password": verified.new_hash or user.hashed_password, "last_login_at": utcnow()}
+    if (await session.exec(update(User).where(*same).values(stored), execution_options=UNLOADED)).rowcount == 0:
+        raise Unavailable("The user is just being changed; try again.")
     secret, token = new_token(user, TokenKind.SESSION, "Session", lifetime)
     session.add(token)
-    await session.exec(update(User).where(col(User.id) == user.id).values(last_login_at=utcnow()))
-    if verified.new_hash:
-        unchanged = update(User).where(col(User.id) == user.id, col(User.hashed_password) == user.hashed_password)
-        await session.exec(unchanged.values(hashed_password=verified.new_hash))
     return AccessToken(access_token=secret, expires_in=int(lifetime.total_seconds()))
 
 
@@ -69,7 +72,10 @@ async def change_password(data: PasswordChange, credentials: CurrentCredentials,
     if not right:
         raise Forbidden("The current password is wrong.")
     hashed = await hash_password(data.new_password)
-    await session.exec(update(User).where(col(User.id) == user.id).values(hashed_password=hashed))
+    same = (col(User.id) == user.id, col(User.hashed_password) == user.hashed_password)
+    replaced = update(User).where(*same).values(hashed_password=hashed)
+    if (await session.exec(replaced, execution_options=UNLOADED)).rowcount == 0:
+        raise Unavailable("The user is just being changed; try again.")
     others = delete(Token).where(col(Token.user_id) == user.id, col(Token.id) != credentials.token.id)
     await session.exec(others.where(col(Token.kind) == TokenKind.SESSION))
 
@@ -93,5 +99,7 @@ async def create_key(data: TokenCreate, user: CurrentUser, session: WriteSession
 @router.delete("/keys/{id}", status_code=204, responses=problems(404))
 async def revoke_key(key_id: PathId, user: CurrentUser, session: WriteSession) -> None:
     """Revoke an API key."""
-    own_key = (Token.id == key_id, Token.user_id == user.id, Token.kind == TokenKind.KEY)
-    await session.delete(await one_or_404(session, Token, *own_key))
+    own_key = delete(Token).where(col(Token.id) == key_id, col(Token.user_id) == user.id)
+    own_key = own_key.where(col(Token.kind) == TokenKind.KEY)
+    if (await session.exec(own_key, execution_options=UNLOADED)).rowcount == 0:
+        raise NotFound("There is no such key.")

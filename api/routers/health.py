@@ -35,7 +35,7 @@ class PoolHealth(BaseModel):
     overflow: int | None = Field(description="Open beyond the size.", examples=[0])
 
 
-@router.get("/")
+@router.get("/", summary="Welcome")
 async def read_welcome(request: Request) -> Welcome:
     """Say what this is and where its documentation stands."""
     settings = request.app.state.settings

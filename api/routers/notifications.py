@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from sqlmodel import col, select
+from sqlmodel import col, select, update
 
 from api.auth import CurrentUser
 from api.database import ReadSession, WriteSession
@@ -34,7 +34,11 @@ async def list_notifications(
 @router.post("/{id}/read", response_model=NotificationRead, responses=problems(404))
 async def mark_notification_read(notification_id: PathId, session: WriteSession, user: CurrentUser) -> Notification:
     """Mark a notification as read; the first time counts."""
-    own = (Notification.id == notification_id, Notification.user_id == user.id)
-    notification = await one_or_404(session, Notification, *own)
-    notification.read_at = notification.read_at or utcnow()
-    return notification
+    own = (col(Notification.id) == notification_id, col(Notification.user_id) == user.id)
+    await session.exec(
+        update(Notification)
+        .where(*own, col(Notification.read_at).is_(None))
+        .values(read_at=utcnow())
+        .execution_options(synchronize_session=False)
+    )
+    return await one_or_404(session, Notification, *own)

@@ -30,7 +30,7 @@ async def _post_to_write(post_id: PathId, session: WriteSession, user: CurrentUs
 PostToWrite = Annotated[Post, Depends(_post_to_write)]
 
 
-@router.get("", response_model=Page[PostListed] | CursorPage[PostListed], responses=problems(401))
+@router.get("", response_model=Page[PostListed] | CursorPage[PostListed])
 async def list_posts(
     session: ReadSession,
     user: OptionalUser,
@@ -54,7 +54,7 @@ async def list_posts(
     return await paginate(session, posts, paging, model=Post)
 
 
-@router.get("/by-slug/{slug}", response_model=PostRead, responses=problems(401, 404))
+@router.get("/by-slug/{slug}", response_model=PostRead, responses=problems(404))
 async def read_post_by_slug(
     slug: PathText, session: ReadSession, user: OptionalUser, tasks: BackgroundTasks, request: Request
 ) -> Post:
@@ -64,7 +64,7 @@ async def read_post_by_slug(
     return post
 
 
-@router.get("/{id}", response_model=PostRead, responses=problems(401, 404))
+@router.get("/{id}", response_model=PostRead, responses=problems(404))
 async def read_post(
     post_id: PathId, session: ReadSession, user: OptionalUser, tasks: BackgroundTasks, request: Request
 ) -> Post:

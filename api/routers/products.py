@@ -131,19 +131,19 @@ async def list_low_stock(
     return await paginate(session, scarce, paging, model=Product, sort="stock_quantity")
 
 
-@router.get("/by-sku/{sku}", response_model=ProductReadWithCategory, responses=problems(401, 404))
+@router.get("/by-sku/{sku}", response_model=ProductReadWithCategory, responses=problems(404))
 async def read_product_by_sku(sku: PathText, session: ReadSession, visible: VisibleProducts) -> Product:
     """Read the product with a SKU."""
     return await one_or_404(session, Product, Product.sku == sku, visible, options=[with_category])
 
 
-@router.get("/by-slug/{slug}", response_model=ProductReadWithCategory, responses=problems(401, 404))
+@router.get("/by-slug/{slug}", response_model=ProductReadWithCategory, responses=problems(404))
 async def read_product_by_slug(slug: PathText, session: ReadSession, visible: VisibleProducts) -> Product:
     """Read the product with a slug."""
     return await one_or_404(session, Product, Product.slug == slug, visible, options=[with_category])
 
 
-@router.get("/{id}", response_model=ProductReadWithCategory, responses=problems(401, 404))
+@router.get("/{id}", response_model=ProductReadWithCategory, responses=problems(404))
 async def read_product(product_id: PathId, session: ReadSession, visible: VisibleProducts) -> Product:
     """Read a product with its category."""
     return await one_or_404(session, Product, Product.id == product_id, visible, options=[with_category])

@@ -55,11 +55,18 @@ async def _user(user_id: VisibleUserId, session: ReadSession) -> User:
 
 
 async def _user_to_write(user_id: VisibleUserId, session: WriteSession) -> User:
-    return await one_or_404(session, User, User.id == user_id, here)
+    user = await one_or_404(session, User, User.id == user_id, here)
+    await rules.lock(session, user)
+    return user
+
+
+async def _me_to_write(caller: CurrentUser, session: WriteSession) -> User:
+    return await _user_to_write(caller.id, session)
 
 
 UserDep = Annotated[User, Depends(_user)]
 UserToWrite = Annotated[User, Depends(_user_to_write)]
+MeToWrite = Annotated[User, Depends(_me_to_write)]
 
 
 @router.post("", status_code=201, response_model=UserRead, responses=problems(409))
@@ -127,16 +134,15 @@ async def search_users(
     return await paginate(session, users, paging, model=User)
 
 
-@router.get("/me", response_model=UserRead)
+@router.get("/me", response_model=UserRead, summary="Read oneself")
 async def read_me(user: CurrentUser) -> User:
     """Read one's own row."""
     return user
 
 
-@router.patch("/me", response_model=UserRead, responses=problems(409))
-async def update_me(data: ProfileUpdate, caller: CurrentUser, session: WriteSession) -> User:
+@router.patch("/me", response_model=UserRead, summary="Update oneself", responses=problems(404, 409))
+async def update_me(data: ProfileUpdate, user: MeToWrite, session: WriteSession) -> User:
     """Change only what is sent of one's own row."""
-    user = await one_or_404(session, User, User.id == caller.id)
     user.sqlmodel_update(data.model_dump(exclude_unset=True))
     await session.flush()
     return user
@@ -169,7 +175,7 @@ async def list_top_spenders(
     statement = (
         select(User.id, User.username, func.count(), spent)
         .join(Order, col(Order.user_id) == col(User.id))
-        .where(Order.status != OrderStatus.CANCELLED)
+        .where(Order.status != OrderStatus.CANCELLED, here)
         .group_by(col(User.id), col(User.username))
         .order_by(spent.desc(), col(User.id))
         .limit(limit)

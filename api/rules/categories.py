@@ -1,13 +1,16 @@
 """The category tree: it never has a cycle, however many move its branches at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import CTE
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.errors import Conflict, Unprocessable
+from api.errors import Conflict, NotFound, Unprocessable
 from api.models import Category, CategoryRead, CategoryTree
+
+MAX_DEPTH = 100
+"""Levels of the tree: what reads it nests as deeply, and JSON parsers have their limits."""
 
 
 async def check_parent(session: AsyncSession, parent_id: int | None, *, of: int | None = None) -> None:
@@ -17,31 +20,57 @@ async def check_parent(session: AsyncSession, parent_id: int | None, *, of: int 
 
     Raises:
         Unprocessable: There is no such parent.
-        Conflict: The parent is the category itself or below it.
+        Conflict: The parent is the category itself or below it, or the tree would get too deep.
     """
     if parent_id is None:
         return
     parents = await _locked_parents(session)
     if parent_id not in parents:
         raise Unprocessable("body.parent_id", "there is no such category")
-    ancestor: int | None = parent_id
-    while ancestor is not None and of is not None:
-        if ancestor == of:
-            raise Conflict("A category cannot be its own ancestor.")
-        ancestor = parents[ancestor]
+    above = _ancestors(parents, parent_id)
+    if of is not None and of in above:
+        raise Conflict("A category cannot be its own ancestor.")
+    if len(above) + _height(parents, of) > MAX_DEPTH:
+        raise Conflict(f"Categories nest {MAX_DEPTH} deep at most.")
 
 
 async def _locked_parents(session: AsyncSession) -> dict[int, int | None]:
+    """The parent of each category, all of them locked."""
     statement = select(Category.id, Category.parent_id).order_by(col(Category.id)).with_for_update(key_share=True)
-    return dict((await session.exec(statement)).all())
+    while True:
+        parents = dict((await session.exec(statement)).all())
+        # While this waited for a lock, a category can have been added and have become the parent of another one.
+        if set(parents.values()) - {None} <= parents.keys():
+            return parents
+
+
+def _ancestors(parents: Mapping[int, int | None], category_id: int) -> list[int]:
+    """A category and all above it."""
+    above = [category_id]
+    while (parent_id := parents[above[-1]]) is not None:
+        above.append(parent_id)
+    return above
+
+
+def _height(parents: Mapping[int, int | None], category_id: int | None) -> int:
+    """How many levels a category and those below it take; 1 for a new one."""
+    if category_id is None:
+        return 1
+    paths = (_ancestors(parents, each) for each in parents)
+    return 1 + max((path.index(category_id) for path in paths if category_id in path), default=0)
 
 
 async def remove(session: AsyncSession, category: Category) -> None:
-    """Delete a category. Its children move up to its parent; its products are left without a category."""
-    await _locked_parents(session)
-    parent_id = (await session.exec(select(Category.parent_id).where(Category.id == category.id))).one()
+    """Delete a category. Its children move up to its parent; its products are left without a category.
+
+    Raises:
+        NotFound: Another request was quicker.
+    """
+    parents = await _locked_parents(session)
+    if category.id not in parents:
+        raise NotFound("There is no such category.")
     children = update(Category).where(col(Category.parent_id) == category.id)
-    await session.exec(children.values(parent_id=parent_id))
+    await session.exec(children.values(parent_id=parents[category.id]))
     await session.exec(delete(Category).where(col(Category.id) == category.id))
 
 

@@ -30,13 +30,16 @@ async def claim(session: AsyncSession, *, user_id: int, route: str, key: str, fi
     try:
         async with session.begin_nested():
             session.add(row)
-    except IntegrityError:
+    except IntegrityError as error:
         same_key = select(IdempotencyKey).where(
             IdempotencyKey.user_id == user_id, IdempotencyKey.route == route, IdempotencyKey.key == key
         )
-        row = (await session.exec(same_key)).one()
-        if row.fingerprint != fingerprint:
-            raise Unprocessable("header.Idempotency-Key", "was already used for another request") from None
+        found = (await session.exec(same_key)).one_or_none()
+        if found is None:  # not the key was there already, but its user not any more
+            raise
+        if found.fingerprint != fingerprint:
+            raise Unprocessable("header.Idempotency-Key", "was already used for another request") from error
+        return found
     except DBAPIError as error:
         if is_locked(error):
             raise Conflict("The request under this key is in progress.", headers={"Retry-After": "1"}) from error

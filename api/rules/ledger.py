@@ -22,8 +22,10 @@ async def account_of(session: AsyncSession, user_id: int) -> Account:
         async with session.begin_nested():
             account = Account(name=f"Store credit {user_id}", user_id=user_id)
             session.add(account)
-    except IntegrityError:  # another request made it in the meantime
-        account = (await session.exec(own)).one()
+    except IntegrityError:
+        account = (await session.exec(own)).one_or_none()
+        if account is None:  # not another request made it in the meantime, but the user is gone
+            raise
     return account
 
 

@@ -2,9 +2,10 @@
 
 import logging
 
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database_errors import is_transient
 from api.models import Notification
 
 logger = logging.getLogger(__name__)
@@ -15,5 +16,7 @@ async def notify(session: AsyncSession, notification: Notification) -> None:
     try:
         async with session.begin_nested():
             session.add(notification)
-    except IntegrityError:
+    except DBAPIError as error:
+        if is_transient(error) or error.connection_invalidated:  # the whole transaction is lost, not this savepoint
+            raise
         logger.exception("a notification could not be written")

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, String, and_, cast, exists, func, literal,
 from sqlmodel import SQLModel, col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.errors import Conflict
+from api.errors import Conflict, NotFound
 from api.models import Account, IdempotencyKey, Notification, Order, Post, Token, Transaction, User, UserUpdate
 from api.models.base import utcnow
 
@@ -18,6 +18,25 @@ OWNER_OF: dict[type[SQLModel], Any] = {
     IdempotencyKey: IdempotencyKey.user_id,
 }
 """What is deleted with its user even where the books keep the user's row."""
+
+
+BULK = {"synchronize_session": False}
+"""No row of a bulk operation is loaded, so none has to be brought up to date."""
+
+
+async def lock(session: AsyncSession, user: User) -> None:
+    """Keep a user from others until the transaction ends, so that nobody who is being erased gets a name again.
+
+    Staff are locked together, in ascending order: two of them can remove each other at once without a deadlock.
+
+    Raises:
+        NotFound: The user was erased in the meantime.
+    """
+    itself = col(User.id) == user.id
+    rows = select(User).where(or_(itself, col(User.is_superuser)) if user.is_superuser else itself)
+    locked = rows.order_by(col(User.id)).with_for_update().execution_options(populate_existing=True)
+    if user not in (await session.exec(locked)).all() or user.erased_at is not None:
+        raise NotFound("There is no such user.")
 
 
 async def change(session: AsyncSession, user: User, data: UserUpdate) -> None:
@@ -66,9 +85,9 @@ async def deactivate_idle(session: AsyncSession, since: datetime) -> int:
     """Deactivate customers who have not signed in since, and say how many those were."""
     last_seen = func.coalesce(col(User.last_login_at), col(User.created_at))
     idle = update(User).where(col(User.is_active), not_(col(User.is_superuser)), last_seen < since)
-    changed = (await session.exec(idle.values(is_active=False))).rowcount
+    changed = (await session.exec(idle.values(is_active=False), execution_options=BULK)).rowcount
     inactive = select(User.id).where(not_(col(User.is_active)))
-    await session.exec(delete(Token).where(col(Token.user_id).in_(inactive)))
+    await session.exec(delete(Token).where(col(Token.user_id).in_(inactive)), execution_options=BULK)
     return changed
 
 
@@ -76,8 +95,9 @@ async def erase_inactive(session: AsyncSession) -> int:
     """Erase all inactive customers in a fixed number of statements, and say how many those were."""
     inactive = and_(not_(col(User.is_active)), not_(col(User.is_superuser)), col(User.erased_at).is_(None))
     for owned, owner in OWNER_OF.items():
-        await session.exec(delete(owned).where(col(owner).in_(select(User.id).where(inactive))))
-    deleted = await session.exec(delete(User).where(inactive, not_(_has_books())))
+        owners = select(User.id).where(inactive)
+        await session.exec(delete(owned).where(col(owner).in_(owners)), execution_options=BULK)
+    deleted = await session.exec(delete(User).where(inactive, not_(_has_books())), execution_options=BULK)
     nameless = literal("erased-", String) + cast(col(User.id), String(20))
     anonymised = await session.exec(
         update(User)
@@ -90,7 +110,8 @@ async def erase_inactive(session: AsyncSession) -> int:
             last_login_at=None,
             hashed_password="",
             erased_at=utcnow(),
-        )
+        ),
+        execution_options=BULK,
     )
     return deleted.rowcount + anonymised.rowcount
 
