@@ -7,6 +7,8 @@ each DDL statement by themselves: there, mend by hand what a failed migration le
 
 import asyncio
 import logging
+import sqlite3
+import time
 from typing import Any, Literal
 
 from alembic import context
@@ -28,9 +30,9 @@ settings: Settings = context.config.attributes.get("settings") or get_settings()
 
 
 def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
-    """Write our column types as a person would. An enum is a string to a migration: the values are in its CHECK."""
+    """Write our column types as a person would. An enum is a text to a migration: the values are in its CHECK."""
     if kind == "type" and isinstance(item, columns.Choice):
-        return f"sa.String(length={item.length})"
+        return f"columns.Text(length={item.length})"
     if kind == "type" and type(item).__module__ == columns.__name__:
         return f"columns.{item!r}"
     return False
@@ -88,8 +90,22 @@ def create_engine(url: URL) -> AsyncEngine:
 
 
 def prepare_sqlite(connection: Any, record: Any) -> None:
-    """A table is altered by copying and dropping it, which would cascade to the rows that refer to it."""
+    """A table is altered by copying and dropping it, which would cascade to the rows that refer to it.
+
+    The shop uses a write-ahead log. SQLite changes to it once, and then and there: it does not wait for other
+    connections, so this is the place for it, and not the first requests.
+    """
     connection.execute("PRAGMA foreign_keys = OFF")
+    deadline = time.monotonic() + LONGEST_WAIT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def begin_sqlite(connection: Connection) -> None:

@@ -303,7 +303,7 @@ class TestEnums:
         with pytest.raises(StatementError, match="lost"):
             await session.exec(select(Order).where(col(Order.status) == "lost"))
 
-    @pytest.mark.parametrize("value", ["lost", ""])
+    @pytest.mark.parametrize("value", ["lost", "", "PENDING"])
     async def test_and_by_the_database(self, session: AsyncSession, author: User, value: str) -> None:
         await save(session, Order(user_id=author.id, total_amount=Decimal("1.00")))
         connection = await session.connection()
