@@ -1,0 +1,462 @@
+"""A route's transaction: run again after a deadlock, bounded in time, and never acknowledged before it is committed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from decimal import Decimal
+from time import monotonic
+from typing import Any
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from httpx import ASGITransport, AsyncClient, Response
+from sqlalchemy import Connection, event, make_url
+from sqlmodel import col, func, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.database import Database, ReadSession, WriteSession
+from api.errors import Conflict, install_error_handlers
+from api.main import create_app
+from api.models import Category, IdempotencyKey, OrderEvent, OrderStatus, Product, StockMovement, StockReason
+from api.settings import Settings
+from api.transactions import TRIES, TransactionRoute
+from tests.databases import Backend, ask
+from tests.support import assert_refused, save
+
+
+@pytest.fixture
+async def products(session: AsyncSession) -> list[Product]:
+    found = [
+        Product(name=f"Product {each}", slug=f"product-{each}", sku=f"P-{each}", price=Decimal(1), stock_quantity=10)
+        for each in range(2)
+    ]
+    await save(session, *found)
+    await save(session, *(StockMovement(product_id=each.id, delta=10, reason=StockReason.INITIAL) for each in found))
+    return found
+
+
+async def stocks(session: AsyncSession) -> list[int]:
+    return list((await session.exec(select(col(Product.stock_quantity)).order_by(col(Product.id)))).all())
+
+
+async def add_one(session: AsyncSession, product_id: int) -> None:
+    more = col(Product.stock_quantity) + 1
+    await session.exec(update(Product).where(col(Product.id) == product_id).values(stock_quantity=more))
+
+
+async def run(session: AsyncSession, statement: str) -> Any:
+    return await (await session.connection()).exec_driver_sql(statement)
+
+
+@asynccontextmanager
+async def small_app(database: Database, router: APIRouter) -> AsyncIterator[AsyncClient]:
+    """An app of nothing but these routes."""
+    app = FastAPI()
+    app.state.database = database
+    install_error_handlers(app)
+    app.include_router(router)
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://test.example") as client:
+        yield client
+
+
+@asynccontextmanager
+async def another_app(settings: Settings, **changes: Any) -> AsyncIterator[tuple[Database, AsyncClient]]:
+    """The shop on the same database, with a pool of its own."""
+    app = create_app(settings.model_copy(update=changes))
+    async with (
+        app.router.lifespan_context(app),
+        AsyncClient(transport=ASGITransport(app), base_url="http://test.example") as client,
+    ):
+        yield app.state.database, client
+
+
+def server(settings: Settings) -> Any:
+    return make_url(settings.database_url)
+
+
+def connection_id(dbapi_connection: Any) -> int:
+    driver = dbapi_connection.driver_connection
+    return int(driver.info.backend_pid if hasattr(driver, "info") else driver.thread_id())
+
+
+def kill(settings: Settings, backend: Backend, connection: int) -> None:
+    """Have the server break off a connection, and wait until it has."""
+    if backend.name == "postgresql":
+        assert ask(server(settings), f"SELECT pg_terminate_backend({connection}, 5000)")
+    else:
+        ask(server(settings), f"KILL {connection}")
+
+
+@contextmanager
+def killed_at_commit(database: Database, settings: Settings, backend: Backend) -> Iterator[list[int]]:
+    """Break off each connection that is about to commit."""
+    killed: list[int] = []
+
+    def on_commit(connection: Connection) -> None:
+        killed.append(connection_id(connection.connection.dbapi_connection))
+        kill(settings, backend, killed[-1])
+
+    event.listen(database.engine.sync_engine, "commit", on_commit)
+    try:
+        yield killed
+    finally:
+        event.remove(database.engine.sync_engine, "commit", on_commit)
+
+
+@pytest.fixture
+def on_a_server(backend: Backend) -> Backend:
+    if backend.name == "sqlite":
+        pytest.skip("SQLite has no server, and one writer at a time")
+    return backend
+
+
+DEADLOCK = {
+    "postgresql": "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$",
+    "mariadb": "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213",
+}
+SERIALISATION_FAILURE = {
+    "postgresql": "DO $$ BEGIN RAISE EXCEPTION 'serialisation' USING ERRCODE = '40001'; END $$",
+    "mariadb": "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1020",
+}
+
+
+class TestRunAgain:
+    async def test_after_a_deadlock_both_succeed(
+        self, on_a_server: Backend, database: Database, session: AsyncSession, products: list[Product]
+    ) -> None:
+        router, runs, both_hold_one = APIRouter(route_class=TransactionRoute), [], asyncio.Barrier(2)
+
+        @router.post("/{first}/{second}")
+        async def lock(first: int, second: int, session: WriteSession) -> str:
+            runs.append(first)
+            await add_one(session, first)
+            if len(runs) <= 2:
+                await both_hold_one.wait()
+            await add_one(session, second)
+            return "done"
+
+        one, other = (product.id for product in products)
+        async with small_app(database, router) as client:
+            responses = await asyncio.gather(client.post(f"/{one}/{other}"), client.post(f"/{other}/{one}"))
+
+        assert [response.status_code for response in responses] == [200, 200]
+        assert len(runs) == 3
+        assert await stocks(session) == [12, 12]
+
+    async def test_after_a_serialisation_failure_on_commit_both_succeed(
+        self, backend: Backend, database: Database, session: AsyncSession, products: list[Product]
+    ) -> None:
+        if backend.name != "postgresql":
+            pytest.skip("only PostgreSQL finds out as late as on commit")
+        router, runs, both_have_read = APIRouter(route_class=TransactionRoute), [], asyncio.Barrier(2)
+        written: list[int] = []
+
+        @router.post("/{target}")
+        async def add_the_sum(target: int, session: WriteSession) -> int:
+            runs.append(target)
+            await run(session, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+            total = (await session.exec(select(func.sum(Product.stock_quantity)))).one()
+            if len(runs) <= 2:
+                await both_have_read.wait()
+            await session.exec(update(Product).where(col(Product.id) == target).values(stock_quantity=total))
+            written.append(target)
+            if len(written) <= 2:
+                await both_have_read.wait()
+            return int(total)
+
+        async with small_app(database, router) as client:
+            responses = await asyncio.gather(*(client.post(f"/{product.id}") for product in products))
+
+        assert [response.status_code for response in responses] == [200, 200]
+        assert len(runs) == len(written) == 3  # so it was the commit that failed
+        assert sorted(response.json() for response in responses) == [20, 30]  # as if one had come after the other
+        assert sorted(await stocks(session)) == [20, 30]
+
+    @pytest.mark.parametrize("failure", [DEADLOCK, SERIALISATION_FAILURE], ids=["deadlock", "serialisation"])
+    async def test_until_it_succeeds_and_nothing_is_done_twice(
+        self,
+        on_a_server: Backend,
+        database: Database,
+        session: AsyncSession,
+        products: list[Product],
+        failure: dict[str, str],
+    ) -> None:
+        router, runs = APIRouter(route_class=TransactionRoute), []
+
+        @router.post("/{product_id}")
+        async def add(product_id: int, session: WriteSession) -> int:
+            runs.append(product_id)
+            await add_one(session, product_id)
+            if len(runs) < TRIES:
+                await run(session, failure[on_a_server.name])
+            return len(runs)
+
+        async with small_app(database, router) as client:
+            response = await client.post(f"/{products[0].id}")
+
+        assert (response.status_code, response.json()) == (200, TRIES)
+        assert await stocks(session) == [11, 10]
+
+    @pytest.mark.parametrize("failure", [DEADLOCK, SERIALISATION_FAILURE], ids=["deadlock", "serialisation"])
+    async def test_so_often_and_no_more(
+        self,
+        on_a_server: Backend,
+        database: Database,
+        session: AsyncSession,
+        products: list[Product],
+        failure: dict[str, str],
+    ) -> None:
+        router, runs = APIRouter(route_class=TransactionRoute), []
+
+        @router.post("/{product_id}")
+        async def add(product_id: int, session: WriteSession) -> None:
+            runs.append(product_id)
+            await add_one(session, product_id)
+            await run(session, failure[on_a_server.name])
+
+        began = monotonic()
+        async with small_app(database, router) as client:
+            response = await client.post(f"/{products[0].id}")
+
+        assert_refused(response, 503)
+        assert int(response.headers["Retry-After"]) > 0
+        assert len(runs) == TRIES
+        assert monotonic() - began < 10
+        assert await stocks(session) == [10, 10]
+
+    async def test_not_after_a_refusal_or_another_error(
+        self, database: Database, session: AsyncSession, products: list[Product]
+    ) -> None:
+        router, runs = APIRouter(route_class=TransactionRoute), []
+
+        @router.post("/refused/{product_id}")
+        async def refuse(product_id: int, session: WriteSession) -> None:
+            runs.append("refused")
+            await add_one(session, product_id)
+            raise Conflict("No.")
+
+        @router.post("/taken/{product_id}")
+        async def take_the_same_sku(product_id: int, session: WriteSession) -> None:
+            runs.append("taken")
+            await add_one(session, product_id)
+            session.add(Product(name="Other", slug="other", sku="P-1", price=Decimal(1)))
+
+        async with small_app(database, router) as client:
+            assert_refused(await client.post(f"/refused/{products[0].id}"), 409, "No.")
+            assert_refused(await client.post(f"/taken/{products[0].id}"), 409, "sku is already taken")
+
+        assert runs == ["refused", "taken"]
+        assert await stocks(session) == [10, 10]
+
+
+class TestWaiting:
+    async def test_for_a_row_ends_with_a_503_while_reads_are_answered(
+        self, as_staff: AsyncClient, database: Database, session: AsyncSession, products: list[Product]
+    ) -> None:
+        path = f"/products/{products[0].id}"
+        async with database.writes() as other, other.begin():
+            await add_one(other, products[0].id)
+            began = monotonic()
+            waiting = asyncio.create_task(as_staff.post(f"{path}/stock", json={"delta": 5, "reason": "Delivery"}))
+            reads: list[Response] = []
+            while not waiting.done():
+                reads.append(await as_staff.get(path))
+            took = monotonic() - began
+            await other.rollback()
+
+        assert_refused(await waiting, 503)
+        assert int((await waiting).headers["Retry-After"]) > 0
+        assert 2.5 < took < 10
+        assert len(reads) > 10
+        assert {(read.status_code, read.json()["stock_quantity"]) for read in reads} == {(200, 10)}
+        assert await stocks(session) == [10, 10]
+
+    async def test_for_a_connection_ends_with_a_503_and_recovers(self, settings: Settings, database: Database) -> None:
+        changes = {"database_pool_size": 1, "database_max_overflow": 0, "database_pool_timeout": 0.2}
+        async with another_app(settings, **changes) as (its_database, client):
+            async with its_database.reads() as only:
+                await only.exec(select(Category.id).limit(1))
+                refusals = await asyncio.gather(
+                    client.get("/categories"),
+                    client.post("/users", json={"username": "late", "email": "l@example.com", "password": "Secure12"}),
+                    client.get("/health/ready"),
+                )
+                alive = await client.get("/health")
+            answers = await asyncio.gather(*(client.get("/categories") for _ in range(3)))
+
+        for refusal in refusals:
+            assert_refused(refusal, 503, "connections are in use")
+            assert int(refusal.headers["Retry-After"]) > 0
+        assert alive.status_code == 200
+        assert {answer.status_code for answer in answers} == {200}
+
+
+class TestACommitThatFails:
+    async def test_is_no_success_where_the_connection_breaks(
+        self, on_a_server: Backend, as_staff: AsyncClient, settings: Settings, database: Database, session: AsyncSession
+    ) -> None:
+        with killed_at_commit(database, settings, on_a_server) as killed:
+            response = await as_staff.post("/categories", json={"name": "Vinyl"})
+
+        assert len(killed) == 1
+        assert_refused(response, 503)
+        assert int(response.headers["Retry-After"]) > 0
+        assert (await session.exec(select(Category.id).where(Category.name == "Vinyl"))).all() == []
+        assert (await as_staff.post("/categories", json={"name": "Vinyl"})).status_code == 201
+
+    async def test_leaves_no_idempotency_key_behind(
+        self,
+        on_a_server: Backend,
+        as_staff: AsyncClient,
+        settings: Settings,
+        database: Database,
+        session: AsyncSession,
+        products: list[Product],
+    ) -> None:
+        async def deliver() -> Response:
+            body = {"delta": 5, "reason": "Delivery"}
+            path = f"/products/{products[0].id}/stock"
+            return await as_staff.post(path, json=body, headers={"Idempotency-Key": "k"})
+
+        with killed_at_commit(database, settings, on_a_server):
+            assert_refused(await deliver(), 503)
+        assert (await session.exec(select(IdempotencyKey))).all() == []
+        assert await stocks(session) == [10, 10]
+
+        again = await deliver()
+        assert again.status_code == 201
+        assert "Idempotent-Replayed" not in again.headers
+        assert await stocks(session) == [15, 10]
+
+    async def test_is_no_success_where_a_constraint_waits_for_it(
+        self, backend: Backend, settings: Settings, database: Database, session: AsyncSession, products: list[Product]
+    ) -> None:
+        if backend.name == "mariadb":
+            pytest.skip("MariaDB has no deferred constraints")
+        router = APIRouter(route_class=TransactionRoute)
+        constraint = "fk_order_events_order_id_orders"
+        defer = {
+            "sqlite": ["PRAGMA defer_foreign_keys = ON"],
+            "postgresql": [
+                f"ALTER TABLE order_events ALTER CONSTRAINT {constraint} DEFERRABLE",
+                f"SET CONSTRAINTS {constraint} DEFERRED",
+            ],
+        }
+
+        @router.post("/{product_id}")
+        async def record_an_event_of_no_order(product_id: int, session: WriteSession) -> str:
+            for statement in defer[backend.name]:
+                await run(session, statement)
+            await add_one(session, product_id)
+            session.add(OrderEvent(order_id=1_000_000, to_status=OrderStatus.PENDING))
+            await session.flush()
+            return "done"
+
+        async with small_app(database, router) as client:
+            response = await client.post(f"/{products[0].id}")
+
+        assert_refused(response, 409, "refers to something that does not exist")
+        assert await stocks(session) == [10, 10]
+        assert (await session.exec(select(OrderEvent))).all() == []
+
+    async def test_is_finished_before_the_answer_is_sent(
+        self, database: Database, session: AsyncSession, products: list[Product]
+    ) -> None:
+        """Whoever has the answer finds what it tells of, on any connection."""
+        router = APIRouter(route_class=TransactionRoute)
+
+        @router.post("/{product_id}")
+        async def add(product_id: int, session: WriteSession) -> None:
+            await add_one(session, product_id)
+
+        @router.get("/{product_id}")
+        async def read(product_id: int, session: ReadSession) -> int:
+            return (await session.exec(select(col(Product.stock_quantity)).where(Product.id == product_id))).one()
+
+        async with small_app(database, router) as client:
+            for expected in range(11, 31):
+                await client.post(f"/{products[0].id}")
+                assert (await client.get(f"/{products[0].id}")).json() == expected
+
+
+class TestBrokenConnections:
+    async def test_of_the_whole_pool_are_replaced(
+        self, on_a_server: Backend, settings: Settings, database: Database
+    ) -> None:
+        async with another_app(settings) as (its_database, client):
+            opened: list[int] = []
+            note = lambda dbapi_connection, _: opened.append(connection_id(dbapi_connection))  # noqa: E731
+            event.listen(its_database.engine.sync_engine, "connect", note)
+            await asyncio.gather(*(client.get("/categories") for _ in range(5)))
+            before = list(opened)
+            assert before
+            for each in before:
+                kill(settings, on_a_server, each)
+
+            answers = await asyncio.gather(*(client.get("/categories") for _ in range(5)))
+
+        assert {answer.status_code for answer in answers} == {200}
+        assert len(opened) > len(before)
+
+    async def test_in_the_middle_of_a_transaction_undo_it_and_are_a_503(
+        self,
+        on_a_server: Backend,
+        database: Database,
+        settings: Settings,
+        session: AsyncSession,
+        products: list[Product],
+    ) -> None:
+        router = APIRouter(route_class=TransactionRoute)
+        runs: list[int] = []
+
+        @router.post("/{first}/{second}")
+        async def add_to_both(first: int, second: int, session: WriteSession) -> str:
+            await add_one(session, first)
+            if not runs:
+                raw = await (await session.connection()).get_raw_connection()
+                runs.append(connection_id(raw.dbapi_connection))
+                kill(settings, on_a_server, runs[0])
+            await add_one(session, second)
+            return "done"
+
+        path = "/{}/{}".format(*(product.id for product in products))
+        async with small_app(database, router) as client:
+            refused, done = await client.post(path), await client.post(path)
+
+        assert_refused(refused, 503)
+        assert done.status_code == 200
+        assert await stocks(session) == [11, 11]
+
+    async def test_in_the_middle_of_a_statement_are_a_503(
+        self,
+        on_a_server: Backend,
+        as_staff: AsyncClient,
+        database: Database,
+        settings: Settings,
+        session: AsyncSession,
+        products: list[Product],
+    ) -> None:
+        path = f"/products/{products[0].id}/stock"
+        begun: list[int] = []
+
+        def note(connection: Connection, cursor: Any, statement: str, *rest: Any) -> None:
+            if "FOR UPDATE" in statement or statement.startswith("UPDATE products"):
+                begun.append(connection_id(connection.connection.dbapi_connection))
+
+        async with database.writes() as other, other.begin():
+            await add_one(other, products[0].id)
+            event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+            try:
+                waiting = asyncio.create_task(as_staff.post(path, json={"delta": 5, "reason": "Delivery"}))
+                async with asyncio.timeout(3):
+                    while not begun:  # noqa: ASYNC110 - it is a listener that tells
+                        await asyncio.sleep(0.01)
+                kill(settings, on_a_server, begun[0])
+                response = await waiting
+            finally:
+                event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+            await other.rollback()
+
+        assert_refused(response, 503)
+        assert (await as_staff.post(path, json={"delta": 5, "reason": "Delivery"})).status_code == 201
+        assert await stocks(session) == [15, 10]
