@@ -258,6 +258,15 @@ class TestListProducts:
 
         assert (names(page), page["total"]) == (["Headphones & Cable"], 1)
 
+    @pytest.mark.parametrize("search", ["école", "ÉCOLE"])
+    @pytest.mark.parametrize("name", ["École", "ÉCOLE", "école"])
+    async def test_search_knows_the_case_of_every_letter(
+        self, client: AsyncClient, session: AsyncSession, name: str, search: str
+    ) -> None:
+        await a_product(session, name)
+
+        assert names((await client.get("/products", params={"search": search})).json()) == [name]
+
     async def test_search_tells_an_accent_from_none(self, client: AsyncClient, session: AsyncSession) -> None:
         await a_product(session, "Ecole")
 
