@@ -240,6 +240,20 @@ class TestTheSameRequestAgain:
         assert_replayed(await send(as_staff, refused(tried)), first)
         assert await number_of(session, tried.leaves) == before
 
+    async def test_a_refusal_undoes_what_was_done_before_it(
+        self, as_staff: AsyncClient, session: AsyncSession, an_order: Case, shop: Shop
+    ) -> None:
+        scarce = Product(name="Vase", slug="vase", sku="VASE", price=Decimal("20.00"), stock_quantity=1)
+        await save(session, scarce)
+        lines = [{"product_id": product.id, "quantity": 2} for product in (shop.product, scarce)]
+
+        first = await send(as_staff, replace(an_order, body={"items": lines}))
+
+        assert_refused(first, 409, "Vase")
+        assert_replayed(await send(as_staff, replace(an_order, body={"items": lines})), first)
+        assert sorted((await session.exec(select(col(Product.stock_quantity)))).all()) == [1, 100]
+        assert await number_of(session, Order) == 1
+
     async def test_without_a_key_nothing_is_stored_and_all_is_done(
         self, as_staff: AsyncClient, session: AsyncSession, tried: Case
     ) -> None:
