@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.security import OAuth2PasswordRequestForm
 from sqlmodel import col, delete, or_, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth import CurrentCredentials, CurrentUser, hash_password, new_token, verify_password
 from api.database import Database, ReadSession, WriteSession
@@ -18,9 +19,6 @@ from api.pagination import CursorPage, Page, PagingParams, paginate
 from api.transactions import TransactionRoute
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=TransactionRoute)
-
-UNLOADED = {"synchronize_session": False}
-"""No changed row is loaded, so none has to be brought up to date."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +47,18 @@ async def sign_in(
 ) -> AccessToken:
     """Sign in with a username or e-mail address and a password (OAuth2 password form)."""
     user, lifetime = verified.user, timedelta(days=request.app.state.settings.session_days)
-    same = (col(User.id) == user.id, col(User.is_active), col(User.hashed_password) == user.hashed_password)
-    stored = {"hashed_password": verified.new_hash or user.hashed_password, "last_login_at": utcnow()}
-    if (await session.exec(update(User).where(*same).values(stored), execution_options=UNLOADED)).rowcount == 0:
-        raise Unavailable("The user is just being changed; try again.")
+    await _store(session, user, hashed_password=verified.new_hash or user.hashed_password, last_login_at=utcnow())
     secret, token = new_token(user, TokenKind.SESSION, "Session", lifetime)
     session.add(token)
     return AccessToken(access_token=secret, expires_in=int(lifetime.total_seconds()))
+
+
+async def _store(session: AsyncSession, user: User, **values: Any) -> None:
+    """Change a user who is still the one whose password was right: no session outlives a change made meanwhile."""
+    same = (col(User.id) == user.id, col(User.is_active), col(User.hashed_password) == user.hashed_password)
+    stored = update(User).where(*same).values(**values).execution_options(synchronize_session=False)
+    if (await session.exec(stored)).rowcount == 0:
+        raise Unavailable("This user is being changed; try again shortly.")
 
 
 @router.delete("/token", status_code=204)
@@ -71,11 +74,7 @@ async def change_password(data: PasswordChange, credentials: CurrentCredentials,
     right, _ = await verify_password(data.current_password, user.hashed_password)
     if not right:
         raise Forbidden("The current password is wrong.")
-    hashed = await hash_password(data.new_password)
-    same = (col(User.id) == user.id, col(User.hashed_password) == user.hashed_password)
-    replaced = update(User).where(*same).values(hashed_password=hashed)
-    if (await session.exec(replaced, execution_options=UNLOADED)).rowcount == 0:
-        raise Unavailable("The user is just being changed; try again.")
+    await _store(session, user, hashed_password=await hash_password(data.new_password))
     others = delete(Token).where(col(Token.user_id) == user.id, col(Token.id) != credentials.token.id)
     await session.exec(others.where(col(Token.kind) == TokenKind.SESSION))
 
@@ -99,7 +98,7 @@ async def create_key(data: TokenCreate, user: CurrentUser, session: WriteSession
 @router.delete("/keys/{id}", status_code=204, responses=problems(404))
 async def revoke_key(key_id: PathId, user: CurrentUser, session: WriteSession) -> None:
     """Revoke an API key."""
-    own_key = delete(Token).where(col(Token.id) == key_id, col(Token.user_id) == user.id)
-    own_key = own_key.where(col(Token.kind) == TokenKind.KEY)
-    if (await session.exec(own_key, execution_options=UNLOADED)).rowcount == 0:
+    own_key = (col(Token.id) == key_id, col(Token.user_id) == user.id, col(Token.kind) == TokenKind.KEY)
+    revoked = delete(Token).where(*own_key).execution_options(synchronize_session=False)
+    if (await session.exec(revoked)).rowcount == 0:
         raise NotFound("There is no such key.")

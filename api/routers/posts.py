@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
+from pydantic import AfterValidator
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import joinedload, selectinload
 from sqlmodel import col, delete, select, update
@@ -13,7 +14,7 @@ from api.database import Database, ReadSession, WriteSession
 from api.errors import Unprocessable, problems
 from api.loading import PathId, PathText, SearchText, contains, one_or_404
 from api.models import Post, PostCreate, PostListed, PostRead, PostStatus, PostTag, PostUpdate, Tag
-from api.models.base import Id
+from api.models.base import Id, without_nul
 from api.pagination import CursorPage, Page, PagingParams, paginate
 from api.rules.slugs import free_slug
 from api.transactions import TransactionRoute
@@ -24,6 +25,8 @@ with_all = (joinedload(Post.author), selectinload(Post.tags))  # type: ignore[ar
 
 
 async def _post_to_write(post_id: PathId, session: WriteSession, user: CurrentUser) -> Post:
+    """Locked first: two who replace its tags at once would both add theirs."""
+    await session.exec(select(Post.id).where(Post.id == post_id).with_for_update())
     return await one_or_404(session, Post, Post.id == post_id, user.sees(Post.author_id), options=with_all)
 
 
@@ -36,7 +39,11 @@ async def list_posts(
     user: OptionalUser,
     paging: PagingParams,
     status: Annotated[PostStatus | None, Query(description="Only posts with this status.")] = None,
-    tag: Annotated[str | None, Query(max_length=120, description="Only posts with the tag of this slug.")] = None,
+    tag: Annotated[
+        str | None,
+        Query(max_length=120, description="Only posts with the tag of this slug."),
+        AfterValidator(without_nul),
+    ] = None,
     author_id: Annotated[Id | None, Query(description="Only this author's.")] = None,
     search: SearchText | None = None,
 ) -> Page[Post] | CursorPage[Post]:
