@@ -9,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -298,15 +299,22 @@ class TestReadPost:
 
         assert (await stored(session, post.id)).view_count == 0
 
+    @pytest.mark.parametrize("error", [OperationalError("UPDATE", {}, Exception("locked")), PoolTimeout()], ids=repr)
     async def test_is_answered_also_where_it_cannot_be_counted(
-        self, client: AsyncClient, customer: User, session: AsyncSession, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+        self,
+        client: AsyncClient,
+        customer: User,
+        session: AsyncSession,
+        app: FastAPI,
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
     ) -> None:
         post = await a_post(session, customer)
 
-        def locked() -> AsyncSession:
-            raise OperationalError("UPDATE", {}, Exception("locked"))
+        def unavailable() -> AsyncSession:
+            raise error
 
-        monkeypatch.setattr(app.state.database, "writes", locked)
+        monkeypatch.setattr(app.state.database, "writes", unavailable)
 
         assert (await client.get(f"/posts/{post.id}")).status_code == 200
 

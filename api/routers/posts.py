@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
 from pydantic import AfterValidator
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import joinedload, selectinload
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth import CurrentUser, OptionalUser
 from api.database import Database, ReadSession, WriteSession
+from api.database_errors import DatabaseError
 from api.errors import Unprocessable, problems
 from api.loading import PathId, PathText, SearchText, contains, one_or_404
 from api.models import Post, PostCreate, PostListed, PostRead, PostStatus, PostTag, PostUpdate, Tag
@@ -87,7 +87,7 @@ async def _count_view(database: Database, post: Post) -> None:
         async with database.writes() as session, session.begin():
             this = update(Post).where(col(Post.id) == post.id, col(Post.status) == PostStatus.PUBLISHED)
             await session.exec(this.values(view_count=Post.view_count + 1, updated_at=Post.updated_at))
-    except DBAPIError:
+    except DatabaseError:
         return
 
 
