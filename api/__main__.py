@@ -164,6 +164,7 @@ def _with_database(settings: Settings, work: Callable[[Database], Awaitable[Answ
         finally:
             await database.close()
 
+    setup.check_file(settings)
     return asyncio.run(run())
 
 

@@ -1,6 +1,7 @@
 """What a new database needs before it can serve: its tables, and somebody who may let others in."""
 
 import secrets
+import sqlite3
 from pathlib import Path
 
 from alembic import command
@@ -16,8 +17,23 @@ from api.settings import Settings
 ALEMBIC_INI = Path(__file__).parent.parent / "alembic.ini"
 
 
+def check_file(settings: Settings) -> None:
+    """Open SQLite's file once without aiosqlite, whose thread would outlive the event loop of a failure, and complain.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+    url = settings.database
+    if url.get_backend_name() == "sqlite":
+        try:
+            sqlite3.connect(str(url.database)).close()
+        except sqlite3.Error as error:
+            raise OSError(f"{url.database}: {error}") from error
+
+
 def migrate(settings: Settings) -> None:
     """Bring the tables up to date. Runs an event loop of its own."""
+    check_file(settings)
     config = Config(ALEMBIC_INI)
     config.attributes["settings"] = settings
     command.upgrade(config, "head")

@@ -160,7 +160,7 @@ class TestServe:
         [
             ("postgres://shop:100%25@127.0.0.1:1/shop", "Connection refused"),
             ("mysql://shop:100%25@127.0.0.1:1/shop", "Can't connect to MySQL server on '127.0.0.1'"),
-            ("sqlite:////nowhere/shop.db", "unable to open database file"),
+            ("sqlite:////nowhere/shop.db", "/nowhere/shop.db: unable to open database file"),
         ],
     )
     def test_a_database_that_cannot_be_reached_is_told_in_one_line(
