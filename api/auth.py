@@ -16,10 +16,10 @@ from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
-from sqlalchemy.exc import DBAPIError
 from sqlmodel import col, select, update
 
 from api.database import Database
+from api.database_errors import DatabaseError
 from api.errors import Forbidden, Unauthorized
 from api.models import Token, TokenKind, User
 from api.models.base import utcnow
@@ -99,7 +99,7 @@ async def _note_use(database: Database, token: Token) -> None:
     try:
         async with database.writes() as session, session.begin():
             await session.exec(update(Token).where(col(Token.id) == token.id).values(last_used_at=utcnow()))
-    except DBAPIError:
+    except DatabaseError:
         return
 
 

@@ -26,6 +26,20 @@ LOCKED = {"55P03", 1205}
 MYSQL_UNAVAILABLE = {1040, 1053, 1077, 1158, 1159, 1160, 1161, 1317, 1927, 1969, 3024, 4031}
 """Too many connections, shutting down, killed, broken off, or out of time; 2000 to 2999 are the client's own."""
 
+MYSQL_NO_ACCESS = {1044, 1045, 1049}
+"""A wrong user, password or database name."""
+
+SQLITE_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+}
+
 MYSQL_CHECK = {3819, 4025}
 MYSQL_OUT_OF_RANGE = {1690}
 """What the driver takes for OperationalErrors: a CHECK that fails, and a sum beyond 64 bits."""
@@ -73,18 +87,18 @@ def refusal_for(error: SQLAlchemyError) -> ShopError | None:
 def _is_unavailable(error: DBAPIError) -> bool:
     code = _code(error)
     if isinstance(error.orig, sqlite3.Error):
-        return code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+        return code in SQLITE_UNAVAILABLE
     if isinstance(code, str):  # lost connections, shortage of resources, cancelled by a timeout, restarts
         return code in LOCKED | TRANSIENT or code[:2] in {"08", "53", "57", "58"} or code == "25P03"
     if isinstance(code, int):
-        return code in LOCKED | TRANSIENT | MYSQL_UNAVAILABLE or 2000 <= code < 3000
+        return code in LOCKED | TRANSIENT | MYSQL_UNAVAILABLE | MYSQL_NO_ACCESS or 2000 <= code < 3000
     return type(error).__name__ == "OperationalError"  # psycopg has no SQLSTATE where it never got a connection
 
 
 def _violation(error: DBAPIError) -> ShopError:
     columns = _unique_columns(error)
     if columns:
-        return Conflict(f"{' and '.join(columns)} is already taken")
+        return Conflict(f"{' and '.join(columns)} {'is' if len(columns) == 1 else 'are'} already taken")
     if _code(error) in FOREIGN_KEY or "FOREIGN KEY" in str(error.orig):
         return Conflict("This refers to something that does not exist, or something else still refers to it.")
     return Conflict("This does not go together with what is there already.")

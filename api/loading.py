@@ -6,6 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Path, Query
 from pydantic import AfterValidator
+from pydantic import Field as Limits
 from sqlalchemy import ColumnElement, String, or_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.base import ExecutableOption
@@ -20,6 +21,7 @@ from api.models.base import MAX_ID, without_nul
 Table = TypeVar("Table", bound=SQLModel)
 
 PathId = Annotated[int, Path(alias="id", ge=1, le=MAX_ID, examples=[1])]
+QueryId = Annotated[int, Limits(ge=1, le=MAX_ID, examples=[1])]
 PathText = Annotated[str, Path(max_length=300), AfterValidator(without_nul)]
 SearchText = Annotated[
     str,
@@ -28,13 +30,15 @@ SearchText = Annotated[
 ]
 
 
-async def get_or_404(session: AsyncSession, model: type[Table], row_id: int, *options: ExecutableOption) -> Table:
-    """The row with this id, with what `options` load beside it.
+async def get_or_404(
+    session: AsyncSession, model: type[Table], row_id: int, *options: ExecutableOption, lock: bool = False
+) -> Table:
+    """The row with this id: see `one_or_404`.
 
     Raises:
         NotFound: There is none.
     """
-    return await one_or_404(session, model, model.id == row_id, options=options)  # type: ignore[attr-defined]
+    return await one_or_404(session, model, model.id == row_id, options=options, lock=lock)  # type: ignore[attr-defined]
 
 
 async def one_or_404(
@@ -42,13 +46,19 @@ async def one_or_404(
     model: type[Table],
     *conditions: ColumnElement[bool] | bool,
     options: Sequence[ExecutableOption] = (),
+    lock: bool = False,
 ) -> Table:
     """The one row that the conditions find, with what `options` load beside it.
+
+    With `lock`, it is kept from others until the transaction ends, so that it is not deleted before it is changed.
 
     Raises:
         NotFound: There is none.
     """
-    found = (await session.exec(select(model).where(*conditions).options(*options))).unique().one_or_none()
+    statement = select(model).where(*conditions).options(*options)
+    if lock:
+        statement = statement.with_for_update()
+    found = (await session.exec(statement)).unique().one_or_none()
     if found is None:
         name = re.sub(r"(?<!^)(?=[A-Z])", " ", model.__name__).lower()
         raise NotFound(f"There is no such {name}.")

@@ -15,8 +15,10 @@ class TrailingSlash:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] != "/" and scope["path"].endswith("/"):
-            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        if scope["type"] == "http" and scope["path"].endswith("/"):
+            path = scope["path"].rstrip("/")
+            at_root = path == scope.get("root_path", "").rstrip("/")
+            scope = {**scope, "path": f"{path}/" if at_root else path}
         await self.app(scope, receive, send)
 
 

@@ -20,7 +20,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
 from api.errors import Unprocessable
-from api.models.base import MAX_ID, Amount, without_nul
+from api.models.base import MAX_ID, Amount, StoredInteger, without_nul
 
 T = TypeVar("T")
 Row = TypeVar("Row", bound=Any)
@@ -58,7 +58,7 @@ def _paging(
     page_size: Annotated[int, Query(ge=1, le=100, description="Rows a page.")] = 20,
     cursor: Annotated[
         str | None,
-        Query(max_length=500, description="Instead of `page`: empty at first, then the answer's `next_cursor`."),
+        Query(max_length=2_000, description="Instead of `page`: empty at first, then the answer's `next_cursor`."),
     ] = None,
 ) -> Paging:
     return Paging(page=page, page_size=page_size, cursor=cursor)
@@ -129,7 +129,7 @@ class _Order:
 
     def cursor(self, row: Any) -> str:
         values = [self.sort, row.id, None if self.name == "id" else str(getattr(row, self.name))]
-        return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+        return base64.urlsafe_b64encode(json.dumps(values, ensure_ascii=False).encode()).decode().rstrip("=")
 
     def read(self, cursor: str) -> tuple[Any, int]:
         try:
@@ -149,6 +149,8 @@ def _parse(kind: type[Any], text: str) -> Any:
         return datetime.fromisoformat(text)
     if kind is Decimal:
         return TypeAdapter(Amount).validate_python(text)
+    if kind is int:
+        return TypeAdapter(StoredInteger).validate_python(text)
     text.encode()  # half of a surrogate pair is valid JSON, and nothing that a database can be asked for
     return without_nul(kind(text))
 

@@ -274,7 +274,7 @@ class TestPayOrder:
 
         for order in (first, second):
             response = await pay(as_staff, order, "10.00", "card", reference="R-1")
-            assert_refused(response, 409, "method and reference is already taken")
+            assert_refused(response, 409, "method and reference are already taken")
         assert await stored(session) == before
 
         assert (await pay(as_staff, first, "10.00", "cash", reference="R-1")).status_code == 201

@@ -1,5 +1,6 @@
 """What every class family shares: the schema base, the field types with their limits, and the table helpers."""
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     AwareDatetime,
+    BeforeValidator,
     ConfigDict,
     EmailStr,
     JsonValue,
@@ -67,6 +69,13 @@ class Schema(SQLModel):
         return without_nul(value)
 
 
+def _plainly_written(value: Any) -> Any:
+    """Refuse what `Decimal` would take for a number, but a person would not: `true`, `"1_000"`, `"1e3"`."""
+    if isinstance(value, bool) or (isinstance(value, str) and not re.fullmatch(PLAIN_AMOUNT, value)):
+        raise ValueError("must be a number such as 79.99, or a string that holds one")
+    return value
+
+
 def _two_places(value: Decimal) -> Decimal:
     return value.quantize(CENT)
 
@@ -80,12 +89,17 @@ MAX_ID = 2**63 - 1
 MAX_STOCK = 1_000_000_000
 MAX_AMOUNT = Decimal("9999999999.99")
 
-Id = Annotated[int, Limits(ge=1, le=MAX_ID, examples=[1])]
+StoredInteger = Annotated[int, Limits(ge=-MAX_ID - 1, le=MAX_ID)]
+Id = Annotated[int, Limits(strict=True, ge=1, le=MAX_ID, examples=[1])]
+Flag = Annotated[bool, Limits(strict=True)]
+"""Strict: JSON has numbers and booleans of its own, so `"2"` is no quantity and `1` is not true."""
+
+PLAIN_AMOUNT = r"[0-9]{1,10}(\.[0-9]{1,2})?"
 
 _written = {"type": "string", "pattern": r"^-?\d+\.\d{2}$", "examples": ["79.99"]}
 _read = {
     "anyOf": [
-        {"type": "string", "pattern": r"^0*\d{1,10}(\.\d{1,2}0*)?$"},
+        {"type": "string", "pattern": f"^{PLAIN_AMOUNT}$"},
         {"type": "number", "exclusiveMinimum": 0, "maximum": float(MAX_AMOUNT)},
     ],
     "examples": ["79.99"],
@@ -96,6 +110,7 @@ Money = Annotated[Decimal, AfterValidator(_two_places), WithJsonSchema(_written)
 
 Amount = Annotated[
     Decimal,
+    BeforeValidator(_plainly_written),
     Limits(gt=0, le=MAX_AMOUNT, max_digits=12, decimal_places=2),
     AfterValidator(_two_places),
     WithJsonSchema(_read, mode="validation"),
@@ -110,7 +125,7 @@ Slug = Annotated[
     str, Limits(min_length=1, max_length=120, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", examples=["headphones"])
 ]
 
-Quantity = Annotated[int, Limits(ge=1, le=10_000, examples=[2])]
+Quantity = Annotated[int, Limits(strict=True, ge=1, le=10_000, examples=[2])]
 JsonObject = dict[str, JsonValue]
 
 

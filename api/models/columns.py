@@ -100,6 +100,10 @@ class Moment(UTCDateTime):
     def __repr__(self) -> str:
         return "Moment()"
 
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        utc = super().process_bind_param(value, dialect)
+        return utc.replace(tzinfo=None) if utc and dialect.name == "mysql" else utc  # it takes no offset
+
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:
         if dialect.name == "mysql":
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))

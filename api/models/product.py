@@ -10,14 +10,14 @@ from pydantic import Field as Limits
 from sqlalchemy import JSON, UniqueConstraint
 from sqlmodel import Field
 
-from api.models.base import MAX_STOCK, Amount, Id, JsonObject, Money, Schema, Slug, Timestamps, check, related
+from api.models.base import MAX_STOCK, Amount, Flag, Id, JsonObject, Money, Schema, Slug, Timestamps, check, related
 from api.models.category import CategoryRead
 
 if TYPE_CHECKING:
     from api.models.category import Category
 
 Sku = Annotated[str, Limits(min_length=1, max_length=50, pattern=r"^[A-Z0-9]+(-[A-Z0-9]+)*$", examples=["WH-001"])]
-Stock = Annotated[int, Limits(ge=0, le=MAX_STOCK, examples=[50])]
+Stock = Annotated[int, Limits(strict=True, ge=0, le=MAX_STOCK, examples=[50])]
 
 
 def _depth(value: JsonValue) -> int:
@@ -48,7 +48,7 @@ class ProductBase(Schema):
         default=None, max_length=5_000, schema_extra={"examples": ["Over-ear, thirty hours a charge."]}
     )
     price: Amount
-    is_active: bool = True
+    is_active: Flag = True
     attributes: Attributes = Field(default_factory=dict)
     category_id: Id | None = Field(default=None, foreign_key="categories.id", ondelete="SET NULL", index=True)
 
@@ -84,7 +84,7 @@ class ProductUpdate(Schema):
     sku: Sku = Field(default=None)
     description: str | None = Field(default=None, max_length=5_000, schema_extra={"examples": ["Now forty hours."]})
     price: Amount = Field(default=None)
-    is_active: bool = Field(default=None, schema_extra={"examples": [True]})
+    is_active: Flag = Field(default=None, schema_extra={"examples": [True]})
     attributes: Attributes = Field(default=None)
     category_id: Id | None = None
 

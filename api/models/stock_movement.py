@@ -2,8 +2,10 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
+from pydantic import Field as Limits
 from sqlmodel import Field
 
 from api.models.base import MAX_STOCK, Id, Schema, check, one_of, utcnow
@@ -17,15 +19,30 @@ class StockReason(StrEnum):
     CANCELLATION = "cancellation"
 
 
-class StockMovementBase(Schema):
-    """What a client may write."""
+def _not_zero(delta: int) -> int:
+    if delta == 0:
+        raise ValueError("must not be zero")
+    return delta
 
-    delta: int = Field(
+
+Delta = Annotated[
+    int,
+    Limits(
+        strict=True,
         ge=-MAX_STOCK,
         le=MAX_STOCK,
         description="Units added, or taken where below zero.",
-        schema_extra={"examples": [25]},
-    )
+        examples=[25],
+        json_schema_extra={"not": {"const": 0}},
+    ),
+    AfterValidator(_not_zero),
+]
+
+
+class StockMovementBase(Schema):
+    """What a client may write."""
+
+    delta: Delta
 
 
 class StockMovement(StockMovementBase, table=True):

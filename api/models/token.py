@@ -2,8 +2,10 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import AwareDatetime
+from pydantic import Field as Limits
 from sqlmodel import Field
 
 from api.models.base import Id, Schema, Timestamps, one_of, utcnow
@@ -43,7 +45,7 @@ class Token(TokenBase, Timestamps, table=True):
 class TokenCreate(TokenBase):
     """An API key to be made."""
 
-    expires_in_days: int = Field(default=90, ge=1, le=3_650)
+    expires_in_days: Annotated[int, Limits(strict=True, ge=1, le=3_650)] = 90
 
 
 class TokenRead(TokenBase):

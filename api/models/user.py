@@ -9,7 +9,7 @@ from pydantic import Field as Limits
 from sqlalchemy import ColumnElement, true
 from sqlmodel import Field, col
 
-from api.models.base import Email, Id, Schema, Timestamps, related, utcnow
+from api.models.base import Email, Flag, Id, Schema, Timestamps, related, utcnow
 
 if TYPE_CHECKING:
     from api.models.order import Order
@@ -24,9 +24,10 @@ def _strong(password: str) -> str:
     return password
 
 
+AsTyped = Annotated[str, StringConstraints(strip_whitespace=False)]
 Password = Annotated[
-    str,
-    StringConstraints(strip_whitespace=False, min_length=8, max_length=128),
+    AsTyped,
+    Limits(min_length=8, max_length=128),
     AfterValidator(_strong),
     Limits(examples=["SecurePass123"]),
 ]
@@ -55,7 +56,7 @@ class User(UserBase, Timestamps, table=True):
     last_login_at: AwareDatetime | None = None
     erased_at: AwareDatetime | None = None
 
-    posts: list["Post"] = related("author")
+    posts: list["Post"] = related("author", order_by="Post.id")
     orders: list["Order"] = related("user")
 
     def may_act_for(self, user_id: int) -> bool:
@@ -81,7 +82,7 @@ class UserCreate(UserBase):
 
 
 class PasswordChange(Schema):
-    current_password: str = Field(max_length=128, schema_extra={"examples": ["SecurePass123"]})
+    current_password: AsTyped = Field(max_length=128, schema_extra={"examples": ["SecurePass123"]})
     new_password: Password = Field(schema_extra={"examples": ["SaferPass456"]})
 
 
@@ -97,8 +98,8 @@ class ProfileUpdate(Schema):
 class UserUpdate(ProfileUpdate):
     """What staff may change of anybody: the switches on top."""
 
-    is_active: bool = Field(default=None, schema_extra={"examples": [True]})
-    is_superuser: bool = Field(default=None, schema_extra={"examples": [False]})
+    is_active: Flag = Field(default=None, schema_extra={"examples": [True]})
+    is_superuser: Flag = Field(default=None, schema_extra={"examples": [False]})
 
     @property
     def needs_staff(self) -> bool:

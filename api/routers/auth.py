@@ -32,8 +32,9 @@ class _SignIn:
 async def _verified(request: Request, form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> _SignIn:
     """Verify before the route's transaction begins, which would otherwise hold its locks while a thread hashes."""
     database: Database = request.app.state.database
+    name = form.username.replace("\0", " ")  # no database can be asked for a NUL, and nobody's name has either
     async with database.reads() as session:
-        named = or_(User.username == form.username, User.email == form.username.lower())
+        named = or_(User.username == name, User.email == name.lower())
         user = (await session.exec(select(User).where(named, col(User.is_active)))).one_or_none()
     right, new_hash = await verify_password(form.password, user.hashed_password if user else None)
     if user is None or not right:
@@ -86,7 +87,7 @@ async def list_keys(user: CurrentUser, session: ReadSession, paging: PagingParam
     return await paginate(session, keys, paging, model=Token)
 
 
-@router.post("/keys", status_code=201)
+@router.post("/keys", status_code=201, responses=problems(409))
 async def create_key(data: TokenCreate, user: CurrentUser, session: WriteSession) -> TokenReadOnce:
     """Make an API key. Its answer is the only one that ever holds it."""
     secret, key = new_token(user, TokenKind.KEY, data.name, timedelta(days=data.expires_in_days))

@@ -12,9 +12,9 @@ from api.auth import CurrentUser, OptionalUser
 from api.database import Database, ReadSession, WriteSession
 from api.database_errors import DatabaseError
 from api.errors import Unprocessable, problems
-from api.loading import PathId, PathText, SearchText, contains, one_or_404
+from api.loading import PathId, PathText, QueryId, SearchText, contains, one_or_404
 from api.models import Post, PostCreate, PostListed, PostRead, PostStatus, PostTag, PostUpdate, Tag
-from api.models.base import Id, without_nul
+from api.models.base import utcnow, without_nul
 from api.pagination import CursorPage, Page, PagingParams, paginate
 from api.rules.slugs import free_slug
 from api.transactions import TransactionRoute
@@ -25,9 +25,7 @@ with_all = (joinedload(Post.author), selectinload(Post.tags))  # type: ignore[ar
 
 
 async def _post_to_write(post_id: PathId, session: WriteSession, user: CurrentUser) -> Post:
-    """Locked first: two who replace its tags at once would both add theirs."""
-    await session.exec(select(Post.id).where(Post.id == post_id).with_for_update())
-    return await one_or_404(session, Post, Post.id == post_id, user.sees(Post.author_id), options=with_all)
+    return await one_or_404(session, Post, Post.id == post_id, user.sees(Post.author_id), lock=True)
 
 
 PostToWrite = Annotated[Post, Depends(_post_to_write)]
@@ -44,7 +42,7 @@ async def list_posts(
         Query(max_length=120, description="Only posts with the tag of this slug."),
         AfterValidator(without_nul),
     ] = None,
-    author_id: Annotated[Id | None, Query(description="Only this author's.")] = None,
+    author_id: Annotated[QueryId | None, Query(description="Only this author's.")] = None,
     search: SearchText | None = None,
 ) -> Page[Post] | CursorPage[Post]:
     """List posts, the newest first. Drafts and archived ones are listed for their authors and for staff."""
@@ -116,6 +114,7 @@ async def update_post(data: PostUpdate, post: PostToWrite, session: WriteSession
 async def _save(session: AsyncSession, post: Post, tags: list[str] | None) -> Post:
     """Write a post and, unless they are `None`, its tags; answer it as it is now."""
     post.note_publication()
+    post.updated_at = utcnow()  # also where only its tags change
     session.add(post)
     await session.flush()
     if tags is not None:

@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.auth import OptionalUser, Staff
 from api.database import ReadSession, WriteSession
 from api.errors import Forbidden, Unprocessable, problems
-from api.loading import PathId, PathText, SearchText, contains, get_or_404, one_or_404
+from api.loading import PathId, PathText, QueryId, SearchText, contains, get_or_404, one_or_404
 from api.models import (
     Category,
     CategoryStats,
@@ -29,7 +29,7 @@ from api.models import (
     StockMovementRead,
     StockReason,
 )
-from api.models.base import MAX_AMOUNT, MAX_STOCK, Id, average
+from api.models.base import MAX_AMOUNT, MAX_STOCK, average
 from api.pagination import CursorPage, Page, PagingParams, paginate
 from api.rules import stock
 from api.rules.slugs import free_slugs
@@ -53,9 +53,7 @@ VisibleProducts = Annotated[ColumnElement[bool], Depends(_visible)]
 
 
 async def _product_to_write(product_id: PathId, session: WriteSession, user: Staff) -> Product:
-    """Locked before it is read, so that it is not deleted or ordered in between."""
-    await session.exec(select(Product.id).where(Product.id == product_id).with_for_update())
-    return await get_or_404(session, Product, product_id)
+    return await get_or_404(session, Product, product_id, lock=True)
 
 
 ProductToWrite = Annotated[Product, Depends(_product_to_write)]
@@ -70,7 +68,7 @@ async def list_products(
     visible: VisibleProducts,
     paging: PagingParams,
     search: SearchText | None = None,
-    category_id: Annotated[Id | None, Query(description="Only this category's.")] = None,
+    category_id: Annotated[QueryId | None, Query(description="Only this category's.")] = None,
     min_price: PriceLimit = None,
     max_price: PriceLimit = None,
     in_stock: Annotated[bool | None, Query(description="Only with, or only without stock.")] = None,

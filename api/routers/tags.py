@@ -18,9 +18,7 @@ router = APIRouter(prefix="/tags", tags=["tags"], route_class=TransactionRoute)
 
 
 async def _tag_to_write(tag_id: PathId, session: WriteSession, user: Staff) -> Tag:
-    """Locked first: of two who delete it at once, one finds it gone."""
-    await session.exec(select(Tag.id).where(Tag.id == tag_id).with_for_update())
-    return await get_or_404(session, Tag, tag_id)
+    return await get_or_404(session, Tag, tag_id, lock=True)
 
 
 TagToWrite = Annotated[Tag, Depends(_tag_to_write)]

@@ -18,11 +18,8 @@ async def change(session: AsyncSession, movement: StockMovement) -> StockMovemen
     """Add units to a product's stock, or take some where `delta` is below zero.
 
     Raises:
-        Unprocessable: The change is none.
         Conflict: The stock would fall below zero or rise beyond what can be counted.
     """
-    if movement.delta == 0:
-        raise Unprocessable("body.delta", "must not be zero")
     after = col(Product.stock_quantity) + movement.delta
     changed = await session.exec(
         update(Product)
