@@ -5,9 +5,9 @@ Sources: PostgreSQL manual, appendix A; MariaDB error code reference; SQLite res
 
 import re
 import sqlite3
-from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Column, UniqueConstraint
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
@@ -98,13 +98,15 @@ def _is_unavailable(error: DBAPIError) -> bool:
 def _violation(error: DBAPIError) -> ShopError:
     columns = _unique_columns(error)
     if columns:
-        return Conflict(f"{' and '.join(columns)} {'is' if len(columns) == 1 else 'are'} already taken")
+        # Within a category, say, it is the name that is taken, not the category.
+        names = [column.name for column in columns if not column.foreign_keys] or [column.name for column in columns]
+        return Conflict(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} already taken")
     if _code(error) in FOREIGN_KEY or "FOREIGN KEY" in str(error.orig):
         return Conflict("This refers to something that does not exist, or something else still refers to it.")
     return Conflict("This does not go together with what is there already.")
 
 
-def _unique_columns(error: DBAPIError) -> list[str]:
+def _unique_columns(error: DBAPIError) -> list[Column[Any]]:
     """The columns of the unique constraint that was violated; none where it was another kind of constraint."""
     diagnostics = getattr(error.orig, "diag", None)
     if diagnostics is not None:
@@ -113,19 +115,16 @@ def _unique_columns(error: DBAPIError) -> list[str]:
     if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
         return []
     if failed := re.search(r"UNIQUE constraint failed: (.+)", message):
-        return [column.rpartition(".")[2] for column in failed[1].split(", ")]
+        named = (each.split(".") for each in failed[1].split(", "))
+        return [SQLModel.metadata.tables[table].columns[column] for table, column in named]
     if key := re.search(r"Duplicate entry .* for key '(?:\w+\.)?(\w+)'", message, re.DOTALL):
         return _columns_of(key[1])
     return []
 
 
-def _columns_of(constraint_name: str | None) -> list[str]:
+def _columns_of(constraint_name: str | None) -> list[Column[Any]]:
     for table in SQLModel.metadata.tables.values():
         for constraint in table.constraints:
             if constraint.name == constraint_name and isinstance(constraint, UniqueConstraint):
-                return _names(constraint.columns)
+                return list(constraint.columns)
     return []
-
-
-def _names(columns: Iterable[object]) -> list[str]:
-    return [str(getattr(column, "name", column)) for column in columns]

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
-from sqlalchemy import delete, event, insert, select
+from sqlalchemy import delete, event, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -139,6 +139,8 @@ class Seed:
             connection = await session.connection()
             for table in reversed(SQLModel.metadata.sorted_tables):
                 await connection.execute(delete(table))
+            if database.engine.dialect.name == "sqlite":  # a test may have used up the ids
+                await connection.execute(text("DELETE FROM sqlite_sequence"))
             for table in SQLModel.metadata.sorted_tables:
                 if self.rows[table.name]:
                     await connection.execute(insert(table), self.rows[table.name])

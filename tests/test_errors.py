@@ -317,7 +317,7 @@ VIOLATIONS: dict[str, tuple[Write, str]] = {
         saving(lambda user: User(username=user.username, email="other@example.com", hashed_password=PASSWORD_HASH)),
         "username is already taken",
     ),
-    "two columns": (share_a_name_within_a_category, "category_id and name are already taken"),
+    "a name within a category": (share_a_name_within_a_category, "name is already taken"),
     "a reference": (use_a_reference_twice, "method and reference are already taken"),
     "an owner": (
         saving(*(lambda user, name=name: Account(name=name, user_id=user.id) for name in "ab")),

@@ -68,9 +68,8 @@ class TestReady:
 
     async def test_without_a_database_the_shop_lives_but_is_not_ready(self, settings: Settings) -> None:
         url = make_url(settings.database_url)
-        if url.get_backend_name() == "sqlite":
-            pytest.skip("has no server that could be gone")
-        gone = Settings(_env_file=None, database_url=url.set(port=9).render_as_string(hide_password=False))
+        gone_url = url.set(database="/nowhere/shop.db") if url.get_backend_name() == "sqlite" else url.set(port=9)
+        gone = Settings(_env_file=None, database_url=gone_url.render_as_string(hide_password=False))
         app = create_app(gone)
         async with (
             app.router.lifespan_context(app),
