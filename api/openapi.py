@@ -48,7 +48,7 @@ TAGS = {
     "health": "Whether the shop is up, and what it runs on.",
     "auth": "Signing in and out, passwords, and API keys for programs.",
     "users": "Customers and staff. Anyone may sign up; users see themselves, staff see everybody.",
-    "categories": "The shelves of the shop, nested to any depth.",
+    "categories": "The shelves of the shop, nested.",
     "products": "What the shop sells, and how many of each it has.",
     "orders": "Placing an order takes its stock; cancelling gives it back. "
     "`pending → confirmed → shipped → delivered`, and `cancelled` up to `confirmed`.",

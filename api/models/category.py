@@ -1,4 +1,4 @@
-"""Categories: the shelves of the shop, nested to any depth."""
+"""Categories: the shelves of the shop, nested."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING
