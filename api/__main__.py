@@ -6,21 +6,20 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from getpass import getpass
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import uvicorn
 from alembic.util import CommandError
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
-from api import setup
+from api import logs, setup, verify
 from api.database import Database
 from api.database_errors import refusal_for
 from api.models import UserCreate
-from api.rules import idempotency
+from api.rules import idempotency, users
 from api.settings import Settings, get_settings
 
 logger = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         settings = get_settings()
-        _set_up_logging(settings)
+        logs.set_up(settings)
         code: int = options.run(settings, options)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -85,18 +84,17 @@ def create_admin(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def verify(settings: Settings, options: argparse.Namespace) -> int:
-    from api.verify import verify
-
-    return 0 if _with_database(settings, verify) else 1
+def verify_books(settings: Settings, options: argparse.Namespace) -> int:
+    return 0 if _with_database(settings, verify.verify) else 1
 
 
-def purge_keys(settings: Settings, options: argparse.Namespace) -> int:
-    async def purge(database: Database) -> int:
+def purge(settings: Settings, options: argparse.Namespace) -> int:
+    async def forget(database: Database) -> tuple[int, int]:
         async with database.writes() as session, session.begin():
-            return await idempotency.purge(session)
+            return await idempotency.purge(session), await users.purge_tokens(session)
 
-    print(f"{_with_database(settings, purge)} idempotency keys were older than {idempotency.KEPT.days} days.")
+    keys, tokens = _with_database(settings, forget)
+    print(f"{keys} idempotency keys were older than {idempotency.KEPT.days} days, and {tokens} tokens had expired.")
     return 0
 
 
@@ -119,18 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     admin.add_argument("--username", help="3 to 50 letters, digits and _")
     admin.add_argument("--email", help="an address that nobody else has here")
     admin.add_argument("--password", help="8 to 128 characters; others on this computer can see it here")
-    add(verify, "verify", "prove the books: stock, orders, payments and balances")
-    add(purge_keys, "purge-keys", "forget idempotency keys that are past their time")
+    add(verify_books, "verify", "prove the books: stock, orders, payments and balances")
+    add(purge, "purge", "forget idempotency keys and tokens that are past their time")
     return parser
-
-
-def _set_up_logging(settings: Settings) -> None:
-    """Debug is for the shop's own loggers: some drivers' would tell what the statements hold."""
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    logging.basicConfig(level=max(level, logging.INFO), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("api").setLevel(level)
-    migrations = logging.getLogger("alembic.runtime.migration")
-    migrations.addFilter(lambda record: record.getMessage().startswith("Running"))  # not what it would do if it had to
 
 
 def _stop(number: int, frame: object) -> NoReturn:
@@ -192,7 +181,7 @@ def _what_the_database_said(error: SQLAlchemyError) -> str:
     return f"{said} - where tables are missing or old, run alembic upgrade head" if outdated else said
 
 
-def _what_is_wrong(error: ErrorDetails, model: str) -> str:
+def _what_is_wrong(error: Mapping[str, Any], model: str) -> str:
     """A setting goes by its name in the environment."""
     field = ".".join(str(part) for part in error["loc"])
     name = field.upper() if model == Settings.__name__ else field

@@ -6,10 +6,11 @@ transaction that is committed before the answer is sent. Both use the same pool.
 
 import logging
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from sqlalchemy import Connection, NullPool, Pool, event, text
+from sqlalchemy import URL, Connection, NullPool, Pool, event, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.ext.asyncio import async_sessionmaker as sessionmaker
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -28,7 +29,7 @@ IDLE_TIMEOUT = 15
 
 BEGIN = {
     "sqlite": "BEGIN IMMEDIATE",  # a deferred BEGIN fails at its first write, at once, where another one writes
-    "postgresql": "BEGIN",
+    "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED",
     "mysql": "START TRANSACTION",
 }
 """How a write begins. The drivers' own transaction control is off, so that a read begins nothing at all."""
@@ -59,13 +60,13 @@ class Database:
         await self.engine.dispose()
 
 
-async def _read_session(request: Request) -> AsyncIterator[AsyncSession]:
+async def read_session(request: Request) -> AsyncIterator[AsyncSession]:
     database: Database = request.app.state.database
     async with database.reads() as session:
         yield session
 
 
-async def _write_session(request: Request) -> AsyncIterator[AsyncSession]:
+async def write_session(request: Request) -> AsyncIterator[AsyncSession]:
     database: Database = request.app.state.database
     async with database.writes() as session, session.begin():
         yield session
@@ -73,8 +74,8 @@ async def _write_session(request: Request) -> AsyncIterator[AsyncSession]:
 
 # `scope="function"` ends the session, and so commits, before the answer is sent. The default would commit after it,
 # and a commit that failed would already have been answered with 201.
-ReadSession = Annotated[AsyncSession, Depends(_read_session, scope="function")]
-WriteSession = Annotated[AsyncSession, Depends(_write_session, scope="function")]
+ReadSession = Annotated[AsyncSession, Depends(read_session, scope="function")]
+WriteSession = Annotated[AsyncSession, Depends(write_session, scope="function")]
 
 
 def _create_engine(settings: Settings) -> AsyncEngine:
@@ -83,7 +84,7 @@ def _create_engine(settings: Settings) -> AsyncEngine:
     options: dict[str, Any] = {
         "echo": settings.database_echo,
         "hide_parameters": settings.is_production,
-        "connect_args": _connect_args(backend, settings.database_pool),
+        "connect_args": _connect_args(url, settings.database_pool),
     }
     if settings.database_pool is PoolSetting.NONE:
         options["poolclass"] = NullPool
@@ -99,7 +100,8 @@ def _create_engine(settings: Settings) -> AsyncEngine:
             "pool_pre_ping": settings.database_pool_pre_ping and backend != "sqlite",
         }
     engine = create_async_engine(url, **options)
-    event.listen(engine.sync_engine, "connect", _ON_CONNECT[backend])
+    if backend in _ON_CONNECT:
+        event.listen(engine.sync_engine, "connect", _ON_CONNECT[backend])
     event.listen(engine.sync_engine, "begin", _begin)
     if backend == "postgresql" and settings.database_pool is PoolSetting.NONE:
         event.listen(engine.sync_engine, "begin", _set_local_timeouts)
@@ -107,8 +109,8 @@ def _create_engine(settings: Settings) -> AsyncEngine:
     return engine
 
 
-def _connect_args(backend: str, pool: PoolSetting) -> dict[str, Any]:
-    match backend:
+def _connect_args(url: URL, pool: PoolSetting) -> dict[str, Any]:
+    match url.get_backend_name():
         case "sqlite":
             return {"isolation_level": None, "timeout": LOCK_TIMEOUT}
         case "mysql":
@@ -116,7 +118,8 @@ def _connect_args(backend: str, pool: PoolSetting) -> dict[str, Any]:
         case _ if pool is PoolSetting.NONE:  # PgBouncer takes neither start-up options nor named statements
             return {"autocommit": True, "connect_timeout": LOCK_TIMEOUT, "prepare_threshold": None}
         case _:
-            options = " ".join(f"-c {name}={value}" for name, value in POSTGRESQL_OPTIONS.items())
+            ours = [f"-c {name}={value}" for name, value in POSTGRESQL_OPTIONS.items()]
+            options = " ".join([*url.normalized_query.get("options", ()), *ours])  # a URL may have some of its own
             return {"autocommit": True, "connect_timeout": LOCK_TIMEOUT, "options": options}
 
 
@@ -157,14 +160,16 @@ def _prepare_mysql(connection: Any, record: Any) -> None:
     cursor.close()
 
 
-def _prepare_postgresql(connection: Any, record: Any) -> None:
-    """Nothing: what PostgreSQL needs goes into the start-up packet, which costs no round trip."""
-
-
-_ON_CONNECT = {"sqlite": _prepare_sqlite, "mysql": _prepare_mysql, "postgresql": _prepare_postgresql}
+_ON_CONNECT = {"sqlite": _prepare_sqlite, "mysql": _prepare_mysql}
+"""What PostgreSQL needs goes into the start-up packet, which costs no round trip."""
 
 
 def _log_pool_events(pool: Pool) -> None:
     """At debug level, for whoever wonders what the pool does."""
     for name in ("connect", "checkout", "checkin", "invalidate", "close"):
-        event.listen(pool, name, lambda *_, name=name: logger.debug("pool: %s, %s", name, pool.status()))
+        event.listen(pool, name, partial(_log_pool_event, pool, name))
+
+
+def _log_pool_event(pool: Pool, name: str, *_: object) -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("pool: %s, %s", name, pool.status())

@@ -17,8 +17,12 @@ from api.errors import Conflict, ShopError, Unavailable, Unprocessable
 
 DatabaseError = (DBAPIError, PoolTimeout, StaleDataError)
 
-TRANSIENT = {"40001", "40P01", 1213, 1020}
-"""Serialisation failures and deadlocks: the same transaction succeeds when it is run again."""
+TRANSIENT = {"40001", "40P01", 1213, 1020, 1305}
+"""Serialisation failures and deadlocks: the same transaction succeeds when it is run again.
+
+MySQL ends the whole transaction at a deadlock. Within a savepoint all that is heard of it is 1305, "SAVEPOINT does not
+exist", when that is to be rolled back; whoever went on then would do so without a transaction.
+"""
 
 LOCKED = {"55P03", 1205}
 """A row stayed busy for longer than the lock timeout."""
@@ -75,6 +79,8 @@ def refusal_for(error: SQLAlchemyError) -> ShopError | None:
     match error:
         case PoolTimeout():
             return Unavailable("All database connections are in use; try again shortly.")
+        case StaleDataError():
+            return Unavailable("This is being changed by many at once; try again shortly.")
         case DBAPIError() if isinstance(error, IntegrityError) or _code(error) in MYSQL_CHECK:
             return _violation(error)
         case DBAPIError() if isinstance(error, DataError) or _code(error) in MYSQL_OUT_OF_RANGE:

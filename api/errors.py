@@ -158,7 +158,7 @@ def _message(error: dict[str, Any]) -> str:
         return f"is not JSON: {error['ctx']['error'].lower()}, at character {error['loc'][1]}"
     if error["loc"] == ("body",) and isinstance(error.get("input"), bytes):
         return "must be sent with the Content-Type application/json"
-    return str(error["msg"])
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 async def _on_shop_error(request: Request, error: ShopError) -> Response:

@@ -1,17 +1,14 @@
-"""Load or 404, and the values that stand in paths and queries."""
+"""Load or 404, and the values that stand in paths."""
 
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Path, Query
+from fastapi import Path
 from pydantic import AfterValidator
 from pydantic import Field as Limits
-from sqlalchemy import ColumnElement, String, or_
-from sqlalchemy.ext.compiler import compiles
+from sqlalchemy import ColumnElement
 from sqlalchemy.sql.base import ExecutableOption
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 from sqlmodel import SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -23,11 +20,6 @@ Table = TypeVar("Table", bound=SQLModel)
 PathId = Annotated[int, Path(alias="id", ge=1, le=MAX_ID, examples=[1])]
 QueryId = Annotated[int, Limits(ge=1, le=MAX_ID, examples=[1])]
 PathText = Annotated[str, Path(max_length=300), AfterValidator(without_nul)]
-SearchText = Annotated[
-    str,
-    Query(min_length=1, max_length=100, description="Found anywhere in the text, whatever the case."),
-    AfterValidator(without_nul),
-]
 
 
 async def get_or_404(
@@ -65,24 +57,7 @@ async def one_or_404(
     return found
 
 
-class _Folded(FunctionElement[str]):
-    """A text in lower case, as its database knows it."""
-
-    type = String()
-    inherit_cache = True
-
-
-@compiles(_Folded)
-def _lower(element: _Folded, compiler: SQLCompiler, **options: Any) -> str:
-    return f"lower({compiler.process(element.clauses, **options)})"
-
-
-@compiles(_Folded, "postgresql")
-def _lower_by_locale(element: _Folded, compiler: SQLCompiler, **options: Any) -> str:
-    """Not by the column's own collation, which is "C" and knows ASCII alone."""
-    return f'lower({compiler.process(element.clauses, **options)} COLLATE "default")'
-
-
-def contains(text: str, *columns: Any) -> ColumnElement[bool]:
-    """Whether any of the columns holds the text, whatever the case; `%` and `_` stand for themselves."""
-    return or_(*(_Folded(column).contains(text.lower(), autoescape=True) for column in columns))
+def only(model: type[SQLModel], read: type[SQLModel]) -> list[Any]:
+    """The columns of a table that an answer has, for `load_only`: what is not asked for is not read."""
+    columns = model.__table__.columns  # type: ignore[attr-defined]
+    return [getattr(model, name) for name in read.model_fields if name in columns]

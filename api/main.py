@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
-from api import __version__
+from api import __version__, logs
 from api.database import Database
 from api.docs import install_docs
 from api.errors import install_error_handlers
@@ -47,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        logs.set_up(settings)
         app.state.database = Database(settings)
         yield
         await app.state.database.close()

@@ -13,7 +13,8 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic.json_schema import models_json_schema
 
-from api.auth import current_credentials, staff
+from api.auth import current_credentials, optional_credentials, staff
+from api.database import read_session, write_session
 from api.errors import PROBLEM_JSON, FieldProblem, Problem, ValidationProblem, problems, title_of
 from api.models.base import MAX_ID
 from api.transactions import claim_key
@@ -67,7 +68,6 @@ TYPICAL = {
     404: "There is no such row.",
     409: "slug is already taken",
     413: "The body is too large.",
-    429: "Too many attempts; try again shortly.",
     503: "The database is busy or cannot be reached; try again shortly.",
 }
 """What a refusal may say, for the examples."""
@@ -83,6 +83,9 @@ REPLAYED = {
         "schema": {"type": "string", "enum": ["true"]},
     }
 }
+
+ASKING_THE_DATABASE: set[Callable[..., Any] | None] = {read_session, write_session, optional_credentials}
+"""Whoever depends on one of these finds out where there is no database."""
 
 MOMENT = "2026-05-12T09:30:00Z"
 PATH_EXAMPLES = {"email": "john@example.com", "sku": "WH-001", "slug": "headphones"}
@@ -187,7 +190,8 @@ def _finish_operation(operation: Json, summary: str | None, name: str, dependant
 
 def _implied_refusals(operation: Json, calls: set[Callable[..., Any] | None]) -> Iterator[int]:
     """What a route refuses by what it takes and depends on; its decorator names only what is its own."""
-    yield 503
+    if calls & ASKING_THE_DATABASE:
+        yield 503
     if "requestBody" in operation:
         yield from (400, 413)
     if "security" in operation:

@@ -7,7 +7,6 @@ after the last row seen ("keyset pagination"), so nothing is skipped or shown tw
 import base64
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -120,12 +119,15 @@ class _Order:
         self.clauses = [each.desc() if self.descending else each.asc() for each in columns]
 
     def after(self, value: Any, row_id: int) -> ColumnElement[bool]:
-        """The rows beyond one. Spelled out, because MySQL uses no index for a comparison of rows."""
+        """The rows beyond one, as a range of the index with a remainder: no database takes an OR alone for a range,
+        and MySQL does not take a comparison of rows for one.
+        """
         beyond_id = self.id < row_id if self.descending else self.id > row_id
         if self.name == "id":
             return beyond_id
-        beyond = self.column < value if self.descending else self.column > value
-        return or_(beyond, and_(self.column == value, beyond_id))
+        if self.descending:
+            return and_(self.column <= value, or_(self.column < value, beyond_id))
+        return and_(self.column >= value, or_(self.column > value, beyond_id))
 
     def cursor(self, row: Any) -> str:
         values = [self.sort, row.id, None if self.name == "id" else str(getattr(row, self.name))]
@@ -145,8 +147,6 @@ class _Order:
 
 
 def _parse(kind: type[Any], text: str) -> Any:
-    if kind is datetime:
-        return datetime.fromisoformat(text)
     if kind is Decimal:
         return TypeAdapter(Amount).validate_python(text)
     if kind is int:

@@ -74,6 +74,8 @@ class Settings(BaseSettings):
             raise ValueError("must name a file: each connection would get an empty database of its own in memory")
         if backend in ("mysql", "mariadb") and find_spec("aiomysql") is None:
             raise ValueError("needs one more package: pip install aiomysql==0.3.2")
+        if backend in ("mysql", "mariadb") and url.query:
+            raise ValueError("takes no parameters after a ? for MariaDB and MySQL")
         return value
 
     @cached_property

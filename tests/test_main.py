@@ -19,8 +19,9 @@ import pytest
 from sqlalchemy import make_url
 
 from api import __main__ as cli
-from api import setup
-from api.models import IdempotencyKey, User
+from api import logs, setup
+from api.auth import new_token
+from api.models import IdempotencyKey, TokenKind, User
 from api.models.base import utcnow
 from api.settings import Settings, get_settings
 from tests.databases import Backend, ask
@@ -283,23 +284,26 @@ class TestOtherCommands:
         ask(make_url(migrated), "UPDATE accounts SET balance = 100 WHERE name = 'Sales'")
         assert cli.main(["verify"]) == 1
 
-    def test_purge_keys_forgets_old_ones(self, migrated: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_purge_forgets_old_keys_and_expired_tokens(self, migrated: str, capsys: pytest.CaptureFixture[str]) -> None:
         user = User(username="ann", email="ann@example.com", hashed_password=PASSWORD_HASH)
         put(migrated, user)
         for days in (1, 29, 31, 400):
             key = IdempotencyKey(user_id=user.id, route="POST /orders", key=str(days), fingerprint="0" * 64)
             key.created_at = utcnow() - timedelta(days=days)
             put(migrated, key)
-        assert cli.main(["purge-keys"]) == 0
-        assert capsys.readouterr().out == "2 idempotency keys were older than 30 days.\n"
-        assert count(migrated, "idempotency_keys") == 2
+        for days in (-1, 0, 1):
+            _, token = new_token(user, TokenKind.SESSION, "Test", timedelta(days=days))
+            put(migrated, token)
+        assert cli.main(["purge"]) == 0
+        assert capsys.readouterr().out == "2 idempotency keys were older than 30 days, and 2 tokens had expired.\n"
+        assert (count(migrated, "idempotency_keys"), count(migrated, "tokens")) == (2, 1)
 
     def test_help_names_every_command(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as stopped:
             cli.main(["--help"])
         assert stopped.value.code == 0
         output = capsys.readouterr().out
-        for command in ("serve", "create-admin", "verify", "purge-keys"):
+        for command in ("serve", "create-admin", "verify", "purge"):
             assert re.search(rf"^    {command}\b", output, re.MULTILINE)
 
     def test_an_interrupt_is_no_error(self, environment: pytest.MonkeyPatch) -> None:
@@ -307,7 +311,7 @@ class TestOtherCommands:
             raise KeyboardInterrupt
 
         environment.setattr(cli, "_with_database", interrupt)
-        assert cli.main(["purge-keys"]) == 130
+        assert cli.main(["purge"]) == 130
 
 
 class TestLogging:
@@ -315,10 +319,10 @@ class TestLogging:
         """Drivers log their statements with the values, and so the hashes of passwords."""
         basic: dict[str, Any] = {}
         environment.setattr(logging, "basicConfig", lambda **options: basic.update(options))
-        cli._set_up_logging(Settings(log_level="debug"))
+        logs.set_up(Settings(log_level="debug"))
         assert basic["level"] == logging.INFO
         assert logging.getLogger("api").level == logging.DEBUG
-        cli._set_up_logging(Settings(log_level="error"))
+        logs.set_up(Settings(log_level="error"))
         assert basic["level"] == logging.ERROR
 
 

@@ -3,6 +3,8 @@
 A table class declares Python types; `SQLModel` picks a column type for each, and the listener at the end of this file
 replaces that choice wherever the default would differ between databases or be too small. Nothing has to be said twice,
 and nothing can be forgotten, in a table class.
+
+The migrations use these types too, the oldest as well: what one of them stores is not to change, a new type may come.
 """
 
 from datetime import datetime

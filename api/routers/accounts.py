@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 
 from fastapi import APIRouter
-from sqlmodel import col, or_, select
+from sqlalchemy import ColumnElement
+from sqlmodel import col, exists, not_, or_, select
 
 from api.auth import CurrentUser, Staff
 from api.database import ReadSession, WriteSession
 from api.errors import Unprocessable, problems
-from api.loading import PathId, get_or_404, one_or_404
+from api.loading import PathId, one_or_404
 from api.models import (
     Account,
     AccountRead,
@@ -19,6 +20,7 @@ from api.models import (
     Transaction,
     TransactionRead,
     TransferCreate,
+    User,
 )
 from api.pagination import CursorPage, Page, PagingParams, paginate
 from api.rules import ledger
@@ -26,6 +28,10 @@ from api.rules.notifications import notify
 from api.transactions import Idempotent, TransactionRoute
 
 router = APIRouter(prefix="/accounts", tags=["accounts"], route_class=TransactionRoute)
+
+erased: ColumnElement[bool] = exists().where(col(User.id) == col(Account.user_id), col(User.erased_at).is_not(None))
+in_use: ColumnElement[bool] = not_(erased)
+"""Accounts that somebody can get at: what is given to an erased user would be lost."""
 
 
 @router.get("", response_model=list[AccountRead])
@@ -68,7 +74,7 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
         source = await ledger.account_of(session, user.id)
     else:
         source = await one_or_404(session, Account, Account.id == data.from_account_id, user.sees(Account.user_id))
-    target = (await session.exec(select(Account).where(Account.id == data.to_account_id))).one_or_none()
+    target = (await session.exec(select(Account).where(Account.id == data.to_account_id, in_use))).one_or_none()
     if target is None or (target.user_id is None and not user.is_superuser):
         raise Unprocessable("body.to_account_id", "there is no such account")
     moved = Transaction.model_validate(data, update={"from_account_id": source.id})
@@ -87,7 +93,7 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
 )
 async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession, staff: Staff) -> Transaction:
     """Give store credit to an account; the shop's account of issued credit goes down by it."""
-    target = await get_or_404(session, Account, account_id)
+    target = await one_or_404(session, Account, Account.id == account_id, in_use)
     issued = await ledger.shop_account(session, ShopAccount.ISSUED)
     given = Transaction.model_validate(data, update={"from_account_id": issued.id, "to_account_id": target.id})
     await ledger.post(session, given)

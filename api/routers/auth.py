@@ -32,14 +32,19 @@ class _SignIn:
 async def _verified(request: Request, form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> _SignIn:
     """Verify before the route's transaction begins, which would otherwise hold its locks while a thread hashes."""
     database: Database = request.app.state.database
-    name = form.username.replace("\0", " ")  # no database can be asked for a NUL, and nobody's name has either
+    name, password = _askable(form.username), _askable(form.password)
     async with database.reads() as session:
         named = or_(User.username == name, User.email == name.lower())
         user = (await session.exec(select(User).where(named, col(User.is_active)))).one_or_none()
-    right, new_hash = await verify_password(form.password, user.hashed_password if user else None)
+    right, new_hash = await verify_password(password, user.hashed_password if user else None)
     if user is None or not right:
         raise Unauthorized("The username or the password is wrong.")
     return _SignIn(user, new_hash)
+
+
+def _askable(text: str) -> str:
+    """A text without what no database can be asked for and no hash made of: NUL, and halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 @router.post("/token", responses=problems(401))

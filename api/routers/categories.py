@@ -8,7 +8,7 @@ from sqlmodel import col, select
 from api.auth import Staff
 from api.database import ReadSession, WriteSession
 from api.errors import problems
-from api.loading import PathId, SearchText, contains, get_or_404
+from api.loading import PathId, get_or_404
 from api.models import (
     Category,
     CategoryCreate,
@@ -21,6 +21,7 @@ from api.models import (
 from api.pagination import CursorPage, Page, PagingParams, paginate
 from api.rules import categories as tree
 from api.rules.slugs import free_slug
+from api.search import SearchText, contains
 from api.transactions import TransactionRoute
 
 router = APIRouter(prefix="/categories", tags=["categories"], route_class=TransactionRoute)

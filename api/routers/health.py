@@ -9,6 +9,7 @@ from sqlalchemy import AsyncAdaptedQueuePool
 from api import __version__
 from api.auth import Staff
 from api.database import Database
+from api.errors import problems
 from api.transactions import TransactionRoute
 
 router = APIRouter(tags=["health"], route_class=TransactionRoute)
@@ -49,7 +50,7 @@ async def read_health() -> Health:
     return Health()
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", responses=problems(503))
 async def read_readiness(request: Request) -> Health:
     """Ask the database; 503 where it does not answer."""
     database: Database = request.app.state.database

@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from api.auth import CurrentUser, Staff
 from api.database import ReadSession, WriteSession
 from api.errors import Forbidden, NotFound, problems
-from api.loading import PathId, one_or_404
+from api.loading import PathId, get_or_404, one_or_404, only
 from api.models import (
     Category,
     CategorySales,
@@ -32,6 +32,8 @@ from api.models import (
     PaymentReadWithRefunds,
     Product,
     StatusCount,
+    User,
+    UserSummary,
 )
 from api.models.base import MAX_ID, average
 from api.pagination import CursorPage, Page, PagingParams, paginate
@@ -42,7 +44,8 @@ from api.transactions import Idempotent, TransactionRoute
 router = APIRouter(prefix="/orders", tags=["orders"], route_class=TransactionRoute)
 
 with_items = selectinload(Order.items)  # type: ignore[arg-type]
-with_details = (joinedload(Order.user), with_items.joinedload(OrderItem.product))  # type: ignore[arg-type]
+with_user = joinedload(Order.user).load_only(*only(User, UserSummary), raiseload=True)  # type: ignore[arg-type]
+with_details = (with_user, with_items.joinedload(OrderItem.product))  # type: ignore[arg-type]
 
 UserId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]
 StatusFilter = Annotated[OrderStatus | None, Query(description="Only orders with this status.")]
@@ -141,6 +144,8 @@ async def list_user_orders(
     """List a user's orders: one's own, or anybody's as staff."""
     if not user.may_act_for(user_id):
         raise NotFound("There is no such user.")
+    if user_id != user.id:
+        await get_or_404(session, User, user_id)
     orders = select(Order).where(Order.user_id == user_id).options(with_items)
     return await paginate(session, orders, paging, model=Order)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
 from pydantic import AfterValidator
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import joinedload, load_only, selectinload
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -12,16 +12,19 @@ from api.auth import CurrentUser, OptionalUser
 from api.database import Database, ReadSession, WriteSession
 from api.database_errors import DatabaseError
 from api.errors import Unprocessable, problems
-from api.loading import PathId, PathText, QueryId, SearchText, contains, one_or_404
-from api.models import Post, PostCreate, PostListed, PostRead, PostStatus, PostTag, PostUpdate, Tag
+from api.loading import PathId, PathText, QueryId, one_or_404, only
+from api.models import Post, PostCreate, PostListed, PostRead, PostStatus, PostTag, PostUpdate, Tag, User, UserSummary
 from api.models.base import utcnow, without_nul
 from api.pagination import CursorPage, Page, PagingParams, paginate
 from api.rules.slugs import free_slug
+from api.search import SearchText, contains
 from api.transactions import TransactionRoute
 
 router = APIRouter(prefix="/posts", tags=["posts"], route_class=TransactionRoute)
 
-with_all = (joinedload(Post.author), selectinload(Post.tags))  # type: ignore[arg-type]
+with_author = joinedload(Post.author).load_only(*only(User, UserSummary), raiseload=True)  # type: ignore[arg-type]
+with_all = (with_author, selectinload(Post.tags))  # type: ignore[arg-type]
+without_text = load_only(*only(Post, PostListed), raiseload=True)
 
 
 async def _post_to_write(post_id: PathId, session: WriteSession, user: CurrentUser) -> Post:
@@ -46,7 +49,7 @@ async def list_posts(
     search: SearchText | None = None,
 ) -> Page[Post] | CursorPage[Post]:
     """List posts, the newest first. Drafts and archived ones are listed for their authors and for staff."""
-    posts = select(Post).where(Post.visible_to(user)).options(*with_all)
+    posts = select(Post).where(Post.visible_to(user)).options(without_text, *with_all)
     if status is not None:
         posts = posts.where(Post.status == status)
     if tag is not None:
@@ -122,7 +125,7 @@ async def _save(session: AsyncSession, post: Post, tags: list[str] | None) -> Po
         await session.exec(delete(PostTag).where(col(PostTag.post_id) == post.id))
         session.add_all(PostTag(post_id=post.id, tag_id=tag_id) for tag_id in tag_ids)
         await session.flush()
-    session.expunge(post)
+    session.expunge(post)  # so that its tags are read anew
     return await one_or_404(session, Post, Post.id == post.id, options=with_all)
 
 

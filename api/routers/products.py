@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.auth import OptionalUser, Staff
 from api.database import ReadSession, WriteSession
 from api.errors import Forbidden, Unprocessable, problems
-from api.loading import PathId, PathText, QueryId, SearchText, contains, get_or_404, one_or_404
+from api.loading import PathId, PathText, QueryId, get_or_404, one_or_404
 from api.models import (
     Category,
     CategoryStats,
@@ -33,6 +33,7 @@ from api.models.base import MAX_AMOUNT, MAX_STOCK, average
 from api.pagination import CursorPage, Page, PagingParams, paginate
 from api.rules import stock
 from api.rules.slugs import free_slugs
+from api.search import SearchText, contains
 from api.transactions import Idempotent, TransactionRoute
 
 router = APIRouter(prefix="/products", tags=["products"], route_class=TransactionRoute)

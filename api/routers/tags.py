@@ -8,10 +8,11 @@ from sqlmodel import col, delete, select
 from api.auth import Staff
 from api.database import ReadSession, WriteSession
 from api.errors import problems
-from api.loading import PathId, SearchText, contains, get_or_404
+from api.loading import PathId, get_or_404
 from api.models import Tag, TagCreate, TagRead, TagUpdate
 from api.pagination import CursorPage, Page, PagingParams, paginate
 from api.rules.slugs import free_slug
+from api.search import SearchText, contains
 from api.transactions import TransactionRoute
 
 router = APIRouter(prefix="/tags", tags=["tags"], route_class=TransactionRoute)

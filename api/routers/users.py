@@ -1,24 +1,26 @@
 """/users: register, and keep one's own row. Staff keep all of them."""
 
+import asyncio
 from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query
 from pydantic import AfterValidator
 from sqlalchemy import case, func
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import load_only, selectinload
 from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth import CurrentUser, Staff, hash_password
 from api.database import ReadSession, WriteSession
 from api.errors import Conflict, Forbidden, NotFound, problems
-from api.loading import PathId, PathText, SearchText, contains, one_or_404
+from api.loading import PathId, PathText, one_or_404, only
 from api.models import (
     ActiveCount,
     Order,
     OrderStatus,
     Post,
+    PostSummary,
     ProfileUpdate,
     TopSpender,
     User,
@@ -33,12 +35,15 @@ from api.models import (
 from api.models.base import utcnow
 from api.pagination import CursorPage, Page, PagingParams, paginate
 from api.rules import users as rules
+from api.search import SearchText, contains
 from api.transactions import TransactionRoute
 
 router = APIRouter(prefix="/users", tags=["users"], route_class=TransactionRoute)
 
 here = col(User.erased_at).is_(None)
 """Users who were erased while orders or money keep their row are gone for everybody."""
+
+as_read = load_only(*only(User, UserRead), raiseload=True)
 
 
 async def _user_id(user_id: PathId, caller: CurrentUser) -> int:
@@ -83,7 +88,7 @@ async def create_users(
     data: Annotated[list[UserCreate], Body(min_length=1, max_length=100)], session: WriteSession, staff: Staff
 ) -> list[User]:
     """Register up to 100 customers: all of them or, where one cannot be, none."""
-    hashes = [await hash_password(each.password) for each in data]
+    hashes = await asyncio.gather(*(hash_password(each.password) for each in data))
     await _refuse_taken(session, data)
     users = [
         User.model_validate(each, update={"hashed_password": hashed}) for each, hashed in zip(data, hashes, strict=True)
@@ -117,7 +122,7 @@ async def list_users(
     search: SearchText | None = None,
 ) -> Page[User] | CursorPage[User]:
     """List users, the newest first."""
-    users = select(User).where(here)
+    users = select(User).where(here).options(as_read)
     if is_active is not None:
         users = users.where(User.is_active == is_active)
     if search is not None:
@@ -130,7 +135,7 @@ async def search_users(
     session: ReadSession, staff: Staff, paging: PagingParams, q: SearchText
 ) -> Page[User] | CursorPage[User]:
     """Find users by a part of their username, e-mail address or full name."""
-    users = select(User).where(here, contains(q, User.username, User.email, User.full_name))
+    users = select(User).options(as_read).where(here, contains(q, User.username, User.email, User.full_name))
     return await paginate(session, users, paging, model=User)
 
 
@@ -211,7 +216,8 @@ async def read_user(user: UserDep) -> User:
 @router.get("/{id}/with-posts", response_model=UserReadWithPosts, responses=problems(404))
 async def read_user_with_posts(user_id: VisibleUserId, session: ReadSession) -> User:
     """Read a user with all posts, drafts too."""
-    posts = selectinload(User.posts).selectinload(Post.tags)  # type: ignore[arg-type]
+    summaries = selectinload(User.posts).load_only(*only(Post, PostSummary), raiseload=True)  # type: ignore[arg-type]
+    posts = summaries.selectinload(Post.tags)  # type: ignore[arg-type]
     return await one_or_404(session, User, User.id == user_id, here, options=[posts])
 
 

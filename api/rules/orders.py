@@ -125,7 +125,7 @@ async def change_status(session: AsyncSession, order: Order, status: OrderStatus
 
 async def confirm_if_paid(session: AsyncSession, order: Order, *, changed_by: int) -> None:
     """An order is confirmed once it is paid in full."""
-    if order.status is OrderStatus.PENDING and not order.due_amount:
+    if order.status is OrderStatus.PENDING and await payments.is_settled(session, order):
         await change_status(session, order, OrderStatus.CONFIRMED, changed_by=changed_by)
 
 

@@ -1,11 +1,11 @@
 """Payments and refunds: never more than is due, never more back than was paid.
 
-Rows are touched in one order everywhere (order, payment, accounts), so that these never deadlock with each other.
+Rows are locked in one order everywhere: order, payment, accounts. So two requests wait for each other, not in a circle.
 """
 
 from decimal import Decimal
 
-from sqlmodel import col, select, update
+from sqlmodel import col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.errors import Conflict
@@ -65,6 +65,8 @@ async def refund(session: AsyncSession, payment: Payment, refund: Refund) -> Ref
     Raises:
         Conflict: That is more than is left of the payment.
     """
+    of_payment = select(Order).where(Order.id == payment.order_id).with_for_update()
+    order = (await session.exec(of_payment)).one()
     refunded = col(Payment.refunded_amount) + refund.amount
     within = await session.exec(
         update(Payment)
@@ -79,7 +81,6 @@ async def refund(session: AsyncSession, payment: Payment, refund: Refund) -> Ref
         payment.status = PaymentStatus.REFUNDED
     session.add(refund)
     await session.flush()
-    order = (await session.exec(select(Order).where(Order.id == payment.order_id))).one()
     if payment.method is PaymentMethod.STORE_CREDIT:
         await _move_credit(session, order, refund.amount, back=True)
     await notify(
@@ -92,6 +93,12 @@ async def refund(session: AsyncSession, payment: Payment, refund: Refund) -> Ref
         ),
     )
     return refund
+
+
+async def is_settled(session: AsyncSession, order: Order) -> bool:
+    """Whether an order is paid in full, and nothing of it was given back."""
+    refunded = select(func.sum(Payment.refunded_amount)).where(Payment.order_id == order.id)
+    return not order.due_amount and not (await session.exec(refunded)).one()
 
 
 async def refund_all(session: AsyncSession, order: Order, *, reason: str, user_id: int) -> None:

@@ -1,5 +1,6 @@
 """What happens to everything a user has when the user goes."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +19,6 @@ OWNER_OF: dict[type[SQLModel], Any] = {
     IdempotencyKey: IdempotencyKey.user_id,
 }
 """What is deleted with its user even where the books keep the user's row."""
-
 
 BULK = {"synchronize_session": False}
 """No row of a bulk operation is loaded, so none has to be brought up to date."""
@@ -72,6 +72,7 @@ async def erase(session: AsyncSession, user: User) -> None:
         Conflict: It is the last staff user who can sign in.
     """
     await _keep_one_staff_user(session, user)
+    await _hold_accounts(session, [user.id])
     if (await session.exec(select(User.id).where(User.id == user.id, _has_books()))).first() is None:
         await session.exec(delete(User).where(col(User.id) == user.id))
         return
@@ -94,14 +95,17 @@ async def deactivate_idle(session: AsyncSession, since: datetime) -> int:
 async def erase_inactive(session: AsyncSession) -> int:
     """Erase all inactive customers in a fixed number of statements, and say how many those were."""
     inactive = and_(not_(col(User.is_active)), not_(col(User.is_superuser)), col(User.erased_at).is_(None))
+    locked = select(User.id).where(inactive).order_by(col(User.id)).with_for_update()
+    going = (await session.exec(locked)).all()  # held, so that none of them is made active again meanwhile
+    await _hold_accounts(session, going)
     for owned, owner in OWNER_OF.items():
-        owners = select(User.id).where(inactive)
-        await session.exec(delete(owned).where(col(owner).in_(owners)), execution_options=BULK)
-    deleted = await session.exec(delete(User).where(inactive, not_(_has_books())), execution_options=BULK)
+        await session.exec(delete(owned).where(col(owner).in_(going)), execution_options=BULK)
+    these = col(User.id).in_(going)
+    deleted = await session.exec(delete(User).where(these, not_(_has_books())), execution_options=BULK)
     nameless = literal("erased-", String) + cast(col(User.id), String(20))
     anonymised = await session.exec(
         update(User)
-        .where(inactive)
+        .where(these)
         .values(
             username=nameless,
             email=nameless,
@@ -116,6 +120,18 @@ async def erase_inactive(session: AsyncSession) -> int:
     return deleted.rowcount + anonymised.rowcount
 
 
+async def purge_tokens(session: AsyncSession) -> int:
+    """Forget expired tokens, and say how many those were."""
+    expired = delete(Token).where(col(Token.expires_at) < utcnow())
+    return (await session.exec(expired, execution_options=BULK)).rowcount
+
+
+async def _hold_accounts(session: AsyncSession, user_ids: Sequence[int]) -> None:
+    """Keep money from coming in after it was looked for."""
+    accounts = select(Account.id).where(col(Account.user_id).in_(user_ids)).order_by(col(Account.id))
+    await session.exec(accounts.with_for_update())
+
+
 def _has_books() -> ColumnElement[bool]:
     accounts = exists().where(
         col(Account.user_id) == col(User.id),
@@ -125,9 +141,9 @@ def _has_books() -> ColumnElement[bool]:
 
 
 async def _keep_one_staff_user(session: AsyncSession, leaving: User) -> None:
-    """The rows are locked, so that the last two cannot lock each other out at once."""
+    """Of two who leave at once the second one waits: `lock` holds all staff."""
     if not leaving.is_superuser:
         return
-    staff = select(User.id).where(col(User.is_superuser), col(User.is_active)).order_by(col(User.id)).with_for_update()
+    staff = select(User.id).where(col(User.is_superuser), col(User.is_active))
     if set((await session.exec(staff)).all()) <= {leaving.id}:
         raise Conflict("The last staff user who can sign in must stay.")
