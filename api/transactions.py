@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from api.auth import CurrentUser
 from api.database import WriteSession
-from api.database_errors import DatabaseError, is_transient, refusal_for
+from api.database_errors import DatabaseError, is_taken_slug, is_transient, refusal_for
 from api.errors import PROBLEM_JSON, ShopError, Unavailable
 from api.models import IdempotencyKey
 from api.rules import idempotency
@@ -43,7 +43,8 @@ class TransactionRoute(APIRoute):
                 except TimeoutError as error:
                     raise Unavailable("This took too long; try again shortly.") from error
                 except DatabaseError as error:
-                    if attempt == TRIES or not is_transient(error):
+                    again = is_transient(error) or (attempt == 1 and is_taken_slug(error))
+                    if attempt == TRIES or not again:
                         raise refusal_for(error) or error from error
                     await asyncio.sleep(_full_jitter(attempt))
             raise AssertionError("the last attempt returns or raises")

@@ -333,6 +333,15 @@ class TestReadPost:
 
 
 class TestCreatePost:
+    async def test_slugs_made_from_one_title_at_once_all_differ(
+        self, as_customer: AsyncClient, session: AsyncSession
+    ) -> None:
+        same = {"title": "Vinyl", "content": "Black."}
+        responses = await asyncio.gather(*(as_customer.post("/posts", json=same) for _ in range(5)))
+
+        assert [response.status_code for response in responses] == [201] * 5
+        assert len({response.json()["slug"] for response in responses}) == 5
+
     async def test_customers_write_a_draft(
         self, as_customer: AsyncClient, customer: User, session: AsyncSession
     ) -> None:
