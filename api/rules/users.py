@@ -20,6 +20,9 @@ OWNER_OF: dict[type[SQLModel], Any] = {
 }
 """What is deleted with its user even where the books keep the user's row."""
 
+MANY = 5_000
+"""Users of one statement: each is a parameter, and PostgreSQL takes 65,535 of those, SQLite 32,766."""
+
 BULK = {"synchronize_session": False}
 """No row of a bulk operation is loaded, so none has to be brought up to date."""
 
@@ -93,14 +96,18 @@ async def deactivate_idle(session: AsyncSession, since: datetime) -> int:
 
 
 async def erase_inactive(session: AsyncSession) -> int:
-    """Erase all inactive customers in a fixed number of statements, and say how many those were."""
+    """Erase all inactive customers, many at a time, and say how many those were."""
     inactive = and_(not_(col(User.is_active)), not_(col(User.is_superuser)), col(User.erased_at).is_(None))
     locked = select(User.id).where(inactive).order_by(col(User.id)).with_for_update()
     going = (await session.exec(locked)).all()  # held, so that none of them is made active again meanwhile
-    await _hold_accounts(session, going)
+    return sum([await _erase_all(session, going[start : start + MANY]) for start in range(0, len(going), MANY)])
+
+
+async def _erase_all(session: AsyncSession, user_ids: Sequence[int]) -> int:
+    await _hold_accounts(session, user_ids)
     for owned, owner in OWNER_OF.items():
-        await session.exec(delete(owned).where(col(owner).in_(going)), execution_options=BULK)
-    these = col(User.id).in_(going)
+        await session.exec(delete(owned).where(col(owner).in_(user_ids)), execution_options=BULK)
+    these = col(User.id).in_(user_ids)
     deleted = await session.exec(delete(User).where(these, not_(_has_books())), execution_options=BULK)
     nameless = literal("erased-", String) + cast(col(User.id), String(20))
     anonymised = await session.exec(
