@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from decimal import Decimal
 from time import monotonic
 from typing import Any
@@ -10,16 +11,32 @@ from typing import Any
 import pytest
 from fastapi import APIRouter, FastAPI
 from httpx import ASGITransport, AsyncClient, Response
-from sqlalchemy import Connection, event, make_url
+from sqlalchemy import AsyncAdaptedQueuePool, Connection, event, make_url
+from sqlalchemy.util import await_only
 from sqlmodel import col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api import transactions
+from api.auth import new_token
 from api.database import Database, ReadSession, WriteSession
 from api.errors import Conflict, install_error_handlers
 from api.main import create_app
-from api.models import Category, IdempotencyKey, OrderEvent, OrderStatus, Product, StockMovement, StockReason
+from api.models import (
+    Category,
+    IdempotencyKey,
+    Notification,
+    NotificationKind,
+    OrderEvent,
+    OrderStatus,
+    Product,
+    StockMovement,
+    StockReason,
+    TokenKind,
+    User,
+)
+from api.rules.notifications import notify
 from api.settings import Settings
-from api.transactions import TRIES, TransactionRoute
+from api.transactions import TRIES, Idempotent, TransactionRoute
 from tests.databases import Backend, ask
 from tests.support import assert_refused, save
 
@@ -247,6 +264,256 @@ class TestRunAgain:
 
         assert runs == ["refused", "taken"]
         assert await stocks(session) == [10, 10]
+
+
+class TestADeadlockInASavepoint:
+    """MariaDB ends the whole transaction, and says of the savepoint only that there is none.
+
+    Who went on then would write without a transaction, and could not take it back.
+    """
+
+    async def test_has_the_whole_transaction_run_again(
+        self, on_a_server: Backend, database: Database, session: AsyncSession, products: list[Product]
+    ) -> None:
+        router, runs, both_hold_one = APIRouter(route_class=TransactionRoute), [], asyncio.Barrier(2)
+
+        @router.post("/{first}/{second}")
+        async def lock(first: int, second: int, session: WriteSession) -> str:
+            runs.append(first)
+            await add_one(session, first)
+            if len(runs) <= 2:
+                await both_hold_one.wait()
+            async with session.begin_nested():
+                await add_one(session, second)
+            return "done"
+
+        one, other = (product.id for product in products)
+        async with small_app(database, router) as client:
+            responses = await asyncio.gather(client.post(f"/{one}/{other}"), client.post(f"/{other}/{one}"))
+
+        assert [response.status_code for response in responses] == [200, 200]
+        assert len(runs) == 3
+        assert await stocks(session) == [12, 12]
+
+    async def test_has_it_run_again_under_an_idempotency_key(
+        self, on_a_server: Backend, database: Database, session: AsyncSession, products: list[Product], customer: User
+    ) -> None:
+        secret, token = new_token(customer, TokenKind.SESSION, "Test", timedelta(days=1))
+        await save(session, token)
+        router, runs, both_hold_one = APIRouter(route_class=TransactionRoute), [], asyncio.Barrier(2)
+
+        @router.post("/{first}/{second}", dependencies=[Idempotent])
+        async def lock(first: int, second: int, session: WriteSession) -> int:
+            runs.append(first)
+            await add_one(session, first)
+            if len(runs) <= 2:
+                await both_hold_one.wait()
+            await add_one(session, second)
+            return first
+
+        async def send(client: AsyncClient, first: int, second: int) -> Response:
+            headers = {"Authorization": f"Bearer {secret}", "Idempotency-Key": f"{first}"}
+            return await client.post(f"/{first}/{second}", headers=headers)
+
+        one, other = (product.id for product in products)
+        async with small_app(database, router) as client:
+            responses = await asyncio.gather(send(client, one, other), send(client, other, one))
+            again = [await send(client, one, other), await send(client, other, one)]
+
+        assert [(response.status_code, response.json()) for response in responses] == [(200, one), (200, other)]
+        assert len(runs) == 3
+        assert await stocks(session) == [12, 12]
+        keys = (await session.exec(select(IdempotencyKey).order_by(col(IdempotencyKey.key)))).all()
+        assert [(key.key, key.status_code) for key in keys] == [(f"{each}", 200) for each in sorted([one, other])]
+        assert [response.content for response in again] == [response.content for response in responses]
+        assert {response.headers["Idempotent-Replayed"] for response in again} == {"true"}
+
+    async def test_of_a_notification_is_not_taken_for_its_failure_alone(
+        self,
+        on_a_server: Backend,
+        database: Database,
+        session: AsyncSession,
+        products: list[Product],
+        customer: User,
+        other_customer: User,
+    ) -> None:
+        """Each holds the user whom the other one is about to tell something."""
+        router, runs, both_hold_one = APIRouter(route_class=TransactionRoute), [], asyncio.Barrier(2)
+
+        @router.post("/{product_id}/{held}/{told}")
+        async def tell(product_id: int, held: int, told: int, session: WriteSession) -> str:
+            runs.append(held)
+            await add_one(session, product_id)
+            await session.exec(select(User.id).where(User.id == held).with_for_update())
+            if len(runs) <= 2:
+                await both_hold_one.wait()
+            kind = NotificationKind.CREDIT_RECEIVED
+            await notify(session, Notification(user_id=told, kind=kind, message=f"From {held}"))
+            await add_one(session, product_id)
+            return "done"
+
+        (one, other), (ann, bob) = (each.id for each in products), (customer.id, other_customer.id)
+        async with small_app(database, router) as client:
+            responses = await asyncio.gather(
+                client.post(f"/{one}/{ann}/{bob}"), client.post(f"/{other}/{bob}/{ann}")
+            )
+
+        assert [response.status_code for response in responses] == [200, 200]
+        assert len(runs) == 3
+        assert await stocks(session) == [12, 12]
+        told = (await session.exec(select(col(Notification.user_id)).order_by(col(Notification.user_id)))).all()
+        assert told == sorted([ann, bob])
+
+
+def in_use(database: Database) -> int:
+    """How many connections are out of the pool."""
+    pool = database.engine.pool
+    assert isinstance(pool, AsyncAdaptedQueuePool)
+    return pool.checkedout()
+
+
+class TestTheDeadline:
+    """For all that a request waits for, one row after another too, which no lock timeout of one row adds up."""
+
+    @pytest.fixture(autouse=True)
+    def soon(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(transactions, "LONGEST", 0.4)
+
+    @pytest.fixture
+    def adding(self) -> APIRouter:
+        router = APIRouter(route_class=TransactionRoute)
+
+        @router.post("/{first}/{second}")
+        async def add(first: int, second: int, session: WriteSession) -> str:
+            await add_one(session, first)
+            await add_one(session, second)
+            return "done"
+
+        return router
+
+    async def test_ends_the_work_and_leaves_nothing_of_it(
+        self, database: Database, session: AsyncSession, products: list[Product], adding: APIRouter
+    ) -> None:
+        first, second = (product.id for product in products)
+        async with small_app(database, adding) as client:
+            async with database.writes() as other, other.begin():
+                await add_one(other, second)
+                before, began = in_use(database), monotonic()
+                refused = await client.post(f"/{first}/{second}")
+                took, after = monotonic() - began, in_use(database)
+                await other.rollback()
+            done = [await client.post(f"/{first}/{second}") for _ in range(3)]
+
+        assert_refused(refused, 503, "took too long")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert 0.4 <= took < 2.5
+        assert after == before
+        assert [response.status_code for response in done] == [200] * 3
+        assert await stocks(session) == [13, 13]
+
+    async def test_counts_all_waiting_together(
+        self, on_a_server: Backend, database: Database, session: AsyncSession, products: list[Product], adding: APIRouter
+    ) -> None:
+        first, second = (product.id for product in products)
+        async with (
+            small_app(database, adding) as client,
+            database.writes() as one,
+            one.begin(),
+            database.writes() as other,
+            other.begin(),
+        ):
+            await add_one(one, first)
+            await add_one(other, second)
+            began = monotonic()
+            waiting = asyncio.create_task(client.post(f"/{first}/{second}"))
+            await asyncio.sleep(0.25)  # neither row alone is held for as long as the deadline
+            await one.rollback()
+            await asyncio.sleep(0.3)
+            await other.rollback()
+            refused, took = await waiting, monotonic() - began
+
+        assert_refused(refused, 503, "took too long")
+        assert took < 2.5
+        assert await stocks(session) == [10, 10]
+
+    async def test_takes_the_tries_together(
+        self, on_a_server: Backend, database: Database, session: AsyncSession, products: list[Product]
+    ) -> None:
+        router, runs = APIRouter(route_class=TransactionRoute), []
+
+        @router.post("/{product_id}")
+        async def add(product_id: int, session: WriteSession) -> None:
+            runs.append(product_id)
+            await add_one(session, product_id)
+            await asyncio.sleep(0.25)
+            await run(session, DEADLOCK[on_a_server.name])
+
+        async with small_app(database, router) as client:
+            refused = await client.post(f"/{products[0].id}")
+
+        assert_refused(refused, 503, "took too long")
+        assert len(runs) == 2
+        assert await stocks(session) == [10, 10]
+
+    async def test_leaves_no_idempotency_key_behind(
+        self, as_staff: AsyncClient, database: Database, session: AsyncSession, products: list[Product]
+    ) -> None:
+        path, body = f"/products/{products[0].id}/stock", {"delta": 5, "reason": "Delivery"}
+        headers = {"Idempotency-Key": "k"}
+        async with database.writes() as other, other.begin():
+            await add_one(other, products[0].id)
+            refused = await as_staff.post(path, json=body, headers=headers)
+            await other.rollback()
+        done = await as_staff.post(path, json=body, headers=headers)
+
+        assert_refused(refused, 503, "took too long")
+        assert done.status_code == 201
+        assert "Idempotent-Replayed" not in done.headers
+        assert await stocks(session) == [15, 10]
+
+    async def test_never_ends_a_commit(
+        self, database: Database, session: AsyncSession, products: list[Product], adding: APIRouter
+    ) -> None:
+        """What became of one that was broken off, nobody would know."""
+        commits: list[float] = []
+
+        def slowly(connection: Connection) -> None:
+            commits.append(monotonic())
+            await_only(asyncio.sleep(0.6))
+
+        first, second = (product.id for product in products)
+        event.listen(database.engine.sync_engine, "commit", slowly)
+        try:
+            async with small_app(database, adding) as client:
+                response = await client.post(f"/{first}/{second}")
+        finally:
+            event.remove(database.engine.sync_engine, "commit", slowly)
+
+        assert (response.status_code, response.json()) == (200, "done")
+        assert len(commits) == 1
+        assert await stocks(session) == [11, 11]
+
+    async def test_does_not_count_the_time_that_a_client_takes_to_send(
+        self, database: Database, session: AsyncSession, products: list[Product]
+    ) -> None:
+        router = APIRouter(route_class=TransactionRoute)
+
+        @router.post("/{product_id}")
+        async def add(product_id: int, number: dict[str, int], session: WriteSession) -> int:
+            await add_one(session, product_id)
+            return number["number"]
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield b'{"number"'
+            await asyncio.sleep(0.6)
+            yield b": 7}"
+
+        async with small_app(database, router) as client:
+            headers = {"Content-Type": "application/json"}
+            response = await client.post(f"/{products[0].id}", content=slowly(), headers=headers)
+
+        assert (response.status_code, response.json()) == (200, 7)
+        assert await stocks(session) == [11, 10]
 
 
 class TestWaiting:
