@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient, Response
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database import Database
+from api.database_errors import refusal_for
 from api.models import Account, Notification, NotificationKind, ShopAccount, Transaction, User
+from api.models.base import MAX_ID
+from api.rules import ledger
 from tests.conftest import Connect
 from tests.support import PASSWORD_HASH, assert_refused, count_statements, save
 
@@ -33,6 +37,16 @@ async def an_account(session: AsyncSession, user: User, balance: str = "0") -> A
         given = col(Account.balance) - account.balance
         await session.exec(update(Account).where(col(Account.id) == issued.id).values(balance=given))
         await save(session, Transaction(from_account_id=issued.id, to_account_id=account.id, amount=account.balance))
+    return account
+
+
+async def erased_account(session: AsyncSession) -> Account:
+    """Of a user of whom nothing but the books is left."""
+    user = User(username="leaving", email="leaving@example.com", hashed_password=PASSWORD_HASH)
+    await save(session, user)
+    account = await an_account(session, user, "5.00")
+    user.erase()
+    await session.flush()
     return account
 
 
@@ -115,6 +129,15 @@ class TestReadMyAccount:
 
     async def test_nobody_has_none(self, client: AsyncClient) -> None:
         assert_refused(await client.get("/accounts/me"), 401)
+
+    async def test_whose_user_is_gone_by_then_gets_none(self, database: Database) -> None:
+        async with database.writes() as writing:
+            with pytest.raises(IntegrityError) as raised:
+                await ledger.account_of(writing, MAX_ID)
+
+        refusal = refusal_for(raised.value)
+        assert refusal is not None
+        assert refusal.status == 409
 
 
 class TestListAccounts:
@@ -353,6 +376,19 @@ class TestTransfer:
             assert_refused(await transfer(as_customer, account, "1.00"), 422, "there is no such account")
         assert (await balances(session))[own.id] == Decimal("10.00")
 
+    async def test_to_an_erased_user_is_refused(
+        self, as_customer: AsyncClient, as_staff: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        own, erased = await an_account(session, customer, "50.00"), await erased_account(session)
+        before = await transactions(session)
+
+        for client in (as_customer, as_staff):
+            response = await transfer(client, erased, "1.00", from_account_id=own.id)
+            assert_refused(response, 422, "body.to_account_id: there is no such account")
+
+        assert await transactions(session) == before
+        await assert_explained(session)
+
     async def test_who_has_no_account_yet_has_nothing_to_give(
         self, as_customer: AsyncClient, other_customer: User, session: AsyncSession
     ) -> None:
@@ -466,6 +502,13 @@ class TestDeposit:
 
     async def test_to_an_account_that_does_not_exist_is_not_found(self, as_staff: AsyncClient) -> None:
         assert_refused(await deposit(as_staff, Account(id=1_000_000, name="Nobody's"), "25.00"), 404)
+
+    async def test_to_an_erased_user_is_not_found(self, as_staff: AsyncClient, session: AsyncSession) -> None:
+        erased = await erased_account(session)
+        before = await transactions(session)
+
+        assert_refused(await deposit(as_staff, erased, "1.00"), 404)
+        assert await transactions(session) == before
 
     async def test_to_the_account_that_it_comes_from_is_refused(
         self, as_staff: AsyncClient, session: AsyncSession

@@ -7,6 +7,7 @@ import threading
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -290,6 +291,21 @@ class TestSignIn:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
 
         assert (await client.post("/auth/token", content=body, headers=headers)).status_code in {401, 422}
+
+    @pytest.mark.parametrize("charset", ["utf-7", "unicode_escape", "utf-16", "undefined", "no such one"])
+    async def test_strange_charsets_are_nobodys(self, client: AsyncClient, customer: User, charset: str) -> None:
+        """Half of a surrogate pair or a NUL, in whatever charset the client says that its form is written in."""
+        part = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
+        for value in (b"+2AA-", b"\\ud800", b"\\x00", b"\x00", b"\xff", b"\x00\xd8", b"\xed\xa0\x80"):
+            form = {b"username": value, b"password": value}
+            bodies = {
+                "multipart/form-data; boundary=x": b"".join(part % each for each in form.items()) + b"--x--\r\n",
+                "application/x-www-form-urlencoded": urlencode(form).encode(),
+            }
+            for content_type, body in bodies.items():
+                headers = {"Content-Type": f'{content_type}; charset="{charset}"'}
+                response = await client.post("/auth/token", content=body, headers=headers)
+                assert response.status_code in {400, 401, 422}, (content_type, value)
 
 
 class TestTokens:

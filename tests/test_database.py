@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import NullPool, QueuePool
+from sqlalchemy import NullPool, QueuePool, make_url
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -50,7 +50,7 @@ def open_database(settings: Settings) -> Open:
 
     @asynccontextmanager
     async def open_database(**changes: Any) -> AsyncIterator[Database]:
-        database = Database(Settings(_env_file=None, database_url=settings.database_url, **changes))
+        database = Database(Settings(_env_file=None, **{"database_url": settings.database_url, **changes}))
         try:
             yield database
         finally:
@@ -186,6 +186,16 @@ async def test_without_a_pool_connections_are_not_kept(open_database: Open) -> N
             first = (await connection.get_raw_connection()).driver_connection
         async with database.engine.connect() as connection:
             assert (await connection.get_raw_connection()).driver_connection is not first
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+async def test_options_of_a_url_count_beside_the_shops_own(open_database: Open, settings: Settings) -> None:
+    options = {"options": "-c search_path=pg_catalog -c lock_timeout=7s"}
+    url = make_url(settings.database_url).update_query_dict(options).render_as_string(hide_password=False)
+    async with open_database(database_url=url) as database, database.reads() as session:
+        assert await answer(session, "SHOW search_path") == "pg_catalog"
+        for name, limit in EXPECTED["postgresql"].items():
+            assert await answer(session, name) == limit
 
 
 @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)

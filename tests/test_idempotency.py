@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from httpx import AsyncClient, Response
 from sqlalchemy import AsyncAdaptedQueuePool
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel, col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database import Database
+from api.database_errors import refusal_for
 from api.main import create_app
 from api.models import (
     Account,
@@ -32,7 +34,7 @@ from api.models import (
     Transaction,
     User,
 )
-from api.models.base import utcnow
+from api.models.base import MAX_ID, utcnow
 from api.rules import idempotency
 from api.settings import Settings
 from tests.databases import Backend
@@ -471,6 +473,16 @@ class TestKeys:
 
         assert purged == 2
         assert [each.key for each in await keys(session)] == [KEY, "29 days"]
+
+    async def test_of_a_user_who_is_gone_by_then_are_refused(self, database: Database, session: AsyncSession) -> None:
+        async with database.writes() as writing:
+            with pytest.raises(IntegrityError) as raised:
+                await idempotency.claim(writing, user_id=MAX_ID, route="POST /orders", key=KEY, fingerprint="f")
+
+        refusal = refusal_for(raised.value)
+        assert refusal is not None
+        assert refusal.status == 409
+        assert await keys(session) == []
 
     async def test_a_forgotten_one_is_new(
         self, as_staff: AsyncClient, database: Database, session: AsyncSession, an_order: Case

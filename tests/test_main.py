@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -21,6 +21,7 @@ from sqlalchemy import make_url
 from api import __main__ as cli
 from api import logs, setup
 from api.auth import new_token
+from api.main import create_app
 from api.models import IdempotencyKey, TokenKind, User
 from api.models.base import utcnow
 from api.settings import Settings, get_settings
@@ -324,6 +325,16 @@ class TestLogging:
         assert logging.getLogger("api").level == logging.DEBUG
         logs.set_up(Settings(log_level="error"))
         assert basic["level"] == logging.ERROR
+
+    @pytest.mark.parametrize("level", ["debug", "warning"])
+    async def test_is_as_the_settings_say_however_the_shop_is_started(
+        self, environment: pytest.MonkeyPatch, level: Literal["debug", "warning"]
+    ) -> None:
+        """The Procfile's uvicorn starts the app without our command line."""
+        environment.setattr(logging, "basicConfig", lambda **_: None)
+        app = create_app(Settings(log_level=level))
+        async with app.router.lifespan_context(app):
+            assert logging.getLogger("api").level == logging.getLevelNamesMapping()[level.upper()]
 
 
 class TestProcfile:

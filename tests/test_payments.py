@@ -29,6 +29,7 @@ from api.models import (
     Transaction,
     User,
 )
+from api.verify import verify
 from tests.support import assert_refused, count_statements, save
 
 numbers = count(1)
@@ -223,6 +224,32 @@ class TestPayOrder:
 
         assert statuses == ["pending", "pending", "confirmed"]
         assert len(await rows(session, OrderEvent)) == 1
+
+    async def test_what_was_given_back_does_not_count(
+        self, as_staff: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        order = await an_order(session, customer)
+        await pay(as_staff, order, "60.00")
+        (payment,) = await rows(session, Payment)
+        assert (await give_back(as_staff, payment, "60.00")).status_code == 201
+
+        assert (await pay(as_staff, order, "40.00")).status_code == 201
+
+        (after,) = await rows(session, Order)
+        assert after.status is OrderStatus.PENDING
+        assert await rows(session, OrderEvent) == []
+        assert NotificationKind.ORDER_CONFIRMED not in await told(session, customer)
+
+    async def test_what_was_given_back_of_another_order_is_no_matter(
+        self, as_staff: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        other, order = await an_order(session, customer), await an_order(session, customer)
+        await give_back(as_staff, await a_payment(session, other, "60.00"), "60.00")
+
+        await pay(as_staff, order, "60.00")
+        await pay(as_staff, order, "40.00")
+
+        assert [each.status for each in await rows(session, Order)] == [OrderStatus.PENDING, OrderStatus.CONFIRMED]
 
     @pytest.mark.parametrize("status", [OrderStatus.CONFIRMED, OrderStatus.SHIPPED, OrderStatus.DELIVERED])
     async def test_an_order_that_is_further_already_stays_where_it_is(
@@ -609,8 +636,9 @@ class TestCancelPaidOrder:
 
     async def assert_undone_once(self, session: AsyncSession) -> None:
         """Nothing is kept of the money, and all the stock is back."""
-        assert {each.stock_quantity for each in await rows(session, Product)} == {10}
-        assert (await session.exec(select(func.sum(StockMovement.delta)))).one() == 10
+        stocks = [each.stock_quantity for each in await rows(session, Product)]
+        assert set(stocks) == {10}
+        assert (await session.exec(select(func.sum(StockMovement.delta)))).one() == sum(stocks)
         for payment in await rows(session, Payment):
             refunds = select(func.sum(Refund.amount)).where(Refund.payment_id == payment.id)
             assert (await session.exec(refunds)).one() == payment.refunded_amount == payment.amount
@@ -654,21 +682,34 @@ class TestCancelPaidOrder:
         await self.assert_undone_once(session)
 
     async def test_while_a_part_is_refunded(
-        self, as_staff: AsyncClient, as_customer: AsyncClient, customer: User, session: AsyncSession
+        self,
+        as_staff: AsyncClient,
+        as_customer: AsyncClient,
+        customer: User,
+        database: Database,
+        session: AsyncSession,
     ) -> None:
         await give_credit(session, customer, "100.00")
-        order = await self.placed(as_customer, session)
-        await pay(as_customer, order, "100.00", "store_credit")
-        (payment,) = await rows(session, Payment)
+        for _ in range(12):
+            order = await self.placed(as_customer, session)
+            await pay(as_customer, order, "100.00", "store_credit")
+            payment = (await rows(session, Payment))[-1]
 
-        cancelled, refunded = await asyncio.gather(
-            as_customer.post(f"/orders/{order.id}/cancel"), give_back(as_staff, payment, "30.00")
-        )
+            cancelled, refunded = await asyncio.gather(
+                as_customer.post(f"/orders/{order.id}/cancel"), give_back(as_staff, payment, "30.00")
+            )
 
-        assert cancelled.status_code == 200
-        assert refunded.status_code in {201, 409}
+            assert cancelled.status_code == 200
+            refunds = {each.id: each.amount for each in await rows(session, Refund) if each.payment_id == payment.id}
+            if refunded.status_code == 201:
+                assert refunds.pop(refunded.json()["id"]) == Decimal("30.00")
+                assert list(refunds.values()) == [Decimal("70.00")]
+            else:
+                assert_refused(refunded, 409, "Only 0.00 is left")
+                assert list(refunds.values()) == [Decimal("100.00")]
         assert await balance(session, customer) == Decimal("100.00")
         await self.assert_undone_once(session)
+        assert await verify(database)
 
     async def test_while_it_is_paid(
         self, as_staff: AsyncClient, as_customer: AsyncClient, session: AsyncSession

@@ -64,6 +64,8 @@ def test_a_password_may_hold_any_character(scheme: str) -> None:
     [
         ("shop.db", "is no database URL, such as postgresql://user:password@host/name"),
         ("oracle://host/shop", "names oracle; SQLite, PostgreSQL and MariaDB or MySQL are supported"),
+        ("mysql://host/shop?charset=latin1", "takes no parameters after a ?"),
+        ("mariadb+aiomysql://host/shop?autocommit=0", "takes no parameters after a ?"),
         ("sqlite://", "must name a file"),
         ("sqlite:///:memory:", "must name a file"),
     ],

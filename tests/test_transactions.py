@@ -354,9 +354,7 @@ class TestADeadlockInASavepoint:
 
         (one, other), (ann, bob) = (each.id for each in products), (customer.id, other_customer.id)
         async with small_app(database, router) as client:
-            responses = await asyncio.gather(
-                client.post(f"/{one}/{ann}/{bob}"), client.post(f"/{other}/{bob}/{ann}")
-            )
+            responses = await asyncio.gather(client.post(f"/{one}/{ann}/{bob}"), client.post(f"/{other}/{bob}/{ann}"))
 
         assert [response.status_code for response in responses] == [200, 200]
         assert len(runs) == 3
@@ -392,7 +390,7 @@ class TestTheDeadline:
         return router
 
     async def test_ends_the_work_and_leaves_nothing_of_it(
-        self, database: Database, session: AsyncSession, products: list[Product], adding: APIRouter
+        self, backend: Backend, database: Database, session: AsyncSession, products: list[Product], adding: APIRouter
     ) -> None:
         first, second = (product.id for product in products)
         async with small_app(database, adding) as client:
@@ -406,13 +404,18 @@ class TestTheDeadline:
 
         assert_refused(refused, 503, "took too long")
         assert int(refused.headers["Retry-After"]) > 0
-        assert 0.4 <= took < 2.5
+        assert 0.4 <= took < (4 if backend.name == "sqlite" else 2.5)  # SQLite itself cannot be interrupted
         assert after == before
         assert [response.status_code for response in done] == [200] * 3
         assert await stocks(session) == [13, 13]
 
     async def test_counts_all_waiting_together(
-        self, on_a_server: Backend, database: Database, session: AsyncSession, products: list[Product], adding: APIRouter
+        self,
+        on_a_server: Backend,
+        database: Database,
+        session: AsyncSession,
+        products: list[Product],
+        adding: APIRouter,
     ) -> None:
         first, second = (product.id for product in products)
         async with (
@@ -455,8 +458,13 @@ class TestTheDeadline:
         assert len(runs) == 2
         assert await stocks(session) == [10, 10]
 
-    async def test_leaves_no_idempotency_key_behind(
-        self, as_staff: AsyncClient, database: Database, session: AsyncSession, products: list[Product]
+    async def test_burns_no_idempotency_key(
+        self,
+        on_a_server: Backend,
+        as_staff: AsyncClient,
+        database: Database,
+        session: AsyncSession,
+        products: list[Product],
     ) -> None:
         path, body = f"/products/{products[0].id}/stock", {"delta": 5, "reason": "Delivery"}
         headers = {"Idempotency-Key": "k"}

@@ -35,7 +35,9 @@ from api.models import (
     User,
 )
 from api.models.base import MAX_ID, utcnow
+from api.verify import verify
 from tests.conftest import Connect
+from tests.databases import Backend
 from tests.support import PASSWORD, PASSWORD_HASH, assert_refused, count_statements, save
 
 SHOWN = {
@@ -797,6 +799,56 @@ class TestEraseInactiveUsers:
         assert_refused(await as_customer.delete("/users/bulk/inactive"), 403)
         assert await session.get(User, gone.id) is not None
 
+    @pytest.mark.parametrize("books", [True, False])
+    async def test_while_one_is_made_active_again(
+        self, as_staff: AsyncClient, session: AsyncSession, books: bool
+    ) -> None:
+        """Active with all that was theirs, or erased; never active and robbed."""
+        for _ in range(8):
+            user = await a_user(session, is_active=False)
+            await belongings(session, user)
+            if books:
+                await an_order(session, user)
+
+            erased, patched = await asyncio.gather(
+                as_staff.delete("/users/bulk/inactive"), as_staff.patch(f"/users/{user.id}", json={"is_active": True})
+            )
+
+            assert erased.status_code == 200
+            assert patched.status_code in {200, 404}
+            await self.assert_whole_or_erased(session, user, patched)
+
+    async def test_who_is_made_active_in_the_middle_of_it_waits(
+        self, backend: Backend, as_staff: AsyncClient, database: Database, session: AsyncSession
+    ) -> None:
+        """Another row that is held keeps the erasing from getting on."""
+        if backend.name == "sqlite":
+            pytest.skip("SQLite has one writer at a time, so there is no middle")
+        user, other = await a_user(session, is_active=False), await a_user(session, is_active=False)
+        for each in (user, other):
+            await belongings(session, each)
+        async with asyncio.TaskGroup() as tasks, database.writes() as holding, holding.begin():
+            await holding.exec(select(Post.id).where(Post.author_id == other.id).with_for_update())
+            erasing = tasks.create_task(as_staff.delete("/users/bulk/inactive"))
+            await asyncio.sleep(0.3)
+            patching = tasks.create_task(as_staff.patch(f"/users/{user.id}", json={"is_active": True}))
+            await asyncio.sleep(0.3)
+            assert not erasing.done()
+
+        assert erasing.result().json() == {"changed": 2}
+        assert patching.result().status_code == 404
+        await self.assert_whole_or_erased(session, user, patching.result())
+
+    async def assert_whole_or_erased(self, session: AsyncSession, user: User, patched: httpx.Response) -> None:
+        after = await session.get(User, user.id)
+        if patched.status_code == 200:
+            assert after is not None
+            assert (after.is_active, after.erased_at) == (True, None)
+            assert await count_belongings(session, user) == [1, 1, 1, 1]
+        else:
+            assert after is None or after.erased_at is not None
+            assert await count_belongings(session, user) == [0, 0, 0, 0]
+
     @pytest.mark.parametrize("size", [1, 20])
     async def test_takes_nine_statements_whatever_the_size(
         self, as_staff: AsyncClient, session: AsyncSession, database: Database, size: int
@@ -1140,6 +1192,29 @@ class TestDeleteUser:
             assert deleted.status_code in {204, 409}
             if await count_rows(session, Order, Order.user_id == user.id) and deleted.status_code == 204:
                 assert_anonymous(await stored(session, user.id))
+
+    @pytest.mark.parametrize("bulk", [False, True], ids=["one", "all inactive"])
+    async def test_while_credit_comes_in_it_is_refused_or_the_books_are_kept(
+        self, as_staff: AsyncClient, database: Database, session: AsyncSession, bulk: bool
+    ) -> None:
+        for _ in range(8):
+            user = await a_user(session, is_active=not bulk)
+            account = await store_credit(session, user)
+
+            erased, deposited = await asyncio.gather(
+                as_staff.delete("/users/bulk/inactive" if bulk else f"/users/{user.id}"),
+                as_staff.post(f"/accounts/{account.id}/deposits", json={"amount": "5.00"}),
+            )
+
+            assert erased.status_code == (200 if bulk else 204), erased.text
+            after = await session.get(User, user.id)
+            if deposited.status_code == 201:
+                assert after is not None
+                assert_anonymous(after)
+            else:
+                assert deposited.status_code in {404, 422}, deposited.text
+                assert after is None
+        assert await verify(database)
 
 
 class TestErasedUsers:
