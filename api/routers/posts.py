@@ -1,5 +1,6 @@
 """/posts: what authors publish. Anyone reads what is published; authors and staff write."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
@@ -62,26 +63,6 @@ async def list_posts(
     return await paginate(session, posts, paging, model=Post)
 
 
-@router.get("/by-slug/{slug}", response_model=PostRead, responses=problems(404))
-async def read_post_by_slug(
-    slug: PathText, session: ReadSession, user: OptionalUser, tasks: BackgroundTasks, request: Request
-) -> Post:
-    """Read the post with a slug."""
-    post = await one_or_404(session, Post, Post.slug == slug, Post.visible_to(user), options=with_all)
-    tasks.add_task(_count_view, request.app.state.database, post)
-    return post
-
-
-@router.get("/{id}", response_model=PostRead, responses=problems(404))
-async def read_post(
-    post_id: PathId, session: ReadSession, user: OptionalUser, tasks: BackgroundTasks, request: Request
-) -> Post:
-    """Read a post."""
-    post = await one_or_404(session, Post, Post.id == post_id, Post.visible_to(user), options=with_all)
-    tasks.add_task(_count_view, request.app.state.database, post)
-    return post
-
-
 async def _count_view(database: Database, post: Post) -> None:
     """Count a reading of a published post once it has been answered; a reader does not wait for a number."""
     try:
@@ -90,6 +71,31 @@ async def _count_view(database: Database, post: Post) -> None:
             await session.exec(this.values(view_count=Post.view_count + 1, updated_at=Post.updated_at))
     except DatabaseError:
         return
+
+
+async def _counting_views(tasks: BackgroundTasks, request: Request) -> Callable[[Post], Post]:
+    """Hands a post through, and has its reading counted after the answer."""
+
+    def counted(post: Post) -> Post:
+        tasks.add_task(_count_view, request.app.state.database, post)
+        return post
+
+    return counted
+
+
+Counted = Annotated[Callable[[Post], Post], Depends(_counting_views)]
+
+
+@router.get("/by-slug/{slug}", response_model=PostRead, responses=problems(404))
+async def read_post_by_slug(slug: PathText, session: ReadSession, user: OptionalUser, counted: Counted) -> Post:
+    """Read the post with a slug."""
+    return counted(await one_or_404(session, Post, Post.slug == slug, Post.visible_to(user), options=with_all))
+
+
+@router.get("/{id}", response_model=PostRead, responses=problems(404))
+async def read_post(post_id: PathId, session: ReadSession, user: OptionalUser, counted: Counted) -> Post:
+    """Read a post."""
+    return counted(await one_or_404(session, Post, Post.id == post_id, Post.visible_to(user), options=with_all))
 
 
 @router.post("", status_code=201, response_model=PostRead, responses=problems(409))
