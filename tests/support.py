@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
+from openapi_schema_validator import OAS31Validator
 from sqlalchemy import delete, event, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel
@@ -73,6 +74,8 @@ class Contract:
             (re.compile(re.sub(r"\{[^}]+\}", "[^/]+", path)), operations)
             for path, operations in openapi["paths"].items()
         ]
+        self.components = openapi["components"]
+        self.validators: dict[int, OAS31Validator] = {}
 
     def check(self, request: httpx.Request, response: httpx.Response) -> None:
         """Fail where a response is not declared, or a refusal does not have the shape that all have."""
@@ -92,6 +95,16 @@ class Contract:
         assert str(response.status_code) in declared, f"{answer}\nnot declared, only {sorted(declared)}"
         content = declared[str(response.status_code)].get("content", {})
         assert not response.content or media_type in content, f"{answer}\n{media_type} is not declared"
+        if response.content and media_type.endswith("json"):
+            validator = self._validator(content[media_type]["schema"])
+            errors = [error.message for error in validator.iter_errors(response.json())]
+            assert errors == [], answer
+
+    def _validator(self, schema: dict[str, Any]) -> OAS31Validator:
+        """Of one answer's schema, which is one object of the document and made only once."""
+        if id(schema) not in self.validators:
+            self.validators[id(schema)] = OAS31Validator({**schema, "components": self.components})
+        return self.validators[id(schema)]
 
     def _declared(self, request: httpx.Request) -> dict[str, Any] | None:
         """The responses of the first route that takes the path and the method, as the app itself looks for it."""

@@ -619,6 +619,13 @@ class TestListUserOrders:
         for user_id in (customer.id, 1_000_000):
             assert_refused(await as_other_customer.get(f"/orders/user/{user_id}"), 404, "no such user")
 
+    async def test_not_even_for_staff_those_of_a_user_who_does_not_exist(self, as_staff: AsyncClient) -> None:
+        for user_id in (1_000_000, MAX_ID):
+            assert_refused(await as_staff.get(f"/orders/user/{user_id}"), 404, "no such user")
+
+    async def test_of_a_user_without_orders_the_list_is_empty(self, as_staff: AsyncClient, customer: User) -> None:
+        assert (await as_staff.get(f"/orders/user/{customer.id}")).json()["items"] == []
+
     @pytest.mark.parametrize("user_id", [0, -1, MAX_ID + 1, "me"])
     async def test_what_cannot_be_a_user_is_refused(self, as_staff: AsyncClient, user_id: Any) -> None:
         assert_refused(await as_staff.get(f"/orders/user/{user_id}"), 422, "path.user_id")

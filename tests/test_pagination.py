@@ -2,19 +2,23 @@
 
 import base64
 import json
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from sqlmodel import delete
+from sqlalchemy import event
+from sqlmodel import delete, func, insert, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database import Database
 from api.models import Category, Product, ProductSort
 from api.models.base import MAX_ID
+from tests.databases import Backend
 from tests.support import assert_refused, count_statements, save
 
 
@@ -60,6 +64,62 @@ def in_order(items: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
 
 def encoded(value: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+async def many_products(database: Database, count: int) -> None:
+    """Two of each price, each of another name; the database knows how many there are."""
+    rows = [
+        {
+            "name": f"Product {number:05}",
+            "slug": f"p-{number}",
+            "sku": f"P-{number}",
+            "price": Decimal(number // 2) / 100 + 1,
+        }
+        for number in range(count)
+    ]
+    analyze = {"postgresql": "ANALYZE products", "mysql": "ANALYZE TABLE products"}
+    async with database.writes() as session, session.begin():
+        await session.exec(insert(Product), params=rows)
+    async with database.engine.connect() as connection:
+        if connection.dialect.name in analyze:
+            await connection.exec_driver_sql(analyze[connection.dialect.name])
+
+
+@contextmanager
+def last_statement(database: Database) -> Iterator[list[Any]]:
+    """The last one that the app sends meanwhile, and what it is sent with."""
+    sent: list[Any] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *rest: Any) -> None:
+        sent[:] = [statement, parameters]
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
+
+
+async def plan(session: AsyncSession, backend: Backend, statement: str, parameters: Any) -> list[dict[str, Any]]:
+    explain = "EXPLAIN QUERY PLAN" if backend.name == "sqlite" else "EXPLAIN"
+    connection = await session.connection()
+    explained = await connection.exec_driver_sql(f"{explain} {statement}", parameters)
+    return [dict(row) for row in explained.mappings()]
+
+
+def assert_a_range_of(index: str, column: str, plan: list[dict[str, Any]], backend: Backend) -> None:
+    """The index is entered at the value, and not walked from its end."""
+    print(*plan, sep="\n")
+    if backend.name == "mariadb":
+        (products,) = (step for step in plan if step["table"] == "products")
+        assert (products["type"], products["key"]) == ("range", index)
+    else:
+        text = "\n".join(str(value) for step in plan for value in step.values())
+        entered = {
+            "sqlite": rf"SEARCH products USING INDEX {index} \({column}[<>]",
+            "postgresql": rf"Index Scan.* using {index} on products.*\n *Index Cond: .*{column}\)?\S* [<>]=",
+        }
+        assert re.search(entered[backend.name], text)
 
 
 class TestPagesByNumber:
@@ -177,6 +237,21 @@ class TestPagesByCursor:
 
         assert [item["name"] for item in items] == sorted(names)
 
+    @pytest.mark.parametrize("letter", ["é", "日", "🎧", '"', "\\", "\x01"], ids=ascii)
+    @pytest.mark.parametrize("sort", [ProductSort.NAME, ProductSort.NAME_REVERSED])
+    async def test_walk_the_longest_texts(
+        self, client: AsyncClient, session: AsyncSession, letter: str, sort: ProductSort
+    ) -> None:
+        products = await some_products(session, 4)
+        for number, product in enumerate(products):
+            product.name = letter * 199 + "zaab"[number]
+        await session.flush()
+
+        items = await walk(client, "/products", page_size=1, sort=sort)
+
+        expected = sorted(products, key=lambda each: (each.name, each.id), reverse=sort == ProductSort.NAME_REVERSED)
+        assert [item["id"] for item in items] == [product.id for product in expected]
+
     async def test_go_on_after_the_row_that_the_cursor_was_made_of_is_gone(
         self, client: AsyncClient, session: AsyncSession
     ) -> None:
@@ -208,6 +283,21 @@ class TestPagesByCursor:
 
         assert len(statements) == 10
 
+    async def test_find_where_they_go_on_by_an_index_however_deep(
+        self, client: AsyncClient, backend: Backend, database: Database, session: AsyncSession
+    ) -> None:
+        """What the database says that it would do, for the statement that it was sent; the time it takes varies."""
+        await many_products(database, 20_000)
+
+        for name, value in {"price": "51.00", "name": "Product 10000"}.items():
+            for sort in (name, f"-{name}"):
+                cursor = encoded([sort, (await session.exec(select(func.max(Product.id)))).one() // 2, value])
+                with last_statement(database) as sent:
+                    page = await client.get("/products", params={"cursor": cursor, "sort": sort})
+                assert len(page.json()["items"]) == 20
+
+                assert_a_range_of(f"ix_products_{name}", name, await plan(session, backend, *sent), backend)
+
     @pytest.mark.parametrize(
         "cursor",
         [
@@ -238,10 +328,21 @@ class TestPagesByCursor:
             base64.urlsafe_b64encode(b"[" * 370).decode().rstrip("="),
             base64.urlsafe_b64encode(b"\xff\xfe").decode().rstrip("="),
             "A" * 501,
+            "A" * 2_001,
+            encoded(["price", 10**100, "1.00"]),
+            encoded(["price", 1, "9" * 100]),
         ],
     )
     async def test_what_the_list_did_not_give_out_is_refused(self, client: AsyncClient, cursor: str) -> None:
         assert_refused(await client.get("/products", params={"cursor": cursor, "sort": "price"}), 422, "query.cursor")
+
+    @pytest.mark.parametrize(
+        "number", ["9" * 100, "-" + "9" * 100, str(2**63), "1.5", "", "1_000_000_000_000_000_000_0"]
+    )
+    async def test_a_number_that_no_database_can_store_is_refused(self, as_staff: AsyncClient, number: str) -> None:
+        params: dict[str, Any] = {"cursor": encoded(["stock_quantity", 1, number]), "threshold": 5}
+
+        assert_refused(await as_staff.get("/products/low-stock", params=params), 422, "query.cursor")
 
     @pytest.mark.parametrize("values", [["name", 1, "a\0b"], ["name", 1, "\ud800"], ["name", 1, None]], ids=repr)
     async def test_text_that_no_database_can_store_is_refused(self, client: AsyncClient, values: list[Any]) -> None:

@@ -681,6 +681,7 @@ class TestCancelPaidOrder:
         assert (await told(session, customer)).count(NotificationKind.ORDER_CANCELLED) == 1
         await self.assert_undone_once(session)
 
+    @pytest.mark.parametrize("method", ["card", "store_credit"])
     async def test_while_a_part_is_refunded(
         self,
         as_staff: AsyncClient,
@@ -688,11 +689,12 @@ class TestCancelPaidOrder:
         customer: User,
         database: Database,
         session: AsyncSession,
+        method: str,
     ) -> None:
         await give_credit(session, customer, "100.00")
         for _ in range(12):
             order = await self.placed(as_customer, session)
-            await pay(as_customer, order, "100.00", "store_credit")
+            await pay(as_customer if method == "store_credit" else as_staff, order, "100.00", method)
             payment = (await rows(session, Payment))[-1]
 
             cancelled, refunded = await asyncio.gather(

@@ -35,6 +35,7 @@ from api.models import (
     User,
 )
 from api.models.base import MAX_ID, utcnow
+from api.rules import ledger
 from api.verify import verify
 from tests.conftest import Connect
 from tests.databases import Backend
@@ -1194,6 +1195,25 @@ class TestDeleteUser:
                 assert_anonymous(await stored(session, user.id))
 
     @pytest.mark.parametrize("bulk", [False, True], ids=["one", "all inactive"])
+    async def test_credit_that_is_about_to_come_in_is_waited_for(
+        self, as_staff: AsyncClient, database: Database, session: AsyncSession, bulk: bool
+    ) -> None:
+        user = await a_user(session, is_active=not bulk)
+        account = await store_credit(session, user)
+        async with asyncio.TaskGroup() as tasks, database.writes() as depositing, depositing.begin():
+            issued = await ledger.shop_account(depositing, ShopAccount.ISSUED)
+            given = Transaction(from_account_id=issued.id, to_account_id=account.id, amount=Decimal("5.00"))
+            await ledger.post(depositing, given)
+            path = "/users/bulk/inactive" if bulk else f"/users/{user.id}"
+            erasing = tasks.create_task(as_staff.delete(path))
+            await asyncio.sleep(0.3)
+            assert not erasing.done()
+
+        assert erasing.result().status_code == (200 if bulk else 204), erasing.result().text
+        assert_anonymous(await stored(session, user.id))
+        assert await verify(database)
+
+    @pytest.mark.parametrize("bulk", [False, True], ids=["one", "all inactive"])
     async def test_while_credit_comes_in_it_is_refused_or_the_books_are_kept(
         self, as_staff: AsyncClient, database: Database, session: AsyncSession, bulk: bool
     ) -> None:
@@ -1347,6 +1367,43 @@ class TestLastStaffUser:
 
             assert sorted(response.is_success for response in responses) == [False, True]
             assert await count_rows(session, User, col(User.is_superuser), col(User.is_active)) == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/users",
+        "/users?cursor=",
+        "/users?search=c&is_active=true",
+        "/users/search?q=c",
+        "/posts",
+        "/posts/{post}",
+        "/posts/by-slug/{slug}",
+        "/orders",
+        "/orders/{order}/details",
+    ],
+)
+async def test_no_password_hash_is_read_but_to_check_the_token(
+    as_staff: AsyncClient, customer: User, session: AsyncSession, database: Database, path: str
+) -> None:
+    post, order = await a_post(session, customer, status=PostStatus.PUBLISHED), await an_order(session, customer)
+    with count_statements(database) as statements:
+        response = await as_staff.get(path.format(post=post.id, slug=post.slug, order=order.id))
+
+    assert response.status_code == 200
+    token_check, *others = statements
+    assert "tokens" in token_check
+    assert [each for each in others if "hashed_password" in each] == []
+
+
+@pytest.mark.parametrize("path", ["/posts", "/posts?cursor=", "/posts?author_id={user}", "/users/{user}/with-posts"])
+async def test_no_list_reads_the_texts_of_posts(
+    as_staff: AsyncClient, customer: User, session: AsyncSession, database: Database, path: str
+) -> None:
+    post = await a_post(session, customer, status=PostStatus.PUBLISHED)
+    with count_statements(database) as statements:
+        assert post.title in (await as_staff.get(path.format(user=customer.id))).text
+    assert [each for each in statements if "posts.content" in each] == []
 
 
 async def test_changes_by_staff_do_not_touch_other_rows(
