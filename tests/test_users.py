@@ -1213,6 +1213,25 @@ class TestDeleteUser:
         assert_anonymous(await stored(session, user.id))
         assert await verify(database)
 
+    async def test_credit_that_waits_while_it_is_done_is_refused(
+        self, as_staff: AsyncClient, database: Database, session: AsyncSession
+    ) -> None:
+        if database.engine.dialect.name == "sqlite":
+            pytest.skip("one transaction writes at a time: nothing can be erased while another one waits")
+        user = await a_user(session)
+        await an_order(session, user)
+        account = await store_credit(session, user)
+        async with asyncio.TaskGroup() as tasks, database.writes() as holding, holding.begin():
+            issued = await ledger.shop_account(holding, ShopAccount.ISSUED)
+            await holding.exec(select(Account).where(Account.id == issued.id).with_for_update())
+            sent = as_staff.post(f"/accounts/{account.id}/deposits", json={"amount": "5.00"})
+            depositing = tasks.create_task(sent)
+            await asyncio.sleep(0.3)  # it has seen that the account is in use, and waits for the one that gives
+            assert (await as_staff.delete(f"/users/{user.id}")).status_code == 204
+
+        assert depositing.result().status_code == 409, depositing.result().text
+        assert (await session.exec(select(col(Account.balance)).where(Account.id == account.id))).one() == 0
+
     @pytest.mark.parametrize("bulk", [False, True], ids=["one", "all inactive"])
     async def test_while_credit_comes_in_it_is_refused_or_the_books_are_kept(
         self, as_staff: AsyncClient, database: Database, session: AsyncSession, bulk: bool
@@ -1381,6 +1400,10 @@ class TestLastStaffUser:
         "/posts/by-slug/{slug}",
         "/orders",
         "/orders/{order}/details",
+        "/orders/user/{user}",
+        "/users/{user}",
+        "/users/{user}/with-posts",
+        "/users/by-email/{email}",
     ],
 )
 async def test_no_password_hash_is_read_but_to_check_the_token(
@@ -1388,7 +1411,9 @@ async def test_no_password_hash_is_read_but_to_check_the_token(
 ) -> None:
     post, order = await a_post(session, customer, status=PostStatus.PUBLISHED), await an_order(session, customer)
     with count_statements(database) as statements:
-        response = await as_staff.get(path.format(post=post.id, slug=post.slug, order=order.id))
+        response = await as_staff.get(
+            path.format(post=post.id, slug=post.slug, order=order.id, user=customer.id, email=customer.email)
+        )
 
     assert response.status_code == 200
     token_check, *others = statements

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 from sqlalchemy import ColumnElement
 from sqlmodel import col, exists, not_, or_, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth import CurrentUser, Staff
 from api.database import ReadSession, WriteSession
-from api.errors import Unprocessable, problems
+from api.errors import Conflict, Unprocessable, problems
 from api.loading import PathId, one_or_404
 from api.models import (
     Account,
@@ -78,9 +79,7 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
     if target is None or (target.user_id is None and not user.is_superuser):
         raise Unprocessable("body.to_account_id", "there is no such account")
     moved = Transaction.model_validate(data, update={"from_account_id": source.id})
-    await ledger.post(session, moved)
-    await _tell(session, target, moved)
-    return moved
+    return await _give(session, target, moved)
 
 
 @router.post(
@@ -96,13 +95,16 @@ async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession
     target = await one_or_404(session, Account, Account.id == account_id, in_use)
     issued = await ledger.shop_account(session, ShopAccount.ISSUED)
     given = Transaction.model_validate(data, update={"from_account_id": issued.id, "to_account_id": target.id})
+    return await _give(session, target, given)
+
+
+async def _give(session: AsyncSession, target: Account, given: Transaction) -> Transaction:
     await ledger.post(session, given)
-    await _tell(session, target, given)
-    return given
-
-
-async def _tell(session: WriteSession, target: Account, moved: Transaction) -> None:
+    # Asked again, now that the account is locked: an erasure that was quicker held it until just now.
+    if (await session.exec(select(Account.id).where(Account.id == target.id, in_use))).first() is None:
+        raise Conflict("The account's owner is gone.")
     if target.user_id is not None:
-        message = f"You received {moved.amount} of store credit."
+        message = f"You received {given.amount} of store credit."
         kind = NotificationKind.CREDIT_RECEIVED
         await notify(session, Notification(user_id=target.user_id, kind=kind, message=message))
+    return given

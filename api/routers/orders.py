@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
 from sqlalchemy import func
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import joinedload, load_only, selectinload
 from sqlmodel import col, select
 
 from api.auth import CurrentUser, Staff
@@ -145,7 +145,7 @@ async def list_user_orders(
     if not user.may_act_for(user_id):
         raise NotFound("There is no such user.")
     if user_id != user.id:
-        await get_or_404(session, User, user_id)
+        await get_or_404(session, User, user_id, load_only(*only(User, UserSummary)))
     orders = select(Order).where(Order.user_id == user_id).options(with_items)
     return await paginate(session, orders, paging, model=Order)
 

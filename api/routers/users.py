@@ -56,7 +56,7 @@ VisibleUserId = Annotated[int, Depends(_user_id)]
 
 
 async def _user(user_id: VisibleUserId, session: ReadSession) -> User:
-    return await one_or_404(session, User, User.id == user_id, here)
+    return await one_or_404(session, User, User.id == user_id, here, options=[as_read])
 
 
 async def _user_to_write(user_id: VisibleUserId, session: WriteSession) -> User:
@@ -158,7 +158,7 @@ async def read_user_by_email(
     email: Annotated[PathText, AfterValidator(str.lower)], session: ReadSession, staff: Staff
 ) -> User:
     """Read the user with an e-mail address, whatever its case."""
-    return await one_or_404(session, User, User.email == email, here)
+    return await one_or_404(session, User, User.email == email, here, options=[as_read])
 
 
 @router.get("/stats/active-count")
@@ -218,7 +218,7 @@ async def read_user_with_posts(user_id: VisibleUserId, session: ReadSession) -> 
     """Read a user with all posts, drafts too."""
     summaries = selectinload(User.posts).load_only(*only(Post, PostSummary), raiseload=True)  # type: ignore[arg-type]
     posts = summaries.selectinload(Post.tags)  # type: ignore[arg-type]
-    return await one_or_404(session, User, User.id == user_id, here, options=[posts])
+    return await one_or_404(session, User, User.id == user_id, here, options=[as_read, posts])
 
 
 @router.put("/{id}", response_model=UserRead, responses=problems(404, 409))
