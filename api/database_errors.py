@@ -48,7 +48,8 @@ MYSQL_CHECK = {3819, 4025}
 MYSQL_OUT_OF_RANGE = {1690}
 """What the driver takes for OperationalErrors: a CHECK that fails, and a sum beyond 64 bits."""
 
-FOREIGN_KEY = {"23503", 1216, 1217, 1451, 1452}
+FOREIGN_KEY = {"23503", "23001", 1216, 1217, 1451, 1452}
+"""PostgreSQL 18 has a code of its own, 23001, for what ON DELETE RESTRICT refuses."""
 
 
 def _code(error: SQLAlchemyError) -> str | int | None:
