@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
-from sqlalchemy import func
+from sqlalchemy import ColumnElement, and_, func
 from sqlalchemy.orm import joinedload, load_only, selectinload
 from sqlmodel import col, select
 
@@ -51,12 +51,20 @@ UserId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]
 StatusFilter = Annotated[OrderStatus | None, Query(description="Only orders with this status.")]
 
 
-async def _order(order_id: PathId, session: ReadSession, user: CurrentUser) -> Order:
-    return await one_or_404(session, Order, Order.id == order_id, user.sees(Order.user_id))
+async def _own(order_id: PathId, user: CurrentUser) -> ColumnElement[bool]:
+    """The order, where the caller may see it."""
+    return and_(col(Order.id) == order_id, user.sees(Order.user_id))
 
 
-async def _order_to_write(order_id: PathId, session: WriteSession, user: CurrentUser) -> Order:
-    return await one_or_404(session, Order, Order.id == order_id, user.sees(Order.user_id))
+OwnOrder = Annotated[ColumnElement[bool], Depends(_own)]
+
+
+async def _order(own: OwnOrder, session: ReadSession) -> Order:
+    return await one_or_404(session, Order, own)
+
+
+async def _order_to_write(own: OwnOrder, session: WriteSession) -> Order:
+    return await one_or_404(session, Order, own)
 
 
 OrderDep = Annotated[Order, Depends(_order)]
@@ -151,15 +159,15 @@ async def list_user_orders(
 
 
 @router.get("/{id}", response_model=OrderReadWithItems, responses=problems(404))
-async def read_order(order_id: PathId, session: ReadSession, user: CurrentUser) -> Order:
+async def read_order(own: OwnOrder, session: ReadSession) -> Order:
     """Read an order with its lines."""
-    return await one_or_404(session, Order, Order.id == order_id, user.sees(Order.user_id), options=[with_items])
+    return await one_or_404(session, Order, own, options=[with_items])
 
 
 @router.get("/{id}/details", response_model=OrderReadWithDetails, responses=problems(404))
-async def read_order_details(order_id: PathId, session: ReadSession, user: CurrentUser) -> Order:
+async def read_order_details(own: OwnOrder, session: ReadSession) -> Order:
     """Read an order with its user, its lines, and the products as they are today."""
-    return await one_or_404(session, Order, Order.id == order_id, user.sees(Order.user_id), options=with_details)
+    return await one_or_404(session, Order, own, options=with_details)
 
 
 @router.patch("/{id}/status", response_model=OrderRead, responses=problems(404, 409))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query
 from pydantic import AfterValidator
-from sqlalchemy import case, func
+from sqlalchemy import ColumnElement, case, func
 from sqlalchemy.orm import load_only, selectinload
 from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -113,6 +113,10 @@ async def _refuse_taken(session: AsyncSession, data: list[UserCreate]) -> None:
         seen |= {each.username, each.email}
 
 
+def _named(text: str) -> ColumnElement[bool]:
+    return contains(text, User.username, User.email, User.full_name)
+
+
 @router.get("", response_model=Page[UserRead] | CursorPage[UserRead])
 async def list_users(
     session: ReadSession,
@@ -126,7 +130,7 @@ async def list_users(
     if is_active is not None:
         users = users.where(User.is_active == is_active)
     if search is not None:
-        users = users.where(contains(search, User.username, User.email, User.full_name))
+        users = users.where(_named(search))
     return await paginate(session, users, paging, model=User)
 
 
@@ -135,7 +139,7 @@ async def search_users(
     session: ReadSession, staff: Staff, paging: PagingParams, q: SearchText
 ) -> Page[User] | CursorPage[User]:
     """Find users by a part of their username, e-mail address or full name."""
-    users = select(User).options(as_read).where(here, contains(q, User.username, User.email, User.full_name))
+    users = select(User).options(as_read).where(here, _named(q))
     return await paginate(session, users, paging, model=User)
 
 
