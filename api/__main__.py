@@ -90,7 +90,7 @@ def verify_books(settings: Settings, options: argparse.Namespace) -> int:
 
 def purge(settings: Settings, options: argparse.Namespace) -> int:
     async def forget(database: Database) -> tuple[int, int]:
-        async with database.writes() as session, session.begin():
+        async with database.transaction() as session:
             return await idempotency.purge(session), await users.purge_tokens(session)
 
     keys, tokens = _with_database(settings, forget)

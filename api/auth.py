@@ -97,7 +97,7 @@ async def optional_credentials(request: Request, secret: Annotated[str | None, D
 async def _note_use(database: Database, token: Token) -> None:
     """A request does not fail because this could not be written down."""
     try:
-        async with database.writes() as session, session.begin():
+        async with database.transaction() as session:
             await session.exec(update(Token).where(col(Token.id) == token.id).values(last_used_at=utcnow()))
     except DatabaseError:
         return

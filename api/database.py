@@ -1,18 +1,24 @@
 """The engine, its pool, the two sessions, and what is particular to each database.
 
 Reads run in autocommit: each statement sees what is committed, and no transaction is opened for them. Writes run in one
-transaction that is committed before the answer is sent. Both use the same pool.
+transaction that is committed before the answer is sent. Both use the same pool, of which writes leave a part to reads:
+however many writes wait for one row, what only reads is answered.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from sqlalchemy import URL, Connection, NullPool, Pool, event, text
+from sqlalchemy import URL, AsyncAdaptedQueuePool, Connection, NullPool, Pool, event, text
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.ext.asyncio import async_sessionmaker as sessionmaker
+from sqlalchemy.util import await_only
+from sqlmodel import Session
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.settings import Pool as PoolSetting
@@ -41,6 +47,41 @@ POSTGRESQL_OPTIONS = {
 }
 
 
+class _Turn:
+    """A write's place among those that may use the pool at once. It is taken with the first statement."""
+
+    def __init__(self, writers: asyncio.Semaphore, patience: float) -> None:
+        self.writers = writers
+        self.patience = patience
+        self.is_taken = False
+
+    async def take(self) -> None:
+        if self.is_taken:
+            return
+        try:
+            async with asyncio.timeout(self.patience):
+                await self.writers.acquire()
+        except TimeoutError as error:
+            raise PoolTimeout(f"No write has ended for {self.patience} seconds.") from error
+        self.is_taken = True
+
+    def give_up(self) -> None:
+        if self.is_taken:
+            self.writers.release()
+
+
+class _WritingSession(Session):
+    """Takes its turn before it takes a connection, and so not at all where it is never used.
+
+    `get_bind` is where SQLAlchemy lets a session choose its connection.
+    """
+
+    def get_bind(self, *args: Any, **options: Any) -> Any:
+        if "turn" in self.info:
+            await_only(self.info["turn"].take())
+        return super().get_bind(*args, **options)
+
+
 class Database:
     """One engine with its pool, and the two kinds of session that use it."""
 
@@ -48,8 +89,27 @@ class Database:
         self.engine = _create_engine(settings)
         self.reads = sessionmaker(self.engine, class_=AsyncSession, expire_on_commit=False, autoflush=False)
         self.writes = sessionmaker(
-            self.engine.execution_options(shop_writes=True), class_=AsyncSession, expire_on_commit=False
+            self.engine.execution_options(shop_writes=True),
+            class_=AsyncSession,
+            sync_session_class=_WritingSession,
+            expire_on_commit=False,
         )
+        self._writers = asyncio.Semaphore(_writers_at_once(self.engine))
+        self._patience = settings.database_pool_timeout
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A session in one transaction, which is committed in the end, and waits its turn among the writes.
+
+        Raises:
+            sqlalchemy.exc.TimeoutError: Too many others were before it.
+        """
+        turn = _Turn(self._writers, self._patience)
+        try:
+            async with self.writes(info={"turn": turn}) as session, session.begin():
+                yield session
+        finally:
+            turn.give_up()
 
     async def ping(self) -> None:
         """Raise an error where the database does not answer."""
@@ -60,6 +120,17 @@ class Database:
         await self.engine.dispose()
 
 
+def _writers_at_once(engine: AsyncEngine) -> int:
+    """All connections but a fifth. SQLite has one writer: a second one would poll for its end, and be overtaken."""
+    if engine.dialect.name == "sqlite":
+        return 1
+    pool = engine.pool
+    if not isinstance(pool, AsyncAdaptedQueuePool):
+        return 1_000_000  # PgBouncer decides
+    connections = pool.size() + pool._max_overflow
+    return max(1, connections - max(1, connections // 5))
+
+
 async def read_session(request: Request) -> AsyncIterator[AsyncSession]:
     database: Database = request.app.state.database
     async with database.reads() as session:
@@ -68,7 +139,7 @@ async def read_session(request: Request) -> AsyncIterator[AsyncSession]:
 
 async def write_session(request: Request) -> AsyncIterator[AsyncSession]:
     database: Database = request.app.state.database
-    async with database.writes() as session, session.begin():
+    async with database.transaction() as session:
         yield session
 
 

@@ -65,7 +65,7 @@ async def create_admin(database: Database, data: UserCreate) -> None:
     """
     hashed_password = await hash_password(data.password)
     admin = User.model_validate(data, update={"hashed_password": hashed_password, "is_superuser": True})
-    async with database.writes() as session, session.begin():
+    async with database.transaction() as session:
         session.add(admin)
 
 

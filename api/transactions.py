@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
@@ -22,6 +23,8 @@ from api.database_errors import DatabaseError, is_taken_slug, is_transient, refu
 from api.errors import PROBLEM_JSON, ShopError, Unavailable
 from api.models import IdempotencyKey
 from api.rules import idempotency
+
+logger = logging.getLogger(__name__)
 
 TRIES = 6
 LONGEST = 9.0
@@ -46,6 +49,7 @@ class TransactionRoute(APIRoute):
                     again = is_transient(error) or (attempt == 1 and is_taken_slug(error))
                     if attempt == TRIES or not again:
                         raise refusal_for(error) or error from error
+                    logger.info("%s %s is run again: %s", request.method, request.url.path, type(error).__name__)
                     await asyncio.sleep(_full_jitter(attempt))
             raise AssertionError("the last attempt returns or raises")
 

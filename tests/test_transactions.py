@@ -546,6 +546,47 @@ class TestWaiting:
         assert {(read.status_code, read.json()["stock_quantity"]) for read in reads} == {(200, 10)}
         assert await stocks(session) == [10, 10]
 
+    async def test_of_more_writes_than_there_are_connections_leaves_some_to_reads(
+        self, settings: Settings, as_staff: AsyncClient, database: Database, products: list[Product]
+    ) -> None:
+        path, body = f"/products/{products[0].id}", {"delta": 5, "reason": "Delivery"}
+        small = {"database_pool_size": 2, "database_max_overflow": 1, "database_pool_timeout": 1}
+        async with another_app(settings, **small) as (_, client), database.writes() as other, other.begin():
+            client.headers = as_staff.headers
+            await add_one(other, products[0].id)
+            waiting = asyncio.gather(*(client.post(f"{path}/stock", json=body) for _ in range(12)))
+            reads: list[tuple[float, int]] = []
+            while not waiting.done():
+                began = monotonic()
+                status = (await client.get(path)).status_code
+                reads.append((monotonic() - began, status))
+            await other.rollback()
+
+        refused = await waiting
+        assert {response.status_code for response in refused} == {503}
+        assert all(int(response.headers["Retry-After"]) > 0 for response in refused)
+        assert {status for _, status in reads} == {200}
+        assert max(took for took, _ in reads) < 0.9  # none waited for a connection until it was refused one
+
+    async def test_in_turn_is_given_up_where_the_client_is_refused(
+        self, settings: Settings, as_staff: AsyncClient, database: Database, products: list[Product]
+    ) -> None:
+        """A turn that was lost on the way would be missing for good."""
+        path = f"/products/{products[0].id}/stock"
+        small = {"database_pool_size": 1, "database_max_overflow": 0, "database_pool_timeout": 0.2}
+        async with another_app(settings, **small) as (_, client):
+            client.headers = as_staff.headers
+            async with database.writes() as other, other.begin():
+                await add_one(other, products[0].id)
+                late = await asyncio.gather(*(client.post(path, json={"delta": 1, "reason": "Late"}) for _ in range(5)))
+                await other.rollback()
+            refused = [await client.post(path, json={"delta": -1_000, "reason": "Theft"}) for _ in range(5)]
+            done = await client.post(path, json={"delta": 1, "reason": "Delivery"})
+
+        assert {response.status_code for response in late} == {503}
+        assert {response.status_code for response in refused} == {409}
+        assert done.status_code == 201
+
     async def test_for_a_connection_ends_with_a_503_and_recovers(self, settings: Settings, database: Database) -> None:
         changes = {"database_pool_size": 1, "database_max_overflow": 0, "database_pool_timeout": 0.2}
         async with another_app(settings, **changes) as (its_database, client):

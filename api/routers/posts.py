@@ -66,7 +66,7 @@ async def list_posts(
 async def _count_view(database: Database, post: Post) -> None:
     """Count a reading of a published post once it has been answered; a reader does not wait for a number."""
     try:
-        async with database.writes() as session, session.begin():
+        async with database.transaction() as session:
             this = update(Post).where(col(Post.id) == post.id, col(Post.status) == PostStatus.PUBLISHED)
             await session.exec(this.values(view_count=Post.view_count + 1, updated_at=Post.updated_at))
     except DatabaseError:
