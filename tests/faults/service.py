@@ -1,0 +1,133 @@
+"""The shop as it is deployed: the Procfile's command, with two workers, on a port of its own."""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic, sleep
+
+import httpx
+import psutil
+
+from api.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+READY_WITHIN = 30
+"""Seconds in which a service has to answer again, on a machine with other things to do."""
+
+
+class Service:
+    """A worker that is killed is replaced by its supervisor. After `kill` nobody starts anything."""
+
+    def __init__(self, database_url: str, folder: Path, command: str) -> None:
+        self._command = command
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / "service.log"
+        self._folder = folder
+        ours = {name.upper() for name in Settings.model_fields}
+        self._environment = {name: value for name, value in os.environ.items() if name not in ours} | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "DATABASE_URL": database_url,
+            "PORT": str(self.port),
+            "WEB_CONCURRENCY": "2",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run another command of the shop beside it."""
+        return subprocess.run(
+            command, cwd=self._folder, env=self._environment, capture_output=True, text=True, timeout=120
+        )
+
+    def release(self) -> None:
+        """Do what the Procfile's release phase does."""
+        alembic_ini = str(ROOT / "alembic.ini")
+        done = self.run(sys.executable, "-m", "alembic", "-c", alembic_ini, "upgrade", "head")
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                shlex.split(self._command.replace("$PORT", str(self.port))),
+                cwd=self._folder,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # so that all of it can be killed at once
+            )
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        assert self._process is not None, "it was not started"
+        return self._process
+
+    def workers(self) -> list[psutil.Process]:
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if any("spawn_main" in word for word in _command_of(child))]
+
+    def kill_a_worker(self) -> None:
+        """Of those that there are; where another one is just about to start, there may be one only."""
+        for worker in self.workers()[:1]:
+            worker.kill()
+
+    def kill(self) -> None:
+        """The supervisor and all of its workers, at one moment."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def terminate(self) -> None:
+        self.process.terminate()
+
+    def wait_until_ready(self) -> float:
+        """Wait until the database is answered for, and say how many seconds that took."""
+        began = monotonic()
+        while monotonic() - began < READY_WITHIN:
+            try:
+                if httpx.get(f"{self.url}/health/ready", timeout=12).is_success:
+                    return monotonic() - began
+            except httpx.TransportError:
+                pass
+            sleep(0.1)
+        raise AssertionError(f"not ready within {READY_WITHIN} seconds:\n{self.last_words()}")
+
+    def last_words(self) -> str:
+        return "\n".join(self.log.read_text().splitlines()[-60:])
+
+
+(PROCFILE,) = (
+    line.removeprefix("web: ") for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("web: ")
+)
+"""The command that a platform runs."""
+
+
+@contextmanager
+def running(database_url: str, folder: Path, command: str = PROCFILE) -> Iterator[Service]:
+    """A service that answers, on a database that is migrated here."""
+    service = Service(database_url, folder, command)
+    service.release()
+    service.start()
+    try:
+        service.wait_until_ready()
+        yield service
+    finally:
+        if service.process.poll() is None:
+            service.kill()
+
+
+def _command_of(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:  # it has ended in the meantime
+        return []
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])

@@ -1,0 +1,86 @@
+"""A client that hangs up in the middle leaves a whole order or none, and finds out which by sending it again."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlmodel import col, func, select, update
+
+from api.models import IdempotencyKey, Order, Product
+from tests.databases import Backend
+from tests.faults.service import Service, running
+from tests.faults.shop import Customer, a_look_into, another_writer, open_shop, sign_in
+
+pytestmark = pytest.mark.faults
+
+TIMES = 20
+
+
+def an_order(customer: Customer, product: int, key: str, promised: int | None = None) -> bytes:
+    """A request as it goes over the wire; `promised` is a length that the body need not have."""
+    body = json.dumps({"items": [{"product_id": product, "quantity": 2}]})
+    headers = {
+        **customer.headers,
+        "Host": "127.0.0.1",
+        "Content-Type": "application/json",
+        "Content-Length": promised or len(body),
+        "Idempotency-Key": key,
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST /orders HTTP/1.1\r\n{lines}\r\n{body}".encode()
+
+
+async def send_and_hang_up(service: Service, request: bytes, after: float = 0) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    writer.write(request)
+    await writer.drain()
+    await asyncio.sleep(after)
+    writer.transport.abort()
+
+
+async def send(client: httpx.AsyncClient, product: int, key: str) -> httpx.Response:
+    """The same request, by somebody who waits for the answer."""
+    body = json.dumps({"items": [{"product_id": product, "quantity": 2}]})
+    headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+    return await client.post("/orders", content=body, headers=headers)
+
+
+async def test_whether_in_the_body_before_the_answer_or_while_it_waits(backend: Backend, tmp_path: Path) -> None:
+    with backend.new_database() as url, running(url, tmp_path) as service:
+        async with a_look_into(url) as session:
+            staff, customer = await sign_in(session, 2)
+            product, *_ = await open_shop(service, staff, [customer])
+
+            async def number_of(model: Any) -> int:
+                return int((await session.exec(select(func.count()).select_from(model))).one())
+
+            before = await number_of(IdempotencyKey)
+            for number in range(TIMES):  # within the body
+                await send_and_hang_up(service, an_order(customer, product, f"half-{number}", promised=1_000))
+            await asyncio.sleep(0.5)
+            assert await number_of(Order) == 0
+            assert await number_of(IdempotencyKey) == before
+
+            for number in range(TIMES):  # at any moment from there on
+                await send_and_hang_up(service, an_order(customer, product, f"whole-{number}"), after=number / 1_000)
+            async with another_writer(url) as holding:  # while it waits for a row
+                await holding.exec(update(Product).where(col(Product.id) == product).values(description="Held"))
+                await send_and_hang_up(service, an_order(customer, product, "waiting"), after=0.3)
+                await asyncio.sleep(0.3)
+
+            keys = [*(f"{kind}-{number}" for kind in ("half", "whole") for number in range(TIMES)), "waiting"]
+            async with httpx.AsyncClient(base_url=service.url, headers=customer.headers, timeout=20) as client:
+                answers = [await send(client, product, key) for key in keys]
+
+            assert {answer.status_code for answer in answers} == {201}
+            replayed = [answer for answer in answers if "Idempotent-Replayed" in answer.headers]
+            assert answers[-1] in replayed, "what waited was done, though nobody listened any more"
+            assert await number_of(Order) == len({answer.json()["id"] for answer in answers}) == len(keys)
+            stock = (await session.exec(select(Product.stock_quantity).where(Product.id == product))).one()
+            assert stock == 300 - 2 * len(keys)
+        assert service.run(sys.executable, "-m", "api", "verify").returncode == 0
+        assert "Exception in ASGI application" not in service.log.read_text()
