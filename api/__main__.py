@@ -55,7 +55,14 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
         _introduce_admin(settings)
         print(f"The documentation is at {_address(listener)}/docs", flush=True)
         server = uvicorn.Server(
-            uvicorn.Config("api.main:app", log_config=None, log_level=settings.log_level, timeout_graceful_shutdown=10)
+            uvicorn.Config(
+                "api.main:app",
+                log_config=None,
+                log_level=settings.log_level,
+                timeout_graceful_shutdown=10,
+                proxy_headers=False,  # the app sees to those, by FORWARDED_ALLOW_IPS
+                server_header=False,
+            )
         )
         server.run(sockets=[listener])
     return 0 if server.started else 1
@@ -185,7 +192,8 @@ def _what_is_wrong(error: Mapping[str, Any], model: str) -> str:
     """A setting goes by its name in the environment."""
     field = ".".join(str(part) for part in error["loc"])
     name = field.upper() if model == Settings.__name__ else field
-    return f"{name}: {error['msg'].removeprefix('Value error, ')}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{name}: {message}" if name else message
 
 
 if __name__ == "__main__":

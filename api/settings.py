@@ -1,12 +1,14 @@
 """The configuration. This is the only module that reads the environment; `.env.example` lists every setting."""
 
+import re
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from importlib.util import find_spec
-from typing import Annotated, Literal
+from ipaddress import ip_network
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, StringConstraints, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, PositiveInt, StringConstraints, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -30,6 +32,14 @@ class Pool(StrEnum):
     NONE = "none"
 
 
+def _split(value: object) -> object:
+    return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
+
+
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Several values with commas between them; `*` stands for any."""
+
+
 class Settings(BaseSettings):
     """Every setting with its default; read from the environment, then from a `.env` file."""
 
@@ -50,6 +60,10 @@ class Settings(BaseSettings):
     currency: Annotated[str, StringConstraints(to_upper=True, pattern="^[A-Za-z]{3}$")] = "EUR"
     session_days: PositiveInt = 14
     max_body_size: PositiveInt = 1_048_576
+
+    allowed_hosts: Listed = ("*",)
+    cors_origins: Listed = ()
+    forwarded_allow_ips: Listed = ("127.0.0.1", "::1")
 
     database_url: str = "sqlite:///shop.db"
     database_pool: Pool = Pool.QUEUE
@@ -77,6 +91,47 @@ class Settings(BaseSettings):
         if backend in ("mysql", "mariadb") and url.query:
             raise ValueError("takes no parameters after a ? for MariaDB and MySQL")
         return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]", each):
+                raise ValueError(f"holds {each}, which is no host name such as shop.example.com or *.example.com")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if not re.fullmatch(r"\*|https?://[^/\s]+", each):
+                raise ValueError(f"holds {each}, which is no origin such as https://www.example.com")
+        return value
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if each != "*":
+                ip_network(each)
+        return value
+
+    @model_validator(mode="after")
+    def _safe_in_production(self) -> Self:
+        unsafe = {
+            "ALLOWED_HOSTS must name the shop's own hosts": "*" in self.allowed_hosts,
+            "CORS_ORIGINS must not be *": "*" in self.cors_origins,
+            "FORWARDED_ALLOW_IPS must name the proxies: with * anybody chooses an address": (
+                "*" in self.forwarded_allow_ips
+            ),
+            "DATABASE_URL must be set: a file in this folder goes with the next deployment": (
+                "database_url" not in self.model_fields_set
+            ),
+        }
+        found = [what for what, is_so in unsafe.items() if is_so]
+        if self.is_production and found:
+            raise ValueError("unsafe in production: " + "; ".join(found))
+        return self
 
     @cached_property
     def database(self) -> URL:

@@ -120,11 +120,62 @@ def test_settings_are_read_once() -> None:
     assert get_settings() is get_settings()
 
 
+SAFE = {
+    "ENVIRONMENT": "production",
+    "ALLOWED_HOSTS": "shop.example.com, *.example.org",
+    "CORS_ORIGINS": "https://www.example.com",
+    "FORWARDED_ALLOW_IPS": "10.0.0.0/8",
+    "DATABASE_URL": "postgresql://host/shop",
+}
+
+
 def test_production_is_said_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not Settings().is_production
-    monkeypatch.setenv("ENVIRONMENT", "production")
+    for name, value in SAFE.items():
+        monkeypatch.setenv(name, value)
     assert Settings().is_production
     assert Settings().environment is Environment.PRODUCTION
+    assert Settings().allowed_hosts == ("shop.example.com", "*.example.org")
+
+
+@pytest.mark.parametrize(
+    ("name", "unsafe"),
+    [
+        ("ALLOWED_HOSTS", ""),
+        ("ALLOWED_HOSTS", "*"),
+        ("ALLOWED_HOSTS", "shop.example.com,*"),
+        ("CORS_ORIGINS", "*"),
+        ("FORWARDED_ALLOW_IPS", "*"),
+        ("DATABASE_URL", ""),
+    ],
+)
+def test_production_refuses_what_is_unsafe_and_names_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, unsafe: str
+) -> None:
+    for safe_name, value in SAFE.items():
+        monkeypatch.setenv(safe_name, value)
+    monkeypatch.setenv(name, unsafe)
+    with pytest.raises(ValidationError, match=name):
+        Settings()
+    monkeypatch.setenv("ENVIRONMENT", "development")
+    Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALLOWED_HOSTS", "https://shop.example.com"),
+        ("ALLOWED_HOSTS", "shop.*.com"),
+        ("CORS_ORIGINS", "www.example.com"),
+        ("CORS_ORIGINS", "https://www.example.com/"),
+        ("FORWARDED_ALLOW_IPS", "the-proxy"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
+    ],
+)
+def test_lists_hold_what_they_are_for(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError, match=name.lower()):
+        Settings()
 
 
 def test_the_example_explains_every_setting_and_no_other() -> None:

@@ -1,5 +1,6 @@
 """`python -m api verify`: a shop that was used is sound, and whatever is broken by hand in SQL is named."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -7,6 +8,7 @@ from decimal import Decimal
 import pytest
 from httpx import AsyncClient
 from sqlalchemy import text
+from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database import Database
@@ -114,6 +116,27 @@ async def test_a_shop_that_was_used_is_sound(database: Database, capsys: pytest.
     printed = capsys.readouterr().out
     assert f"{len(CHECKS)} checks, all is well" in printed
     assert "(3 orders, " in printed
+
+
+async def test_a_shop_in_use_is_sound_at_every_moment(
+    used_shop: AsyncClient, as_customer: AsyncClient, database: Database, session: AsyncSession
+) -> None:
+    """Each check sees one moment: between an order and its lines, there is none."""
+    (product,) = (await session.exec(select(Product))).all()
+
+    async def buy(number: int) -> None:
+        order = await _order(as_customer, product, f"buy-{number}")
+        cash = {"method": "cash", "amount": "159.98"}
+        assert (await used_shop.post(f"/orders/{order}/payments", json=cash)).status_code == 201
+        assert (await as_customer.post(f"/orders/{order}/cancel")).status_code == 200
+
+    buying = asyncio.gather(*(buy(number) for number in range(20)))
+    found = []
+    while not buying.done():
+        found.append(await verify(database))
+    await buying
+    assert len(found) > 1
+    assert all(found)
 
 
 @pytest.mark.usefixtures("used_shop")
