@@ -19,7 +19,7 @@ from api import logs, setup, verify
 from api.database import Database
 from api.database_errors import refusal_for
 from api.models import UserCreate
-from api.rules import idempotency, users
+from api.rules import idempotency, throttle, users
 from api.settings import Settings, get_settings
 
 logger = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ def verify_books(settings: Settings, options: argparse.Namespace) -> int:
 def purge(settings: Settings, options: argparse.Namespace) -> int:
     async def forget(database: Database) -> tuple[int, int]:
         async with database.transaction() as session:
+            await throttle.purge(session)
             return await idempotency.purge(session), await users.purge_tokens(session)
 
     keys, tokens = _with_database(settings, forget)

@@ -8,7 +8,6 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Annotated
 
 from anyio import CapacityLimiter, to_thread
@@ -25,7 +24,7 @@ from api.models import Token, TokenKind, User
 from api.models.base import utcnow
 
 _hashing = PasswordHash([Argon2Hasher(time_cost=2, memory_cost=19_456, parallelism=1)])
-_hashing_threads = CapacityLimiter(2)
+hashing_turn = CapacityLimiter(2)
 _nobodys_hash = _hashing.hash(secrets.token_urlsafe())
 """Verified where there is no such user, so that the time it takes tells nothing."""
 
@@ -35,13 +34,16 @@ _bearer = OAuth2PasswordBearer(
 
 
 async def hash_password(password: str) -> str:
-    return await to_thread.run_sync(_hashing.hash, password, limiter=_hashing_threads)
+    async with hashing_turn:
+        return await to_thread.run_sync(_hashing.hash, password)
 
 
 async def verify_password(password: str, hashed: str | None) -> tuple[bool, str | None]:
-    """Whether it is right, and a new hash where the parameters have risen since. `None` stands for no user."""
-    verify = partial(_hashing.verify_and_update, password, hashed or _nobodys_hash)
-    right, new_hash = await to_thread.run_sync(verify, limiter=_hashing_threads)
+    """Whether it is right, and a new hash where the parameters have risen since. `None` stands for no user.
+
+    Whoever calls this has a `hashing_turn`.
+    """
+    right, new_hash = await to_thread.run_sync(_hashing.verify_and_update, password, hashed or _nobodys_hash)
     return (right, new_hash) if hashed else (False, None)
 
 
@@ -61,6 +63,11 @@ def new_token(user: User, kind: TokenKind, name: str, lifetime: timedelta) -> tu
 
 def _hash_token(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def client_address(request: Request) -> str:
+    """Where a request comes from; behind a proxy that `FORWARDED_ALLOW_IPS` names, where that says."""
+    return request.client.host if request.client else "unknown"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ ShopError
 ├── NotFound         404  does not exist, or belongs to somebody else
 ├── Conflict         409  the state of things does not allow it
 ├── Unprocessable    422  well-formed, but a field's value cannot be right
+├── TooManyRequests  429  wait a while
 └── Unavailable      503  the database is busy or gone: try again
 """
 
@@ -100,6 +101,15 @@ class Unprocessable(ShopError):
 
     def response(self) -> Response:
         return problem_response(self.status, self.detail, errors=self.errors)
+
+
+class TooManyRequests(ShopError):
+    """`retry_after` is in seconds."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
 class Unavailable(ShopError):

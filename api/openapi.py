@@ -68,13 +68,17 @@ TYPICAL = {
     404: "There is no such row.",
     409: "slug is already taken",
     413: "The body is too large.",
+    429: "Too many attempts; try again later.",
     503: "The database is busy or cannot be reached; try again shortly.",
 }
 """What a refusal may say, for the examples."""
 
+RETRY_AFTER: Json = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "examples": [1]}}}
+
 HEADERS: dict[int, Json] = {
     401: {"WWW-Authenticate": {"description": "How to sign in.", "schema": {"type": "string", "examples": ["Bearer"]}}},
-    503: {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "examples": [1]}}},
+    429: RETRY_AFTER,
+    503: RETRY_AFTER,
 }
 
 REPLAYED = {

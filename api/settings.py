@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     session_days: PositiveInt = 14
     max_body_size: PositiveInt = 1_048_576
 
+    failed_sign_ins_per_account: PositiveInt = 10
+    failed_sign_ins_per_address: PositiveInt = 100
+    registrations_per_address: PositiveInt = 100
+
     allowed_hosts: Listed = ("*",)
     cors_origins: Listed = ()
     forwarded_allow_ips: Listed = ("127.0.0.1", "::1")

@@ -241,10 +241,10 @@ class TestSignIn:
                 late = signed_in.is_success and (await client.get("/users/me", headers=bearer(secret))).is_success
                 assert not late
 
-    async def test_takes_three_statements(self, client: AsyncClient, customer: User, database: Database) -> None:
+    async def test_takes_four_statements(self, client: AsyncClient, customer: User, database: Database) -> None:
         with count_statements(database) as statements:
             await sign_in(client)
-        assert len(statements) == 3  # who it is, when it was, the token
+        assert len(statements) == 4  # who it is, whether too many failed, when it was, the token
 
     @pytest.mark.parametrize(
         ("form", "field"),
@@ -393,7 +393,7 @@ class TestTokens:
     ) -> None:
         secret, _ = await a_token(session, customer, last_used_at=None)
 
-        def locked() -> AsyncSession:
+        def locked(**_: Any) -> AsyncSession:
             raise OperationalError("UPDATE", {}, Exception("locked"))
 
         monkeypatch.setattr(app.state.database, "writes", locked)

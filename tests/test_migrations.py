@@ -25,6 +25,8 @@ from sqlmodel import SQLModel
 
 from api.models import (
     Account,
+    Attempt,
+    AttemptKind,
     Category,
     IdempotencyKey,
     Notification,
@@ -124,13 +126,15 @@ def put(url: str, *rows: SQLModel) -> None:
 
 
 def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table."""
+    """Every row of every table that there is at this revision."""
+    there = tables(url)
 
     async def run(engine: AsyncEngine) -> dict[str, list[tuple[Any, ...]]]:
         async with engine.connect() as connection:
             return {
                 table.name: sorted((tuple(row) for row in await connection.execute(table.select())), key=repr)
                 for table in SQLModel.metadata.sorted_tables
+                if table.name in there
             }
 
     rows: dict[str, list[tuple[Any, ...]]] = on_engine(url, run)
@@ -184,6 +188,7 @@ def fill(url: str) -> None:
         Tag(id=77, name="Tag", slug="tag"),
         PostTag(post_id=76, tag_id=77),
         IdempotencyKey(user_id=71, route="POST /orders", key="1", fingerprint="0" * 64),
+        Attempt(kind=AttemptKind.REGISTRATION, subject="0" * 64, window_start=utcnow()),
     )
 
 
@@ -200,6 +205,8 @@ def test_every_revision_goes_down_and_up_again_with_rows_in_place(url: str) -> N
 
     for revision in reversed(REVISIONS[:-1]):
         alembic(url, "downgrade", revision)
+        for new in before.keys() - tables(url):  # a table that goes takes its rows along
+            before[new] = []
         alembic(url, "upgrade", "head")
         after = contents(url)
         assert {name: len(rows) for name, rows in after.items()} == {name: len(rows) for name, rows in before.items()}

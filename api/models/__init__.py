@@ -1,6 +1,7 @@
 """Every entity, one class family a file. Importing this package fills `SQLModel.metadata`."""
 
 from api.models.account import Account, AccountBase, AccountRead, ShopAccount
+from api.models.attempt import Attempt, AttemptKind
 from api.models.category import Category, CategoryBase, CategoryCreate, CategoryRead, CategoryTree, CategoryUpdate
 from api.models.idempotency_key import IdempotencyKey
 from api.models.notification import Notification, NotificationBase, NotificationKind, NotificationRead
@@ -79,6 +80,8 @@ __all__ = [
     "AccountBase",
     "AccountRead",
     "ActiveCount",
+    "Attempt",
+    "AttemptKind",
     "Category",
     "CategoryBase",
     "CategoryCreate",

@@ -9,13 +9,32 @@ from fastapi.security import OAuth2PasswordRequestForm
 from sqlmodel import col, delete, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.auth import CurrentCredentials, CurrentUser, hash_password, new_token, verify_password
+from api.auth import (
+    CurrentCredentials,
+    CurrentUser,
+    client_address,
+    hash_password,
+    hashing_turn,
+    new_token,
+    verify_password,
+)
 from api.database import Database, ReadSession, WriteSession
 from api.errors import Forbidden, NotFound, Unauthorized, Unavailable, problems
 from api.loading import PathId
-from api.models import AccessToken, PasswordChange, Token, TokenCreate, TokenKind, TokenRead, TokenReadOnce, User
+from api.models import (
+    AccessToken,
+    AttemptKind,
+    PasswordChange,
+    Token,
+    TokenCreate,
+    TokenKind,
+    TokenRead,
+    TokenReadOnce,
+    User,
+)
 from api.models.base import utcnow
 from api.pagination import CursorPage, Page, PagingParams, paginate
+from api.rules import throttle
 from api.transactions import TransactionRoute
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=TransactionRoute)
@@ -29,6 +48,24 @@ class _SignIn:
     new_hash: str | None
 
 
+async def _verify(
+    request: Request, subjects: throttle.Subjects, password: str, hashed: str | None
+) -> tuple[bool, str | None]:
+    """Verify a password, unless too many were wrong before.
+
+    A wrong one is counted before the next one has its turn, so that however many guess at once, no more are tried.
+    """
+    database: Database = request.app.state.database
+    async with hashing_turn:
+        async with database.reads() as session:
+            await throttle.check(session, subjects, request.app.state.settings)
+        right, new_hash = await verify_password(password, hashed)
+        if not right:
+            async with database.transaction() as session:
+                await throttle.count(session, subjects)
+    return right, new_hash
+
+
 async def _verified(request: Request, form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> _SignIn:
     """Verify before the route's transaction begins, which would otherwise hold its locks while a thread hashes."""
     database: Database = request.app.state.database
@@ -36,7 +73,11 @@ async def _verified(request: Request, form: Annotated[OAuth2PasswordRequestForm,
     async with database.reads() as session:
         named = or_(User.username == name, User.email == name.lower())
         user = (await session.exec(select(User).where(named, col(User.is_active)))).one_or_none()
-    right, new_hash = await verify_password(password, user.hashed_password if user else None)
+    subjects = {
+        AttemptKind.SIGN_IN_BY_ACCOUNT: name.lower(),
+        AttemptKind.SIGN_IN_BY_ADDRESS: throttle.address_of(client_address(request)),
+    }
+    right, new_hash = await _verify(request, subjects, password, user.hashed_password if user else None)
     if user is None or not right:
         raise Unauthorized("The username or the password is wrong.")
     return _SignIn(user, new_hash)
@@ -47,7 +88,7 @@ def _askable(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
-@router.post("/token", responses=problems(401))
+@router.post("/token", responses=problems(401, 429))
 async def sign_in(
     verified: Annotated[_SignIn, Depends(_verified)], session: WriteSession, request: Request
 ) -> AccessToken:
@@ -73,13 +114,23 @@ async def sign_out(credentials: CurrentCredentials, session: WriteSession) -> No
     await session.exec(delete(Token).where(col(Token.id) == credentials.token.id))
 
 
-@router.post("/password", status_code=204, responses=problems(403))
-async def change_password(data: PasswordChange, credentials: CurrentCredentials, session: WriteSession) -> None:
-    """Change the password, which revokes every session but this one."""
-    user = credentials.user
-    right, _ = await verify_password(data.current_password, user.hashed_password)
+async def _reauthenticated(data: PasswordChange, user: CurrentUser, request: Request) -> User:
+    """The caller, who knows the password too: a token alone, which can be stolen, must not be enough to guess it."""
+    subjects = {AttemptKind.SIGN_IN_BY_ACCOUNT: f"user {user.id}"}
+    right, _ = await _verify(request, subjects, data.current_password, user.hashed_password)
     if not right:
         raise Forbidden("The current password is wrong.")
+    return user
+
+
+@router.post("/password", status_code=204, responses=problems(403, 429))
+async def change_password(
+    data: PasswordChange,
+    user: Annotated[User, Depends(_reauthenticated)],
+    credentials: CurrentCredentials,
+    session: WriteSession,
+) -> None:
+    """Change the password, which revokes every session but this one."""
     await _store(session, user, hashed_password=await hash_password(data.new_password))
     others = delete(Token).where(col(Token.user_id) == user.id, col(Token.id) != credentials.token.id)
     await session.exec(others.where(col(Token.kind) == TokenKind.SESSION))

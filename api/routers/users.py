@@ -4,19 +4,20 @@ import asyncio
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Body, Depends, Query, Request
 from pydantic import AfterValidator
 from sqlalchemy import ColumnElement, case, func
 from sqlalchemy.orm import load_only, selectinload
 from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.auth import CurrentUser, Staff, hash_password
-from api.database import ReadSession, WriteSession
+from api.auth import CurrentUser, OptionalUser, Staff, client_address, hash_password
+from api.database import Database, ReadSession, WriteSession
 from api.errors import Conflict, Forbidden, NotFound, problems
 from api.loading import PathId, PathText, one_or_404, only
 from api.models import (
     ActiveCount,
+    AttemptKind,
     Order,
     OrderStatus,
     Post,
@@ -34,6 +35,7 @@ from api.models import (
 )
 from api.models.base import utcnow
 from api.pagination import CursorPage, Page, PagingParams, paginate
+from api.rules import throttle
 from api.rules import users as rules
 from api.search import SearchText, contains
 from api.transactions import TransactionRoute
@@ -74,7 +76,18 @@ UserToWrite = Annotated[User, Depends(_user_to_write)]
 MeToWrite = Annotated[User, Depends(_me_to_write)]
 
 
-@router.post("", status_code=201, response_model=UserRead, responses=problems(409))
+async def _throttled(request: Request, user: OptionalUser) -> None:
+    """Staff register as many customers as they like."""
+    if user is None or not user.is_superuser:
+        database: Database = request.app.state.database
+        subjects = {AttemptKind.REGISTRATION: throttle.address_of(client_address(request))}
+        async with database.transaction() as session:
+            await throttle.spend(session, subjects, request.app.state.settings)
+
+
+@router.post(
+    "", status_code=201, response_model=UserRead, responses=problems(409, 429), dependencies=[Depends(_throttled)]
+)
 async def register(data: UserCreate, session: WriteSession) -> User:
     """Register as a customer."""
     user = User.model_validate(data, update={"hashed_password": await hash_password(data.password)})
