@@ -71,6 +71,11 @@ def is_transient(error: SQLAlchemyError) -> bool:
     return isinstance(error, StaleDataError) or _code(error) in TRANSIENT
 
 
+def is_taken(error: IntegrityError) -> bool:
+    """Whether it was a unique constraint that was violated."""
+    return bool(_unique_columns(error))
+
+
 def is_taken_slug(error: SQLAlchemyError) -> bool:
     """Whether two made the same slug at once. Made again, it is another one; a slug that was sent is refused again."""
     return isinstance(error, IntegrityError) and [column.name for column in _unique_columns(error)] == ["slug"]

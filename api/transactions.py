@@ -76,10 +76,7 @@ class _Claim:
     work: AsyncSessionTransaction
 
     async def remember(self, response: Response) -> None:
-        self.row.status_code = response.status_code
-        self.row.body = bytes(response.body).decode()
-        self.session.add(self.row)
-        await self.session.flush()
+        await idempotency.remember(self.session, self.row, response.status_code, bytes(response.body).decode())
 
 
 class _Replayed(Exception):
@@ -148,15 +145,14 @@ async def claim_key(
 ) -> None:
     if key is None:
         return
-    row = await idempotency.claim(
-        session,
+    row = IdempotencyKey(
         user_id=user.id,
         route=f"{request.method} {request.scope['route'].path_format}",
         key=key,
         fingerprint=await _fingerprint(request),
     )
-    if row.status_code is not None:
-        raise _Replayed(row)
+    if answered := await idempotency.claim(session, row):
+        raise _Replayed(answered)
     request.state.claim = _Claim(session, row, await session.begin_nested())
 
 

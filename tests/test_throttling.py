@@ -164,6 +164,22 @@ class TestRegister:
         assert statuses == [201] * 3 + [429] * 9
         assert len((await session.exec(select(User))).all()) == 3
 
+    async def test_whether_an_address_is_taken_is_not_asked_by_the_hundred(
+        self, settings: Settings, as_customer: AsyncClient, customer: User, other_customer: User
+    ) -> None:
+        """A change of one's own row says that too."""
+        email = {"email": other_customer.email}
+        async with a_worker(settings) as client:
+            client.headers = as_customer.headers
+            answers = [
+                await client.patch("/users/me", json=email),
+                await client.patch(f"/users/{customer.id}", json=email),
+                await client.put(f"/users/{customer.id}", json={"username": "customer", **email}),
+                await client.patch("/users/me", json=email),
+            ]
+        assert [answer.status_code for answer in answers[:3]] == [409] * 3
+        assert_has_to_wait(answers[3])
+
     async def test_staff_register_as_many_as_they_like(self, settings: Settings, as_staff: AsyncClient) -> None:
         async with a_worker(settings) as client:
             client.headers = as_staff.headers

@@ -77,7 +77,7 @@ MeToWrite = Annotated[User, Depends(_me_to_write)]
 
 
 async def _throttled(request: Request, user: OptionalUser) -> None:
-    """Staff register as many customers as they like."""
+    """Who asks often whether a name or an e-mail address is taken has to wait; staff, who see all users, do not."""
     if user is None or not user.is_superuser:
         database: Database = request.app.state.database
         subjects = {AttemptKind.REGISTRATION: throttle.address_of(client_address(request))}
@@ -85,9 +85,10 @@ async def _throttled(request: Request, user: OptionalUser) -> None:
             await throttle.spend(session, subjects, request.app.state.settings)
 
 
-@router.post(
-    "", status_code=201, response_model=UserRead, responses=problems(409, 429), dependencies=[Depends(_throttled)]
-)
+Throttled = Depends(_throttled)
+
+
+@router.post("", status_code=201, response_model=UserRead, responses=problems(409, 429), dependencies=[Throttled])
 async def register(data: UserCreate, session: WriteSession) -> User:
     """Register as a customer."""
     user = User.model_validate(data, update={"hashed_password": await hash_password(data.password)})
@@ -162,7 +163,13 @@ async def read_me(user: CurrentUser) -> User:
     return user
 
 
-@router.patch("/me", response_model=UserRead, summary="Update oneself", responses=problems(404, 409))
+@router.patch(
+    "/me",
+    response_model=UserRead,
+    summary="Update oneself",
+    responses=problems(404, 409, 429),
+    dependencies=[Throttled],
+)
 async def update_me(data: ProfileUpdate, user: MeToWrite, session: WriteSession) -> User:
     """Change only what is sent of one's own row."""
     user.sqlmodel_update(data.model_dump(exclude_unset=True))
@@ -238,7 +245,7 @@ async def read_user_with_posts(user_id: VisibleUserId, session: ReadSession) -> 
     return await one_or_404(session, User, User.id == user_id, here, options=[as_read, posts])
 
 
-@router.put("/{id}", response_model=UserRead, responses=problems(404, 409))
+@router.put("/{id}", response_model=UserRead, responses=problems(404, 409, 429), dependencies=[Throttled])
 async def replace_user(data: UserBase, user: UserToWrite, session: WriteSession) -> User:
     """Replace all that users can write of themselves: what is absent is cleared."""
     user.sqlmodel_update(data)
@@ -246,7 +253,7 @@ async def replace_user(data: UserBase, user: UserToWrite, session: WriteSession)
     return user
 
 
-@router.patch("/{id}", response_model=UserRead, responses=problems(403, 404, 409))
+@router.patch("/{id}", response_model=UserRead, responses=problems(403, 404, 409, 429), dependencies=[Throttled])
 async def update_user(data: UserUpdate, user: UserToWrite, caller: CurrentUser, session: WriteSession) -> User:
     """Change only what is sent. Only staff may set `is_active` and `is_superuser`."""
     if data.needs_staff and not caller.is_superuser:

@@ -5,11 +5,13 @@ Follows the IETF draft "The Idempotency-Key HTTP Header Field" (draft-ietf-httpa
 
 from datetime import timedelta
 
+from sqlalchemy import ColumnElement, Insert
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlmodel import col, delete, select
+from sqlmodel import col, delete, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database_errors import is_locked
+from api.database_errors import is_locked, is_taken
 from api.errors import Conflict, Unprocessable
 from api.models import IdempotencyKey
 from api.models.base import utcnow
@@ -17,8 +19,8 @@ from api.models.base import utcnow
 KEPT = timedelta(days=30)
 
 
-async def claim(session: AsyncSession, *, user_id: int, route: str, key: str, fingerprint: str) -> IdempotencyKey:
-    """Take a key, or find what it was answered: then the row has a `status_code`.
+async def claim(session: AsyncSession, wanted: IdempotencyKey) -> IdempotencyKey | None:
+    """Take a key; where somebody had it before, return that row, whose answer is then the answer.
 
     The INSERT waits for another transaction that holds the same key, so of two requests at once one does the work.
 
@@ -26,25 +28,48 @@ async def claim(session: AsyncSession, *, user_id: int, route: str, key: str, fi
         Unprocessable: The key was used for another request.
         Conflict: The request under this key is still in progress.
     """
-    row = IdempotencyKey(user_id=user_id, route=route, key=key, fingerprint=fingerprint)
     try:
-        async with session.begin_nested():
-            session.add(row)
-    except IntegrityError as error:
-        same_key = select(IdempotencyKey).where(
-            IdempotencyKey.user_id == user_id, IdempotencyKey.route == route, IdempotencyKey.key == key
-        )
-        found = (await session.exec(same_key)).one_or_none()
-        if found is None:  # not the key was there already, but its user not any more
-            raise
-        if found.fingerprint != fingerprint:
-            raise Unprocessable("header.Idempotency-Key", "was already used for another request") from error
-        return found
+        if await _is_first(session, wanted):
+            return None
     except DBAPIError as error:
         if is_locked(error):
             raise Conflict("The request under this key is in progress.", headers={"Retry-After": "1"}) from error
         raise
-    return row
+    found = (await session.exec(select(IdempotencyKey).where(*_same(wanted)))).one()
+    if found.fingerprint != wanted.fingerprint:
+        raise Unprocessable("header.Idempotency-Key", "was already used for another request")
+    return found
+
+
+async def _is_first(session: AsyncSession, wanted: IdempotencyKey) -> bool:
+    """Without a savepoint, which would cost as much again: PostgreSQL, which needs one after an error, makes none."""
+    row = wanted.model_dump(exclude={"id"})
+    match (await session.connection()).dialect.name:
+        case "postgresql":
+            insertion: Insert = postgresql.insert(IdempotencyKey).values(row).on_conflict_do_nothing()
+        case _:
+            insertion = insert(IdempotencyKey).values(row)
+    try:
+        inserted = await session.exec(insertion, execution_options={"preserve_rowcount": True})
+    except IntegrityError as error:
+        if is_taken(error):
+            return False
+        raise
+    return inserted.rowcount == 1
+
+
+async def remember(session: AsyncSession, claimed: IdempotencyKey, status_code: int, body: str) -> None:
+    """Store what is answered with its key."""
+    answered = update(IdempotencyKey).where(*_same(claimed)).values(status_code=status_code, body=body)
+    await session.exec(answered.execution_options(synchronize_session=False))
+
+
+def _same(key: IdempotencyKey) -> tuple[ColumnElement[bool], ...]:
+    return (
+        col(IdempotencyKey.user_id) == key.user_id,
+        col(IdempotencyKey.route) == key.route,
+        col(IdempotencyKey.key) == key.key,
+    )
 
 
 async def purge(session: AsyncSession) -> int:
