@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
+from sqlalchemy import bindparam
 from sqlmodel import col, select, update
 
 from api.database import Database
@@ -78,6 +79,14 @@ class Credentials:
     token: Token
 
 
+VALID = (
+    select(User, Token)
+    .join(Token, col(Token.user_id) == col(User.id))
+    .where(Token.token_hash == bindparam("token_hash"), col(Token.expires_at) > bindparam("now"), col(User.is_active))
+)
+"""Built once: this is asked with almost every request."""
+
+
 async def optional_credentials(request: Request, secret: Annotated[str | None, Depends(_bearer)]) -> Credentials | None:
     """Nobody where no token was sent.
 
@@ -87,12 +96,8 @@ async def optional_credentials(request: Request, secret: Annotated[str | None, D
         return None
     database: Database = request.app.state.database
     async with database.reads() as session:
-        valid = (
-            select(User, Token)
-            .join(Token, col(Token.user_id) == col(User.id))
-            .where(Token.token_hash == _hash_token(secret), col(Token.expires_at) > utcnow(), col(User.is_active))
-        )
-        found = (await session.exec(valid)).one_or_none()
+        asked = {"token_hash": _hash_token(secret), "now": utcnow()}
+        found = (await session.exec(VALID, params=asked)).one_or_none()
     if found is None:
         raise Unauthorized("The token is not valid, or not any more: sign in again.")
     credentials = Credentials(*found)

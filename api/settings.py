@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     database_pool: Pool = Pool.QUEUE
     database_pool_size: PositiveInt | None = None
     database_max_overflow: Annotated[int, Field(ge=0)] | None = None
-    database_pool_timeout: Annotated[float, Field(gt=0, le=9)] = 5
+    database_pool_timeout: Annotated[float, Field(gt=0, le=9)] = 8
     database_pool_recycle: PositiveInt = 1_800
     database_pool_pre_ping: bool = True
     database_echo: bool = False

@@ -16,7 +16,6 @@ from api.models import (
     OrderItem,
     OrderItemCreate,
     OrderStatus,
-    Product,
     StockMovement,
     StockReason,
     User,
@@ -78,7 +77,10 @@ async def _check_customer(session: AsyncSession, customer_id: int) -> None:
 
 
 def _frozen(
-    products: dict[int, Product], quantities: Counter[int], customer_id: int, shipping_address: str | None
+    products: Sequence[stock.Taken],
+    quantities: Counter[int],
+    customer_id: int,
+    shipping_address: str | None,
 ) -> Order:
     items = [
         OrderItem(
@@ -89,7 +91,7 @@ def _frozen(
             unit_price=product.price,
             total_price=product.price * quantities[product.id],
         )
-        for product in sorted(products.values(), key=lambda product: product.id)
+        for product in products
     ]
     total = sum((item.total_price for item in items), start=Decimal(0))
     if total > MAX_AMOUNT:

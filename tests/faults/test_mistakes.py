@@ -52,16 +52,7 @@ MISTAKES = {
     "the stock is read, compared and written": Mistake(
         "api/rules/stock.py",
         """\
-        taken = await session.exec(
-            update(Product)
-            .where(
-                col(Product.id) == product_id,
-                col(Product.is_active),
-                col(Product.stock_quantity) >= quantity,
-            )
-            .values(stock_quantity=col(Product.stock_quantity) - quantity)
-            .execution_options(synchronize_session=False)
-        )
+        taken = await connection.execute(TAKE, {"product_id": product_id, "quantity": quantity})
         if taken.rowcount == 0:
             raise await _shortage(session, product_id)
 """,
