@@ -30,6 +30,13 @@ LOCK_TIMEOUT = 3
 """Seconds that a statement waits for a row that another transaction holds; then it is a 503."""
 
 STATEMENT_TIMEOUT = 10
+CONNECT_TIMEOUT = 5
+"""Seconds; a busy process is slow to notice that it is connected."""
+
+WRITERS = 8
+"""Writes at once of one process, which cannot keep more busy. Beyond that they wait here, in turn, where it is cheap:
+in the database they would wait for each other's rows, and that counts against the lock timeout."""
+
 IDLE_TIMEOUT = 15
 """Seconds after which PostgreSQL ends a transaction that a dead client left open."""
 
@@ -121,14 +128,14 @@ class Database:
 
 
 def _writers_at_once(engine: AsyncEngine) -> int:
-    """All connections but a fifth. SQLite has one writer: a second one would poll for its end, and be overtaken."""
+    """Some connections are left to reads. SQLite has one writer: a second one would poll for its end, and lose."""
     if engine.dialect.name == "sqlite":
         return 1
     pool = engine.pool
     if not isinstance(pool, AsyncAdaptedQueuePool):
-        return 1_000_000  # PgBouncer decides
+        return WRITERS
     connections = pool.size() + pool._max_overflow
-    return max(1, connections - max(1, connections // 5))
+    return max(1, min(WRITERS, connections - max(1, connections // 5)))
 
 
 async def read_session(request: Request) -> AsyncIterator[AsyncSession]:
@@ -185,13 +192,13 @@ def _connect_args(url: URL, pool: PoolSetting) -> dict[str, Any]:
         case "sqlite":
             return {"isolation_level": None, "timeout": LOCK_TIMEOUT}
         case "mysql":
-            return {"autocommit": True, "connect_timeout": LOCK_TIMEOUT, "charset": "utf8mb4"}
+            return {"autocommit": True, "connect_timeout": CONNECT_TIMEOUT, "charset": "utf8mb4"}
         case _ if pool is PoolSetting.NONE:  # PgBouncer takes neither start-up options nor named statements
-            return {"autocommit": True, "connect_timeout": LOCK_TIMEOUT, "prepare_threshold": None}
+            return {"autocommit": True, "connect_timeout": CONNECT_TIMEOUT, "prepare_threshold": None}
         case _:
             ours = [f"-c {name}={value}" for name, value in POSTGRESQL_OPTIONS.items()]
             options = " ".join([*url.normalized_query.get("options", ()), *ours])  # a URL may have some of its own
-            return {"autocommit": True, "connect_timeout": LOCK_TIMEOUT, "options": options}
+            return {"autocommit": True, "connect_timeout": CONNECT_TIMEOUT, "options": options}
 
 
 def _begin(connection: Connection) -> None:
