@@ -39,9 +39,9 @@ def run(command: list[str], environment: dict[str, str], folder: Path) -> str:
 
 
 @contextmanager
-def first_start(environment: dict[str, str], folder: Path) -> Iterator[tuple[str, str]]:
+def first_start(environment: dict[str, str], folder: Path, python: str = sys.executable) -> Iterator[tuple[str, str]]:
     """The shop's address and the first password, as the first start shows them."""
-    command = [sys.executable, "-m", "api"]
+    command = [python, "-m", "api"]
     with subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True) as shop:
         assert shop.stdout is not None
         try:

@@ -10,6 +10,7 @@ from sqlmodel import col, delete, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth import (
+    Credentials,
     CurrentCredentials,
     CurrentUser,
     client_address,
@@ -144,12 +145,23 @@ async def list_keys(user: CurrentUser, session: ReadSession, paging: PagingParam
 
 
 @router.post("/keys", status_code=201, responses=problems(409))
-async def create_key(data: TokenCreate, user: CurrentUser, session: WriteSession) -> TokenReadOnce:
+async def create_key(data: TokenCreate, credentials: CurrentCredentials, session: WriteSession) -> TokenReadOnce:
     """Make an API key. Its answer is the only one that ever holds it."""
-    secret, key = new_token(user, TokenKind.KEY, data.name, timedelta(days=data.expires_in_days))
+    await _hold(session, credentials)
+    secret, key = new_token(credentials.user, TokenKind.KEY, data.name, timedelta(days=data.expires_in_days))
     session.add(key)
     await session.flush()
     return TokenReadOnce.model_validate(key, update={"token": secret})
+
+
+async def _hold(session: AsyncSession, credentials: Credentials) -> None:
+    """Keep the caller's tokens from being revoked until the transaction ends; a key would outlive it otherwise."""
+    caller = select(User.id).where(User.id == credentials.user.id, col(User.is_active)).with_for_update(read=True)
+    held = (await session.exec(caller)).first()
+    # Asked after the user is held: whoever revokes a token holds its user before.
+    token = (await session.exec(select(Token.id).where(Token.id == credentials.token.id))).first()
+    if held is None or token is None:
+        raise Unauthorized("The token is not valid, or not any more: sign in again.")
 
 
 @router.delete("/keys/{id}", status_code=204, responses=problems(404))

@@ -11,7 +11,7 @@ from sqlalchemy.orm import load_only, selectinload
 from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.auth import CurrentUser, OptionalUser, Staff, client_address, hash_password
+from api.auth import CurrentUser, OptionalUser, Staff, client_address, current_user, hash_password
 from api.database import Database, ReadSession, WriteSession
 from api.errors import Conflict, Forbidden, NotFound, problems
 from api.loading import PathId, PathText, one_or_404, only
@@ -85,7 +85,13 @@ async def _throttled(request: Request, user: OptionalUser) -> None:
             await throttle.spend(session, subjects, request.app.state.settings)
 
 
+async def _switched_by_staff(data: UserUpdate, user_id: VisibleUserId, caller: CurrentUser) -> None:
+    if data.needs_staff and not caller.is_superuser:
+        raise Forbidden("Only staff may set is_active and is_superuser.")
+
+
 Throttled = Depends(_throttled)
+"""Comes after what says whether the caller may at all: a request that is refused for that counts as no attempt."""
 
 
 @router.post("", status_code=201, response_model=UserRead, responses=problems(409, 429), dependencies=[Throttled])
@@ -168,7 +174,7 @@ async def read_me(user: CurrentUser) -> User:
     response_model=UserRead,
     summary="Update oneself",
     responses=problems(404, 409, 429),
-    dependencies=[Throttled],
+    dependencies=[Depends(current_user), Throttled],
 )
 async def update_me(data: ProfileUpdate, user: MeToWrite, session: WriteSession) -> User:
     """Change only what is sent of one's own row."""
@@ -245,7 +251,12 @@ async def read_user_with_posts(user_id: VisibleUserId, session: ReadSession) -> 
     return await one_or_404(session, User, User.id == user_id, here, options=[as_read, posts])
 
 
-@router.put("/{id}", response_model=UserRead, responses=problems(404, 409, 429), dependencies=[Throttled])
+@router.put(
+    "/{id}",
+    response_model=UserRead,
+    responses=problems(404, 409, 429),
+    dependencies=[Depends(_user_id), Throttled],
+)
 async def replace_user(data: UserBase, user: UserToWrite, session: WriteSession) -> User:
     """Replace all that users can write of themselves: what is absent is cleared."""
     user.sqlmodel_update(data)
@@ -253,11 +264,14 @@ async def replace_user(data: UserBase, user: UserToWrite, session: WriteSession)
     return user
 
 
-@router.patch("/{id}", response_model=UserRead, responses=problems(403, 404, 409, 429), dependencies=[Throttled])
-async def update_user(data: UserUpdate, user: UserToWrite, caller: CurrentUser, session: WriteSession) -> User:
+@router.patch(
+    "/{id}",
+    response_model=UserRead,
+    responses=problems(403, 404, 409, 429),
+    dependencies=[Depends(_switched_by_staff), Throttled],
+)
+async def update_user(data: UserUpdate, user: UserToWrite, session: WriteSession) -> User:
     """Change only what is sent. Only staff may set `is_active` and `is_superuser`."""
-    if data.needs_staff and not caller.is_superuser:
-        raise Forbidden("Only staff may set is_active and is_superuser.")
     await rules.change(session, user, data)
     return user
 
