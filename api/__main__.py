@@ -96,13 +96,14 @@ def verify_books(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def purge(settings: Settings, options: argparse.Namespace) -> int:
-    async def forget(database: Database) -> tuple[int, int]:
+    async def forget(database: Database) -> tuple[int, int, int]:
         async with database.transaction() as session:
-            await throttle.purge(session)
-            return await idempotency.purge(session), await users.purge_tokens(session)
+            attempts = await throttle.purge(session)
+            return await idempotency.purge(session), await users.purge_tokens(session), attempts
 
-    keys, tokens = _with_database(settings, forget)
+    keys, tokens, attempts = _with_database(settings, forget)
     print(f"{keys} idempotency keys were older than {idempotency.KEPT.days} days, and {tokens} tokens had expired.")
+    print(f"{attempts} counts of attempts were of past windows.")
     return 0
 
 
@@ -126,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     admin.add_argument("--email", help="an address that nobody else has here")
     admin.add_argument("--password", help="8 to 128 characters; others on this computer can see it here")
     add(verify_books, "verify", "prove the books: stock, orders, payments and balances")
-    add(purge, "purge", "forget idempotency keys and tokens that are past their time")
+    add(purge, "purge", "forget idempotency keys, tokens and counted attempts that are past their time")
     return parser
 
 

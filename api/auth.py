@@ -107,10 +107,16 @@ async def optional_credentials(request: Request, secret: Annotated[str | None, D
 
 
 async def _note_use(database: Database, token: Token) -> None:
-    """A request does not fail because this could not be written down."""
+    """A request neither fails nor waits because this could not be written down; the next one will."""
+    if database.is_busy():
+        return
+    # Of many requests at once, one notes it.
+    this = update(Token).where(
+        col(Token.id) == token.id, col(Token.last_used_at).is_not_distinct_from(token.last_used_at)
+    )
     try:
         async with database.transaction() as session:
-            await session.exec(update(Token).where(col(Token.id) == token.id).values(last_used_at=utcnow()))
+            await session.exec(this.values(last_used_at=utcnow()))
     except DatabaseError:
         return
 

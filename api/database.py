@@ -55,7 +55,7 @@ POSTGRESQL_OPTIONS = {
 
 
 class _Turn:
-    """A write's place among those that may use the pool at once. It is taken with the first statement."""
+    """A write's place among those that run at once. It is taken with the first statement."""
 
     def __init__(self, writers: asyncio.Semaphore, patience: float) -> None:
         self.writers = writers
@@ -80,7 +80,8 @@ class _Turn:
 class _WritingSession(Session):
     """Takes its turn before it takes a connection, and so not at all where it is never used.
 
-    `get_bind` is where SQLAlchemy lets a session choose its connection.
+    `get_bind` is where SQLAlchemy lets a session choose its connection. All that an `AsyncSession` awaits may call it;
+    `session.get_bind()` by itself may not, because this has to wait.
     """
 
     def get_bind(self, *args: Any, **options: Any) -> Any:
@@ -117,6 +118,10 @@ class Database:
                 yield session
         finally:
             turn.give_up()
+
+    def is_busy(self) -> bool:
+        """Whether a write would have to wait its turn."""
+        return self._writers.locked()
 
     async def ping(self) -> None:
         """Raise an error where the database does not answer."""

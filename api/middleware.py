@@ -1,8 +1,10 @@
 """Plain ASGI middleware; Starlette's `BaseHTTPMiddleware` would cost more than many a route."""
 
 from http import HTTPStatus
+from typing import ClassVar
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import problem_response
@@ -22,33 +24,42 @@ class TrailingSlash:
         await self.app(scope, receive, send)
 
 
-PLAIN = {
-    HTTPStatus.BAD_REQUEST: "The Host header names a host that this shop does not go by; see ALLOWED_HOSTS.",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
-}
-"""What Starlette's middleware, which refuses hosts and counts bytes, says in plain text."""
-
-
 class PlainTextProblem:
-    """Say what other middleware refuses in the shape of all refusals."""
+    """Say in the shape of all refusals what Starlette, which checks hosts and counts bytes, says in plain text."""
+
+    DETAILS: ClassVar = {
+        "Invalid host header": "The shop does not go by the name in the Host header; see ALLOWED_HOSTS.",
+        "Content Too Large": "The body is too large.",
+    }
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        replaced = False
+        started: Message | None = None
 
         async def replace(message: Message) -> None:
-            nonlocal replaced
-            if message["type"] == "http.response.start" and message["status"] in PLAIN:
-                replaced = Headers(raw=message["headers"]).get("content-type", "").startswith("text/plain")
-                if replaced:
-                    problem = problem_response(message["status"], PLAIN[message["status"]])
-                    await problem(scope, receive, send)
-            if not replaced:
+            nonlocal started
+            if message["type"] == "http.response.start" and _is_plain_refusal(message):
+                started = message
+            elif started is None:
                 await send(message)
+            elif not message.get("more_body"):
+                await self._problem(started, message["body"].decode())(scope, receive, send)
 
         await self.app(scope, receive, replace)
+
+    def _problem(self, started: Message, text: str) -> Response:
+        kept = {name: value for name, value in Headers(raw=started["headers"]).items() if name.startswith(KEPT)}
+        return problem_response(started["status"], self.DETAILS.get(text, f"{text}."), headers=kept)
+
+
+KEPT = ("access-control-", "vary", "allow")
+
+
+def _is_plain_refusal(message: Message) -> bool:
+    content_type = Headers(raw=message["headers"]).get("content-type", "")
+    return int(message["status"]) >= HTTPStatus.BAD_REQUEST and content_type.startswith("text/plain")
 
 
 class SecurityHeaders:

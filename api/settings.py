@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for each in value:
-            if not re.fullmatch(r"\*|https?://[^/\s]+", each):
+            if not re.fullmatch(r"\*|https?://[^/\s*]+", each):
                 raise ValueError(f"holds {each}, which is no origin such as https://www.example.com")
         return value
 
@@ -125,8 +125,10 @@ class Settings(BaseSettings):
         unsafe = {
             "ALLOWED_HOSTS must name the shop's own hosts": "*" in self.allowed_hosts,
             "CORS_ORIGINS must not be *": "*" in self.cors_origins,
-            "FORWARDED_ALLOW_IPS must name the proxies: with * anybody chooses an address": (
-                "*" in self.forwarded_allow_ips
+            "FORWARDED_ALLOW_IPS must name the proxies, or 127.0.0.1 where there is none: "
+            "where it names nobody all clients have one address, and where it names everybody they choose one": (
+                "forwarded_allow_ips" not in self.model_fields_set
+                or any(each == "*" or ip_network(each).prefixlen == 0 for each in self.forwarded_allow_ips)
             ),
             "DATABASE_URL must be set: a file in this folder goes with the next deployment": (
                 "database_url" not in self.model_fields_set

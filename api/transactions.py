@@ -48,7 +48,9 @@ class TransactionRoute(APIRoute):
                 except DatabaseError as error:
                     again = is_transient(error) or (attempt == 1 and is_taken_slug(error))
                     if attempt == TRIES or not again:
-                        raise refusal_for(error) or error from error
+                        if refusal := refusal_for(error):
+                            raise refusal from error
+                        raise
                     logger.info("%s %s is run again: %s", request.method, request.url.path, type(error).__name__)
                     await asyncio.sleep(_full_jitter(attempt))
             raise AssertionError("the last attempt returns or raises")

@@ -228,7 +228,8 @@ async def test_what_the_pool_does_is_logged_for_whoever_debugs(
 
 
 async def test_production_logs_no_values(open_database: Open) -> None:
-    async with open_database(environment=Environment.PRODUCTION, allowed_hosts=["shop.example.com"]) as database:
+    in_production = {"environment": Environment.PRODUCTION, "allowed_hosts": ["a.example"], "forwarded_allow_ips": []}
+    async with open_database(**in_production) as database:
         assert database.engine.sync_engine.hide_parameters
 
 

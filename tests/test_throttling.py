@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,12 +13,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.main import create_app
 from api.models import Attempt, AttemptKind, User
-from api.models.base import utcnow
 from api.rules import throttle
 from api.settings import Settings
 from tests.support import PASSWORD, assert_refused
 
 FEW = {"failed_sign_ins_per_account": 3, "failed_sign_ins_per_address": 5, "registrations_per_address": 3}
+
+
+window_start = throttle._window_start
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +57,9 @@ def assert_has_to_wait(response: Response) -> None:
 
 
 class TestSignIn:
-    @pytest.mark.parametrize("name", ["customer", "customer@example.com", "Customer@Example.com", "nobody", "\0"])
+    @pytest.mark.parametrize(
+        "name", ["customer", "customer@example.com", "Customer@Example.com", "nobody", "\0", "customer "]
+    )
     async def test_after_some_failures_not_even_the_right_password_helps(
         self, settings: Settings, customer: User, name: str
     ) -> None:
@@ -67,6 +71,11 @@ class TestSignIn:
         assert [response.status_code for response in failed] == [401] * 3
         assert len({response.content for response in failed}) == 1
         assert_has_to_wait(late)
+
+    async def test_is_for_the_name_as_it_stands(self, client: AsyncClient, customer: User) -> None:
+        """Each other spelling that a database took for the same would have a count of its own."""
+        for name in ("customer ", "Customer", " customer", "customer@example.com "):
+            assert (await sign_in(client, name, PASSWORD)).status_code == 401
 
     async def test_of_others_is_not_affected(self, settings: Settings, customer: User, other_customer: User) -> None:
         async with a_worker(settings) as client:
@@ -147,6 +156,19 @@ class TestChangePassword:
         assert {response.status_code for response in refused} == {403}
         assert_has_to_wait(late)
 
+    async def test_nobody_else_can_keep_a_user_from_it(
+        self, settings: Settings, as_customer: AsyncClient, customer: User
+    ) -> None:
+        """A name that somebody types is never taken for a user's id."""
+        async with a_worker(settings) as client:
+            for name in (f"user {customer.id}", f"id {customer.id}", f"{customer.id}"):
+                for _ in range(3):
+                    await sign_in(client, name)
+        async with a_worker(settings, "198.51.100.9") as client:
+            client.headers = as_customer.headers
+            right = {"current_password": PASSWORD, "new_password": "SaferPass456"}
+            assert (await client.post("/auth/password", json=right)).status_code == 204
+
 
 class TestRegister:
     async def test_one_address_registers_so_many(self, settings: Settings, database: Any) -> None:
@@ -197,10 +219,10 @@ async def test_past_attempts_are_forgotten(database: Any, session: AsyncSession)
 
 
 def test_windows_follow_each_other_without_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    start = throttle._window_start()
-    assert start <= utcnow() < start + throttle.WINDOW
-    assert timedelta(minutes=15) == throttle.WINDOW
+    for seconds in (0, 1, 899.999, 900, 1_799):
+        moment = datetime(2026, 5, 12, 9, 30, tzinfo=UTC) + timedelta(seconds=seconds)
+        monkeypatch.setattr(throttle, "utcnow", lambda moment=moment: moment)
+        assert window_start() == datetime(2026, 5, 12, 9, 30, tzinfo=UTC) + seconds // 900 * throttle.WINDOW
 
 
 @pytest.mark.parametrize(
@@ -208,6 +230,7 @@ def test_windows_follow_each_other_without_a_gap(monkeypatch: pytest.MonkeyPatch
     [
         ("203.0.113.7", "203.0.113.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
         ("not an address", "not an address"),
     ],
 )

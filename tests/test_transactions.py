@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from time import monotonic
@@ -31,6 +31,7 @@ from api.models import (
     Product,
     StockMovement,
     StockReason,
+    Token,
     TokenKind,
     User,
 )
@@ -38,7 +39,7 @@ from api.rules.notifications import notify
 from api.settings import Settings
 from api.transactions import TRIES, Idempotent, TransactionRoute
 from tests.databases import Backend, ask
-from tests.support import assert_refused, save
+from tests.support import FreshSession, assert_refused, save
 
 
 @pytest.fixture
@@ -567,6 +568,31 @@ class TestWaiting:
         assert all(int(response.headers["Retry-After"]) > 0 for response in refused)
         assert {status for _, status in reads} == {200}
         assert max(took for took, _ in reads) < 0.9  # none waited for a connection until it was refused one
+
+    async def test_of_writes_does_not_hold_up_a_read_with_a_token_that_was_long_unused(
+        self, settings: Settings, client: AsyncClient, customer: User, database: Database, products: list[Product]
+    ) -> None:
+        """Its use is noted by a write, for which there is time later."""
+        secret, token = new_token(customer, TokenKind.SESSION, "Test", timedelta(days=1))
+        async with FreshSession(database.engine) as session:
+            await save(session, token)
+        headers = {"Authorization": f"Bearer {secret}"}
+        small = {"database_pool_size": 2, "database_max_overflow": 1, "database_pool_timeout": 3}
+        async with another_app(settings, **small) as (its_database, client):
+            async with AsyncExitStack() as writing:
+                for _ in range(its_database._writers._value):
+                    await run(await writing.enter_async_context(its_database.transaction()), "SELECT 1")
+                began = monotonic()
+                read = await client.get("/users/me", headers=headers)
+                took = monotonic() - began
+            later = await client.get("/users/me", headers=headers)
+
+        assert (read.status_code, later.status_code) == (200, 200)
+        assert took < 1
+        async with FreshSession(database.engine) as session:
+            noted = await session.get(Token, token.id)
+        assert noted is not None
+        assert noted.last_used_at is not None
 
     async def test_in_turn_is_given_up_where_the_client_is_refused(
         self, settings: Settings, as_staff: AsyncClient, database: Database, products: list[Product]

@@ -57,7 +57,11 @@ class TestSecurityHeaders:
         assert headers["X-Frame-Options"] == "DENY"
 
     async def test_production_is_for_https_alone(self, tmp_path: Path) -> None:
-        production: dict[str, Any] = {"environment": Environment.PRODUCTION, "allowed_hosts": ["shop.example.com"]}
+        production: dict[str, Any] = {
+            "environment": Environment.PRODUCTION,
+            "allowed_hosts": ["shop.example.com"],
+            "forwarded_allow_ips": ["127.0.0.1"],
+        }
         async with a_shop(tmp_path, **production) as client:
             assert "max-age=" in (await client.get("/health")).headers["Strict-Transport-Security"]
 
@@ -121,6 +125,9 @@ class TestOrigins:
         assert "Idempotent-Replayed" in read.headers["Access-Control-Expose-Headers"]
         assert "Origin" in read.headers["Vary"]
         assert refused.status_code == 400
+        assert refused.headers["Content-Type"] == PROBLEM_JSON
+        assert refused.json()["detail"] == "Disallowed CORS origin."
+        assert "Origin" in refused.headers["Vary"]
         assert "Access-Control-Allow-Origin" not in unread.headers
 
 

@@ -80,9 +80,9 @@ async def _throttled(request: Request, user: OptionalUser) -> None:
     """Who asks often whether a name or an e-mail address is taken has to wait; staff, who see all users, do not."""
     if user is None or not user.is_superuser:
         database: Database = request.app.state.database
-        subjects = {AttemptKind.REGISTRATION: throttle.address_of(client_address(request))}
+        subject = throttle.address_of(client_address(request)) if user is None else f"id {user.id}"
         async with database.transaction() as session:
-            await throttle.spend(session, subjects, request.app.state.settings)
+            await throttle.spend(session, {AttemptKind.REGISTRATION: subject}, request.app.state.settings)
 
 
 async def _switched_by_staff(data: UserUpdate, user_id: VisibleUserId, caller: CurrentUser) -> None:

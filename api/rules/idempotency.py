@@ -28,27 +28,27 @@ async def claim(session: AsyncSession, wanted: IdempotencyKey) -> IdempotencyKey
         Unprocessable: The key was used for another request.
         Conflict: The request under this key is still in progress.
     """
-    try:
-        if await _is_first(session, wanted):
-            return None
-    except DBAPIError as error:
-        if is_locked(error):
-            raise Conflict("The request under this key is in progress.", headers={"Retry-After": "1"}) from error
-        raise
-    found = (await session.exec(select(IdempotencyKey).where(*_same(wanted)))).one()
+    found = None
+    while found is None:  # what was there can be purged, or erased with its user, before it is read
+        try:
+            if await _is_first(session, wanted):
+                return None
+        except DBAPIError as error:
+            if is_locked(error):
+                raise Conflict("The request under this key is in progress.", headers={"Retry-After": "1"}) from error
+            raise
+        found = (await session.exec(select(IdempotencyKey).where(*_same(wanted)))).one_or_none()
     if found.fingerprint != wanted.fingerprint:
         raise Unprocessable("header.Idempotency-Key", "was already used for another request")
     return found
 
 
 async def _is_first(session: AsyncSession, wanted: IdempotencyKey) -> bool:
-    """Without a savepoint, which would cost as much again: PostgreSQL, which needs one after an error, makes none."""
+    """On PostgreSQL a failed INSERT would end the transaction, so it is told not to fail; the others undo it alone."""
     row = wanted.model_dump(exclude={"id"})
-    match (await session.connection()).dialect.name:
-        case "postgresql":
-            insertion: Insert = postgresql.insert(IdempotencyKey).values(row).on_conflict_do_nothing()
-        case _:
-            insertion = insert(IdempotencyKey).values(row)
+    insertion: Insert = insert(IdempotencyKey).values(row)
+    if (await session.connection()).dialect.name == "postgresql":
+        insertion = postgresql.insert(IdempotencyKey).values(row).on_conflict_do_nothing()
     try:
         inserted = await session.exec(insertion, execution_options={"preserve_rowcount": True})
     except IntegrityError as error:

@@ -71,8 +71,9 @@ async def place(
 
 
 async def _check_customer(session: AsyncSession, customer_id: int) -> None:
+    """And that they stay until the order stands: whoever erases them at the same time waits."""
     active = select(User.id).where(User.id == customer_id, col(User.is_active))
-    if (await session.exec(active)).first() is None:
+    if (await session.exec(active.with_for_update(read=True, key_share=True))).first() is None:
         raise Unprocessable("body.user_id", "there is no such user, or not an active one")
 
 

@@ -27,12 +27,17 @@ Subjects = Mapping[AttemptKind, str]
 
 
 def address_of(host: str) -> str:
-    """What stands for a client: of IPv6 its network, because whoever has one address there has all of it."""
+    """What stands for a client: of IPv6 its network, because whoever has one address there has all of it.
+
+    A server that listens on both sees IPv4 as `::ffff:192.0.2.1`, which is an address by itself.
+    """
     try:
         address = ip_address(host)
     except ValueError:
         return host
-    return str(ip_network((address, 64), strict=False)) if isinstance(address, IPv6Address) else host
+    if not isinstance(address, IPv6Address):
+        return host
+    return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
 
 
 async def check(session: AsyncSession, subjects: Subjects, settings: Settings) -> None:

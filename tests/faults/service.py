@@ -72,9 +72,13 @@ class Service:
         children = psutil.Process(self.process.pid).children()
         return [child for child in children if any("spawn_main" in word for word in _command_of(child))]
 
-    def kill_a_worker(self) -> None:
-        """Of those that there are; where another one is just about to start, there may be one only."""
-        for worker in self.workers()[:1]:
+    def kill_workers(self, how_many: int) -> None:
+        """As soon as there are so many: after an earlier kill, another one is about to start."""
+        deadline = monotonic() + READY_WITHIN
+        while len(workers := self.workers()) < how_many:
+            assert monotonic() < deadline, f"no {how_many} workers:\n{self.last_words()}"
+            sleep(0.1)
+        for worker in workers[:how_many]:
             worker.kill()
 
     def kill(self) -> None:

@@ -68,11 +68,10 @@ class Kills:
         self.recovered.append(self._service.wait_until_ready())
 
     def _a_worker(self) -> None:
-        self._service.kill_a_worker()
+        self._service.kill_workers(1)
 
     def _both_workers(self) -> None:
-        for worker in self._service.workers():
-            worker.kill()
+        self._service.kill_workers(2)
 
     def _the_service(self) -> None:
         """Then the platform starts it anew, which nothing of the shop can do."""

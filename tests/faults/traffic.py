@@ -124,6 +124,9 @@ class Traffic:
             response = await self._http.post(
                 operation.path, json=operation.body or None, headers=headers, timeout=patience
             )
+        except httpx.TimeoutException:
+            assert patience < PATIENCE, f"{operation} was not answered in {PATIENCE} seconds"
+            return
         except httpx.TransportError:
             await asyncio.sleep(0.05)
             return
