@@ -157,6 +157,10 @@ UNREADABLE: dict[type, str] = {
 """What FastAPI's 400 for a body that it cannot parse comes from, and how to say it."""
 
 
+MOST_TOLD = 100
+"""Mistakes that an answer names; a body of a megabyte has room for a hundred thousand, which would take seconds."""
+
+
 def _location(error: dict[str, Any]) -> str:
     if error["type"] == "json_invalid":
         return "body"
@@ -168,6 +172,8 @@ def _message(error: dict[str, Any]) -> str:
         return f"is not JSON: {error['ctx']['error'].lower()}, at character {error['loc'][1]}"
     if error["loc"] == ("body",) and isinstance(error.get("input"), bytes):
         return "must be sent with the Content-Type application/json"
+    if error["type"] == "string_unicode":  # in a value, or in the name of a field, which then cannot be named
+        return "must not contain half of a surrogate pair"
     return str(error["msg"]).removeprefix("Value error, ")
 
 
@@ -183,8 +189,12 @@ async def _on_http_exception(request: Request, error: HTTPException) -> Response
 
 
 async def _on_validation_error(request: Request, error: RequestValidationError) -> Response:
-    """Say where and why, never what: an input can be a password, or no valid JSON."""
-    errors = [FieldProblem(field=_location(each), message=_message(each)) for each in error.errors()]
+    """Say where and why, never what: an input can be a password, or no valid JSON.
+
+    Each is said once, also where a route and a dependency of it read the same body.
+    """
+    wrong = dict.fromkeys((_location(each), _message(each)) for each in error.errors()[:MOST_TOLD])
+    errors = [FieldProblem(field=field, message=message) for field, message in wrong]
     detail = "; ".join(f"{each.field}: {each.message}" for each in errors[:3])
     return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
 

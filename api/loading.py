@@ -19,7 +19,7 @@ Table = TypeVar("Table", bound=SQLModel)
 
 PathId = Annotated[int, Path(alias="id", ge=1, le=MAX_ID, examples=[1])]
 QueryId = Annotated[int, Limits(ge=1, le=MAX_ID, examples=[1])]
-PathText = Annotated[str, Path(max_length=300), AfterValidator(without_nul)]
+PathText = Annotated[str, Path(min_length=1, max_length=300), AfterValidator(without_nul)]
 
 
 async def get_or_404(

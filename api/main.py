@@ -1,5 +1,6 @@
 """The app, put together: lifespan, middleware, error handlers, routers."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from api import __version__, logs
 from api.database import Database
 from api.docs import install_docs
 from api.errors import install_error_handlers
+from api.methods import Methods, install_method_errors
 from api.middleware import PlainTextProblem, SecurityHeaders, TrailingSlash
 from api.openapi import install_openapi
 from api.routers import (
@@ -52,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logs.set_up(settings)
         app.state.database = Database(settings)
+        _leave_garbage_be()
         yield
         await app.state.database.close()
 
@@ -66,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     _add_middleware(app, settings)
     install_error_handlers(app)
+    install_method_errors(app)
     install_openapi(app)
     install_docs(app)
     for part in ROUTERS:
@@ -73,12 +77,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def _leave_garbage_be() -> None:
+    """What is there now stays: not to go through it again and again saves a tenth of each request."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """The last one sees a request first."""
+    app.add_middleware(Methods)
     app.add_middleware(TrailingSlash)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_size)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False)
-    app.add_middleware(PlainTextProblem)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -87,6 +98,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
             expose_headers=["Idempotent-Replayed", "Retry-After"],
         )
+    app.add_middleware(PlainTextProblem)
     app.add_middleware(SecurityHeaders, only_https=settings.is_production)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.forwarded_allow_ips))
 

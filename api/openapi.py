@@ -94,6 +94,8 @@ ASKING_THE_DATABASE: set[Callable[..., Any] | None] = {read_session, write_sessi
 MOMENT = "2026-05-12T09:30:00Z"
 PATH_EXAMPLES = {"email": "john@example.com", "sku": "WH-001", "slug": "headphones"}
 FORM_EXAMPLES = {"username": "johndoe", "password": "SecurePass123"}
+WITHOUT_NUL = r"^[^\x00]*$"
+NOT_BLANK = r"^[^\x00]*[^\x00\s\x85][^\x00]*$"
 INITIALISMS = {"sku": "SKU", "api": "API"}
 
 
@@ -138,7 +140,9 @@ def _finish(document: Json, app: FastAPI) -> None:
             if method.lower() in path and isinstance(context.original_route, APIRoute):
                 _finish_operation(path[method.lower()], context.summary, context.name or "", context.dependant)
     _require_what_is_always_there(document)
+    _add_links(document)
     _finish_sign_in_form(schemas)
+    _finish_texts(document)
     for node in _nodes(document):
         _finish_schema(node)
     components["schemas"] = dict(sorted(schemas.items()))
@@ -155,8 +159,60 @@ def _finish_sign_in_form(schemas: Json) -> None:
                 "default": "password",
                 "title": fields["grant_type"]["title"],
             }
-            filled = {name: {**fields[name], "examples": [example]} for name, example in FORM_EXAMPLES.items()}
+            filled = {
+                name: {**fields[name], "minLength": 1, "examples": [example]} for name, example in FORM_EXAMPLES.items()
+            }
             schema["properties"] = {"grant_type": grant, **filled}
+
+
+def _add_links(document: Json) -> None:
+    """Say where the id in an answer leads: from `POST /orders` to `POST /orders/{id}/cancel`, from a list likewise."""
+    schemas = document["components"]["schemas"]
+    for path, item in document["paths"].items():
+        among = f"/{path.rpartition('/')[2]}/{{id}}"
+        targets = [
+            operation["operationId"]
+            for other, operations in document["paths"].items()
+            if f"{other}/".startswith(f"{among}/")
+            for operation in operations.values()
+        ]
+        for operation in item.values():
+            for status, response in operation["responses"].items():
+                content = response.get("content", {}).get("application/json")
+                where = _where_an_id_is(content["schema"], schemas) if content and status < "300" else None
+                if where and targets:
+                    linked = {"parameters": {"id": f"$response.body#{where}"}}
+                    response["links"] = {name: {"operationId": name, **linked} for name in targets}
+
+
+def _where_an_id_is(schema: Json, schemas: Json) -> str | None:
+    """In an answer of this shape, as a JSON pointer."""
+    choices = [schemas[each["$ref"].rpartition("/")[2]] for each in schema.get("anyOf", [schema]) if "$ref" in each]
+    fields = {name for choice in choices for name in choice.get("properties", {})}
+    return "/id" if "id" in fields else "/items/0/id" if "items" in fields else None
+
+
+def _finish_texts(document: Json) -> None:
+    """No text in a request may hold NUL and, white space around it being dropped, none that must not be empty is blank.
+
+    The sign-in form is an exception: whatever stands in it, the answer is that it is wrong.
+    """
+    bodies = [each.get("requestBody", {}).get("content", {}) for each in _operations(document)]
+    for name in _reachable(document, [each.get("application/json", {}) for each in bodies]):
+        for node in _nodes(document["components"]["schemas"][name].get("properties", {})):
+            _finish_text(node, NOT_BLANK if node.get("minLength") else WITHOUT_NUL)
+    for operation in _operations(document):
+        for parameter in operation.get("parameters", ()):
+            _finish_text(parameter["schema"], WITHOUT_NUL)
+
+
+def _finish_text(schema: Json, pattern: str) -> None:
+    if schema.get("type") == "string" and not {"pattern", "format", "enum", "const"} & set(schema):
+        schema["pattern"] = pattern
+
+
+def _operations(document: Json) -> list[Json]:
+    return [operation for path in document["paths"].values() for operation in path.values()]
 
 
 def _finish_schema(node: Json) -> None:
@@ -270,7 +326,7 @@ def _example(status: HTTPStatus) -> Json:
 
 def _require_what_is_always_there(document: Json) -> None:
     """A default says that a request may leave a field out; an answer never does."""
-    operations = [each for path in document["paths"].values() for each in path.values()]
+    operations = _operations(document)
     requested = _reachable(document, [each.get("requestBody", {}) for each in operations])
     answered = _reachable(document, [each["responses"] for each in operations])
     for name in answered - requested:

@@ -57,7 +57,11 @@ def _paging(
     page_size: Annotated[int, Query(ge=1, le=100, description="Rows a page.")] = 20,
     cursor: Annotated[
         str | None,
-        Query(max_length=2_000, description="Instead of `page`: empty at first, then the answer's `next_cursor`."),
+        Query(
+            max_length=2_000,
+            description="Instead of `page`: empty at first, then the answer's `next_cursor`.",
+            json_schema_extra={"pattern": "^[A-Za-z0-9_-]*$"},
+        ),
     ] = None,
 ) -> Paging:
     return Paging(page=page, page_size=page_size, cursor=cursor)

@@ -75,6 +75,26 @@ class TestTheShape:
         assert_refused(response, 405)
         assert "GET" in response.headers["Allow"]
 
+    @pytest.mark.parametrize(
+        ("method", "path", "allowed"),
+        [
+            ("DELETE", "/users", "GET, POST"),
+            ("OPTIONS", "/products/1", "DELETE, GET, PATCH, PUT"),
+            ("PUT", "/users/me", "GET, PATCH"),
+            ("PUT", "/users/me/", "GET, PATCH"),
+            ("GET", "/products/bulk", "POST"),
+            ("PATCH", "/orders/user/1", "GET"),
+            ("POST", "/docs", "GET, HEAD"),
+        ],
+    )
+    async def test_of_another_method_names_all_that_the_path_has(
+        self, client: AsyncClient, method: str, path: str, allowed: str
+    ) -> None:
+        response = await client.request(method, path)
+
+        assert_refused(response, 405)
+        assert response.headers["Allow"] == allowed
+
     async def test_of_who_is_not_signed_in(self, client: AsyncClient) -> None:
         response = await client.get("/orders")
 
@@ -370,3 +390,27 @@ class TestTheDatabase:
             await (await session.connection()).exec_driver_sql("SELECT nothing FROM nowhere")
 
         assert await refusal(database, ask_for_nothing, customer) is None
+
+
+class TestNumbers:
+    """JSON has one kind of number, so 2.0 is as much an integer to JSON Schema as 2 is."""
+
+    async def test_are_whole_without_a_fraction(self, as_staff: AsyncClient) -> None:
+        product = {"name": "Cable", "sku": "C-1", "price": 1.5, "stock_quantity": 3.0}
+        created = await as_staff.post("/products", json=product)
+        assert created.status_code == 201, created.text
+        assert created.json()["stock_quantity"] == 3
+
+        order = {"items": [{"product_id": float(created.json()["id"]), "quantity": 2.0}]}
+        assert (await as_staff.post("/orders", json=order)).status_code == 201
+
+    @pytest.mark.parametrize("quantity", ["2.5", "1e400", "true", '"2"'])
+    async def test_are_not_whole_otherwise(self, as_staff: AsyncClient, quantity: str) -> None:
+        order = f'{{"items": [{{"product_id": 1, "quantity": {quantity}}}]}}'
+        response = await as_staff.post("/orders", content=order, headers={"Content-Type": "application/json"})
+        assert_refused(response, 422, "body.items.0.quantity")
+
+    @pytest.mark.parametrize("price", ["", "+1", "1_0", "NaN", "Infinity", "cheap"])
+    async def test_in_urls_are_written_as_in_json(self, client: AsyncClient, price: str) -> None:
+        assert_refused(await client.get("/products", params={"min_price": price}), 422, "query.min_price")
+        assert (await client.get("/products", params={"min_price": "1e1"})).status_code == 200

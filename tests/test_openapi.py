@@ -158,6 +158,59 @@ class TestEveryOperation:
                 assert all(schemas), f"{name}: {status} is of no known shape"
 
 
+class TestTexts:
+    """That a schema forbids what is refused, so that a client can know before it asks."""
+
+    def test_which_no_database_keeps_are_forbidden(self, document: Json) -> None:
+        assert not fits(document, "ProductCreate", "description", "a\0b")
+        assert fits(document, "ProductCreate", "description", "")
+
+    @pytest.mark.parametrize("name", ["", " ", "\t\n", "\u3000"])
+    def test_which_are_blank_are_forbidden_where_there_must_be_one(self, document: Json, name: str) -> None:
+        assert not fits(document, "ProductCreate", "name", name)
+        assert fits(document, "ProductCreate", "name", f"{name}a{name}")
+
+    @pytest.mark.parametrize("password", ["securepass123", "SecurePass", "12345678", "SecurePass123\0"])
+    def test_which_are_no_passwords_are_forbidden(self, document: Json, password: str) -> None:
+        assert not fits(document, "UserCreate", "password", password)
+        assert fits(document, "UserCreate", "password", "1\nsecurE pass")
+
+    @pytest.mark.parametrize("amount", ["", "0", "000.00", "1.", "+1", "1e3", "12345678901", 0])
+    def test_and_numbers_which_are_no_amounts_are_forbidden(self, document: Json, amount: Any) -> None:
+        assert not fits(document, "DepositCreate", "amount", amount)
+        assert fits(document, "DepositCreate", "amount", "00.01")
+
+    def test_in_urls_say_what_they_must_look_like(self, operations: dict[str, Json]) -> None:
+        declared = {each["name"]: each["schema"] for each in operations["GET /products"]["parameters"]}
+        assert not OAS31Validator(declared["search"]).is_valid("a\0b")
+        assert not OAS31Validator(declared["cursor"]).is_valid("no cursor")
+        for text in ("", "+1", "cheap"):
+            assert not OAS31Validator(declared["min_price"]).is_valid(text)
+        assert OAS31Validator(declared["min_price"]).is_valid("0.00")
+
+    def test_in_the_sign_in_form_are_not_empty(self, document: Json) -> None:
+        assert not fits(document, "Body_sign_in", "password", "")
+
+
+class TestLinks:
+    def test_lead_from_an_id_to_what_can_be_done_with_it(self, operations: dict[str, Json]) -> None:
+        made = operations["POST /orders"]["responses"]["201"]["links"]
+        listed = operations["GET /notifications"]["responses"]["200"]["links"]
+        assert made["cancel_order"] == {"operationId": "cancel_order", "parameters": {"id": "$response.body#/id"}}
+        assert listed["mark_notification_read"]["parameters"] == {"id": "$response.body#/items/0/id"}
+        assert "refund_payment" in operations["POST /orders/{id}/payments"]["responses"]["201"]["links"]
+
+    def test_lead_to_operations_that_take_an_id(self, operations: dict[str, Json]) -> None:
+        taking = {
+            each["operationId"]
+            for each in operations.values()
+            if any(parameter["name"] == "id" for parameter in each.get("parameters", ()))
+        }
+        for name, operation in operations.items():
+            for response in operation["responses"].values():
+                assert set(response.get("links", {})) <= taking, name
+
+
 class TestSigningIn:
     def test_is_declared_where_a_token_is_asked_for(self, app: FastAPI, operations: dict[str, Json]) -> None:
         for name, dependant in dependants(app):
@@ -233,6 +286,12 @@ def resolved(document: Json, schema: Json) -> Json:
         target = target[part]
     found: Json = target
     return found
+
+
+def fits(document: Json, name: str, field: str, value: Any) -> bool:
+    """Whether the field of a schema takes a value."""
+    schema = document["components"]["schemas"][name]["properties"][field]
+    return bool(OAS31Validator({**schema, "components": document["components"]}).is_valid(value))
 
 
 def calls(dependant: Dependant) -> Iterator[Any]:

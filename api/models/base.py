@@ -76,6 +76,13 @@ def _plainly_written(value: Any) -> Any:
     return value
 
 
+def _written_as_a_number(text: str) -> str:
+    """In a URL everything is text: take what JSON takes for a number, and nothing else that `Decimal` would take."""
+    if not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?", text):
+        raise ValueError("must be a number such as 79.99")
+    return text
+
+
 def _two_places(value: Decimal) -> Decimal:
     return value.quantize(CENT)
 
@@ -89,17 +96,26 @@ MAX_ID = 2**63 - 1
 MAX_STOCK = 1_000_000_000
 MAX_AMOUNT = Decimal("9999999999.99")
 
+
+def _whole(value: Any) -> Any:
+    """JSON has one kind of number, and JSON Schema calls 2.0 an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = BeforeValidator(_whole)
+
 StoredInteger = Annotated[int, Limits(ge=-MAX_ID - 1, le=MAX_ID)]
-Id = Annotated[int, Limits(strict=True, ge=1, le=MAX_ID, examples=[1])]
+Id = Annotated[int, Limits(strict=True, ge=1, le=MAX_ID, examples=[1]), Whole]
 Flag = Annotated[bool, Limits(strict=True)]
 """Strict: JSON has numbers and booleans of its own, so `"2"` is no quantity and `1` is not true."""
 
 PLAIN_AMOUNT = r"[0-9]{1,10}(\.[0-9]{1,2})?"
+ABOVE_ZERO = r"(?!0+(\.0+)?$)"
 
 _written = {"type": "string", "pattern": r"^-?\d+\.\d{2}$", "examples": ["79.99"]}
 _read = {
     "anyOf": [
-        {"type": "string", "pattern": f"^{PLAIN_AMOUNT}$"},
+        {"type": "string", "pattern": f"^{ABOVE_ZERO}{PLAIN_AMOUNT}$"},
         {"type": "number", "exclusiveMinimum": 0, "maximum": float(MAX_AMOUNT)},
     ],
     "examples": ["79.99"],
@@ -118,6 +134,21 @@ Amount = Annotated[
 ]
 """An amount that a client sends: above zero, at most two decimal places, as a string or a number."""
 
+AmountLimit = Annotated[
+    Decimal,
+    BeforeValidator(_written_as_a_number),
+    Limits(ge=0, le=MAX_AMOUNT, decimal_places=2),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": float(MAX_AMOUNT)},
+                {"type": "string", "pattern": f"^{PLAIN_AMOUNT}$"},
+            ]
+        }
+    ),
+]
+"""An amount in a URL, for comparisons: zero or more."""
+
 Email = Annotated[EmailStr, Limits(max_length=254, examples=["john@example.com"]), AfterValidator(str.lower)]
 """Kept in lower case, so that it is unique without regard to case."""
 
@@ -125,7 +156,7 @@ Slug = Annotated[
     str, Limits(min_length=1, max_length=120, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", examples=["headphones"])
 ]
 
-Quantity = Annotated[int, Limits(strict=True, ge=1, le=10_000, examples=[2])]
+Quantity = Annotated[int, Limits(strict=True, ge=1, le=10_000, examples=[2]), Whole]
 JsonObject = dict[str, JsonValue]
 
 

@@ -10,14 +10,27 @@ from pydantic import Field as Limits
 from sqlalchemy import JSON, UniqueConstraint
 from sqlmodel import Field
 
-from api.models.base import MAX_STOCK, Amount, Flag, Id, JsonObject, Money, Schema, Slug, Timestamps, check, related
+from api.models.base import (
+    MAX_STOCK,
+    Amount,
+    Flag,
+    Id,
+    JsonObject,
+    Money,
+    Schema,
+    Slug,
+    Timestamps,
+    Whole,
+    check,
+    related,
+)
 from api.models.category import CategoryRead
 
 if TYPE_CHECKING:
     from api.models.category import Category
 
 Sku = Annotated[str, Limits(min_length=1, max_length=50, pattern=r"^[A-Z0-9]+(-[A-Z0-9]+)*$", examples=["WH-001"])]
-Stock = Annotated[int, Limits(strict=True, ge=0, le=MAX_STOCK, examples=[50])]
+Stock = Annotated[int, Limits(strict=True, ge=0, le=MAX_STOCK, examples=[50]), Whole]
 
 
 def _depth(value: JsonValue) -> int:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AwareDatetime
 from pydantic import Field as Limits
 from sqlmodel import Field
 
-from api.models.base import MAX_STOCK, Id, Schema, check, one_of, utcnow
+from api.models.base import MAX_STOCK, Id, Schema, Whole, check, one_of, utcnow
 from api.models.columns import Choice
 
 
@@ -36,6 +36,7 @@ Delta = Annotated[
         json_schema_extra={"not": {"const": 0}},
     ),
     AfterValidator(_not_zero),
+    Whole,
 ]
 
 

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime
 from pydantic import Field as Limits
 from sqlmodel import Field
 
-from api.models.base import Id, Schema, Timestamps, one_of, utcnow
+from api.models.base import Id, Schema, Timestamps, Whole, one_of, utcnow
 from api.models.columns import Choice
 
 
@@ -45,7 +45,7 @@ class Token(TokenBase, Timestamps, table=True):
 class TokenCreate(TokenBase):
     """An API key to be made."""
 
-    expires_in_days: Annotated[int, Limits(strict=True, ge=1, le=3_650)] = 90
+    expires_in_days: Annotated[int, Limits(strict=True, ge=1, le=3_650), Whole] = 90
 
 
 class TokenRead(TokenBase):

@@ -24,12 +24,15 @@ def _strong(password: str) -> str:
     return password
 
 
+STRONG = r"^[^\x00]*([A-Z][^\x00]*[0-9]|[0-9][^\x00]*[A-Z])[^\x00]*$"
+"""What `_strong` asks for, as clients and their generators can read it."""
+
 AsTyped = Annotated[str, StringConstraints(strip_whitespace=False)]
 Password = Annotated[
     AsTyped,
     Limits(min_length=8, max_length=128),
     AfterValidator(_strong),
-    Limits(examples=["SecurePass123"]),
+    Limits(examples=["SecurePass123"], json_schema_extra={"pattern": STRONG}),
 ]
 
 

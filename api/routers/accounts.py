@@ -94,6 +94,8 @@ async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession
     """Give store credit to an account; the shop's account of issued credit goes down by it."""
     target = await one_or_404(session, Account, Account.id == account_id, in_use)
     issued = await ledger.shop_account(session, ShopAccount.ISSUED)
+    if target.id == issued.id:
+        raise Unprocessable("path.id", "is the account that credit is issued from")
     given = Transaction.model_validate(data, update={"from_account_id": issued.id, "to_account_id": target.id})
     return await _give(session, target, given)
 

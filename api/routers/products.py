@@ -1,6 +1,5 @@
 """/products: what the shop sells. Anyone reads what is active, staff keep all of it."""
 
-from decimal import Decimal
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query
@@ -29,7 +28,7 @@ from api.models import (
     StockMovementRead,
     StockReason,
 )
-from api.models.base import MAX_AMOUNT, MAX_STOCK, average
+from api.models.base import MAX_STOCK, AmountLimit, average
 from api.pagination import CursorPage, Page, PagingParams, paginate
 from api.rules import stock
 from api.rules.slugs import free_slugs
@@ -40,9 +39,7 @@ router = APIRouter(prefix="/products", tags=["products"], route_class=Transactio
 
 with_category = joinedload(Product.category)  # type: ignore[arg-type]
 
-PriceLimit = Annotated[
-    Decimal | None, Query(ge=0, le=MAX_AMOUNT, decimal_places=2, description="Inclusive.", examples=["50.00"])
-]
+PriceLimit = Annotated[AmountLimit | None, Query(description="Inclusive.", examples=["50.00"])]
 
 
 async def _visible(user: OptionalUser) -> ColumnElement[bool]:

@@ -1,0 +1,112 @@
+"""Schemathesis against the running service: what no one thought of, made up from the OpenAPI document.
+
+All of its checks are on and no operation is left out; what it has to know is in schemathesis_hooks.py.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.models import Notification, NotificationKind, Post, PostStatus, User
+from tests.databases import Backend
+from tests.faults.service import ROOT, Service, running
+from tests.faults.shop import a_look_into, open_shop, sign_in
+from tests.support import PASSWORD_HASH, save
+
+pytestmark = pytest.mark.fuzz
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
+"""Requests an operation that are made up freely, on top of those that stand in the document or try its limits."""
+
+STATEFUL_SECONDS = 20 + EXAMPLES
+"""How long chains of requests are tried: counted ones end early, as soon as one went differently when sent again."""
+
+HERE = Path(__file__).parent
+
+
+async def fill(service: Service, database_url: str) -> None:
+    """Rows that the document's own examples find: its user, its product, its post."""
+    async with a_look_into(database_url) as session:
+        staff, *customers = await sign_in(session, 3)
+        john = User(username="johndoe", email="john@example.com", hashed_password=PASSWORD_HASH)
+        kind, status = NotificationKind.CREDIT_RECEIVED, PostStatus.PUBLISHED
+        post = Post(title="On headphones", slug="headphones", content="Loud.", status=status, author_id=staff.user_id)
+        await save(session, john, post, Notification(user_id=staff.user_id, kind=kind, message="You received 1.00."))
+        product, *_ = await open_shop(service, staff, customers)
+    async with httpx.AsyncClient(base_url=service.url, headers=staff.headers, timeout=20) as client:
+        orders = []
+        for customer in (staff, *customers):
+            order = {"items": [{"product_id": product, "quantity": 30}], "user_id": customer.user_id}
+            orders.append((await client.post("/orders", json=order)).json()["id"])
+        # The first payment is of an order that cannot be cancelled any more, so that it can be refunded.
+        shipped = orders[1]
+        paid = await client.post(f"/orders/{shipped}/payments", json={"method": "card", "amount": "500.00"})
+        assert paid.status_code == 201, paid.text
+        for status in ("confirmed", "shipped"):
+            changed = await client.patch(f"/orders/{shipped}/status", params={"new_status": status})
+            assert changed.status_code == 200, changed.text
+
+
+def schemathesis(service: Service, database_url: str, folder: Path, **options: str | int) -> str:
+    """Run its command, and return what it printed; on a failure that is in the message."""
+    always = {
+        "checks": "all",
+        "seed": 1,
+        "max_examples": EXAMPLES,
+        "generation_database": "none",
+        "request_timeout": 15,
+    }
+    run = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("schemathesis")), "--no-color"),
+            *("--config-file", str(HERE / "schemathesis.toml"), "run", f"{service.url}/openapi.json"),
+            *(f"--{name.replace('_', '-')}={value}" for name, value in {**always, **options}.items()),
+            *("--continue-on-failure", "--no-shrink"),
+        ],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks",
+            "FUZZED_DATABASE_URL": database_url,
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+async def test_every_answer_is_as_the_document_says(backend: Backend, tmp_path: Path) -> None:
+    with backend.new_database() as url, running(url, tmp_path) as service:
+        await fill(service, url)
+
+        print(schemathesis(service, url, tmp_path, phases="examples,coverage,fuzzing"))
+        stateful = schemathesis(service, url, tmp_path, phases="stateful", max_time=STATEFUL_SECONDS)
+
+        followed = re.search(r"API Links: +(\d+) covered", stateful)
+        assert followed, stateful
+        assert int(followed[1]) >= 5, f"ids that were answered are to be used in later requests:\n{stateful}"
+        assert never_done(service) == []
+        assert service.run(sys.executable, "-m", "api", "verify").returncode == 0
+
+
+def never_done(service: Service) -> list[str]:
+    """The operations that refused whatever was tried: little was tested there."""
+    paths = httpx.get(f"{service.url}/openapi.json").json()["paths"]
+    # Where two fit, the path with fewer parameters was meant.
+    patterns = [
+        (re.compile(re.sub(r"\{\w+\}", "[^/]+", path)), path)
+        for path in sorted(paths, key=lambda path: path.count("{"))
+    ]
+    done = {
+        (method, next((path for regex, path in patterns if regex.fullmatch(asked)), ""))
+        for method, asked in re.findall(r'"([A-Z]+) ([^ ?]+)\S* HTTP/1.1" 2\d\d', service.log.read_text())
+    }
+    operations = [(method.upper(), path) for path, item in paths.items() for method in item]
+    return [f"{method} {path}" for method, path in operations if (method, path) not in done]
