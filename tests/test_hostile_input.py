@@ -129,8 +129,7 @@ class TestParameters:
 
     @pytest.mark.parametrize("operation", OPERATIONS, ids=named)
     async def test_in_a_query_that_is_none(self, world: World, operation: Operation) -> None:
-        """One by one where a query is read, and all at once elsewhere."""
-        for query in QUERIES if operation.method == "GET" and operation.parameters("query") else [b"&".join(QUERIES)]:
+        for query in QUERIES if operation.parameters("query") else QUERIES[:2]:
             await world.send(operation, query=b"&".join(filter(None, [world.query(operation), query])))
 
     @pytest.mark.parametrize("operation", with_parameters("header", "Idempotency-Key"), ids=named)
@@ -233,14 +232,14 @@ class TestBodies:
     async def test_of_another_type(self, world: World, operation: Operation) -> None:
         other = FORM if operation.media_type == JSON else JSON
         multipart = ("multipart/form-data", f"multipart/form-data; boundary={'x' * 10_000}")
-        for media_type in ("", "nonsense", "/", "text/plain", "application/json+x", "\xff", other, *multipart):
+        for media_type in ("", "nonsense", "text/plain", "\xff", other, *multipart):
             response = await world.send(operation, headers={"Content-Type": media_type.encode("latin-1")})
             assert response.status_code in {400, 422}, f"{media_type[:80]} got {response.text}"
 
     @pytest.mark.parametrize("operation", WITH_JSON, ids=named)
     async def test_of_another_encoding(self, world: World, operation: Operation) -> None:
         text = written(world.body(operation)).decode()
-        for encoding in ("utf-16", "utf-32-be", "utf-8-sig", "utf-7", "cp037"):
+        for encoding in ("utf-16", "utf-8-sig", "cp037"):
             headers = {"Content-Type": f"application/json; charset={encoding}".encode()}
             response = await world.send(operation, headers=headers, content=text.encode(encoding), after_others=True)
             assert response.is_success or response.status_code in {400, 422}, response.text

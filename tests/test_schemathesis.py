@@ -34,8 +34,10 @@ async def fill(service: Service, database_url: str) -> None:
     async with a_look_into(database_url) as session:
         staff, *customers = await sign_in(session, 3)
         john = User(username="johndoe", email="john@example.com", hashed_password=PASSWORD_HASH)
-        kind, status = NotificationKind.CREDIT_RECEIVED, PostStatus.PUBLISHED
-        post = Post(title="On headphones", slug="headphones", content="Loud.", status=status, author_id=staff.user_id)
+        kind, published = NotificationKind.CREDIT_RECEIVED, PostStatus.PUBLISHED
+        post = Post(
+            title="On headphones", slug="headphones", content="Loud.", status=published, author_id=staff.user_id
+        )
         await save(session, john, post, Notification(user_id=staff.user_id, kind=kind, message="You received 1.00."))
         product, *_ = await open_shop(service, staff, customers)
     async with httpx.AsyncClient(base_url=service.url, headers=staff.headers, timeout=20) as client:
