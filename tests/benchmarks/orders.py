@@ -236,9 +236,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=1, help="processes that serve (1)")
     options = parser.parse_args(arguments)
     print(
-        f"clients: {options.clients}, of {CUSTOMERS} customers; workers: {options.workers}; processors: {os.cpu_count()}; "
-        f"Python {platform.python_version()}\n{TURNS} turns of {options.seconds / TURNS:g} s of hot and of cold orders; "
-        "each order has an Idempotency-Key of its own\n"
+        f"clients: {options.clients}, of {CUSTOMERS} customers; workers: {options.workers}; "
+        f"processors: {os.cpu_count()}; Python {platform.python_version()}\n"
+        f"{TURNS} turns of {options.seconds / TURNS:g} s of hot and of cold orders, each with its own Idempotency-Key\n"
         "again: transactions run again after a deadlock; server, client: CPU time per order, the database's left out\n"
     )
     print_heading()
