@@ -51,6 +51,15 @@ AMOUNTS = [
         for text in ("0", "0.00", "+1", "1.", ".5", "9999999999.99", "9999999999.999", "10000000000", DIGITS)
     ),
 ]
+SECRETS = [
+    f'"{SECRET}\\u0000"',
+    f'"\\ud800{SECRET}"',
+    f'"{SECRET * 10}"',
+    f'["{SECRET}"]',
+    f'{{"{SECRET}": "{SECRET}"}}',
+]
+"""Passwords that must be refused, and not be repeated."""
+
 MOMENTS = [
     *('"2026-01-01T00:00:00"', '"2026-01-01"', '"0001-01-01T00:00:00+14:00"', '"9999-12-31T23:59:59-14:00"'),
     *('"10000-01-01T00:00:00Z"', '"infinity"', '"now"', '"2026-02-30T00:00:00Z"', "253402300800", "-62135596801"),
@@ -257,6 +266,8 @@ class Document:
             values += OBJECTS
         elif "array" in kinds:
             values += [json.dumps([self.example(schema["items"])] * (schema.get("maxItems", 1_000) + 1))]
+        if "password" in schema.get("title", "").lower():
+            values += SECRETS
         if "maxLength" in schema:
             values += [json.dumps(letter * schema["maxLength"]) for letter in ("x", "\U0001f4a5", "\ufdfa")]
             values += [json.dumps(letter * (schema["maxLength"] + 1)) for letter in ("x", "\U0001f4a5")]
@@ -268,6 +279,8 @@ class Document:
         kinds = {each.get("type") for each in [schema, *schema.get("anyOf", [])]}
         if kinds & {"integer", "number"}:
             return URL_NUMBERS
+        if "password" in schema.get("title", "").lower():
+            return [*URL_TEXTS, SECRET, f"{SECRET}\0", SECRET * 1_000]
         return URL_CHOICES if "boolean" in kinds or "enum" in schema else URL_TEXTS
 
     def forbids(self, schema: Json, value: Any) -> bool:
@@ -338,15 +351,7 @@ def hostile_bodies(example: Any) -> list[bytes]:
     valid = json.dumps(example).encode()
     return [
         *(b"", b" ", b"null", b"true", b'"x"', b"NaN", b"-Infinity", b"1e400", b"[NaN]", b"\x00", b"{}{}", b"{'a': 1}"),
-        *(
-            b'{"a": "\n"}',
-            valid[:-1],
-            valid + b"x",
-            b"\xff" + valid,
-            b'{"\xed\xa0\x80": 1}',
-            b"\xff\xfe",
-            b"\x1f\x8b\x08",
-        ),
+        *(b'{"a": "\n"}', valid[:-1], valid + b"x", b"\xff" + valid, b'{"\xed\xa0\x80": 1}', b"\xff\xfe", b"\x1f\x8b"),
         *(b"[" * 100_000, b'{"a":' * 100_000, b"[" * 5_000 + b"]" * 5_000, b"9" * 5_000, DIGITS.encode(), b"a=1&b=2"),
         valid.decode().encode("utf-16")[:-1],
     ]

@@ -84,6 +84,7 @@ def schemathesis(service: Service, database_url: str, folder: Path, **options: s
     return run.stdout
 
 
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)  # each takes a minute or two
 async def test_every_answer_is_as_the_document_says(backend: Backend, tmp_path: Path) -> None:
     with backend.new_database() as url, running(url, tmp_path) as service:
         await fill(service, url)

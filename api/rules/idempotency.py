@@ -5,10 +5,10 @@ Follows the IETF draft "The Idempotency-Key HTTP Header Field" (draft-ietf-httpa
 
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, Insert
+from sqlalchemy import bindparam
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlmodel import col, delete, insert, select, update
+from sqlmodel import and_, col, delete, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database_errors import is_locked, is_taken
@@ -17,6 +17,16 @@ from api.models import IdempotencyKey
 from api.models.base import utcnow
 
 KEPT = timedelta(days=30)
+
+SAME = and_(
+    col(IdempotencyKey.user_id) == bindparam("its_user"),
+    col(IdempotencyKey.route) == bindparam("its_route"),
+    col(IdempotencyKey.key) == bindparam("its_key"),
+)
+TAKE = insert(IdempotencyKey)
+TAKE_UNLESS_TAKEN = postgresql.insert(IdempotencyKey).on_conflict_do_nothing()
+ANSWER = update(IdempotencyKey).where(SAME)
+"""Built once: each order, payment, refund and transfer runs them."""
 
 
 async def claim(session: AsyncSession, wanted: IdempotencyKey) -> IdempotencyKey | None:
@@ -37,7 +47,7 @@ async def claim(session: AsyncSession, wanted: IdempotencyKey) -> IdempotencyKey
             if is_locked(error):
                 raise Conflict("The request under this key is in progress.", headers={"Retry-After": "1"}) from error
             raise
-        found = (await session.exec(select(IdempotencyKey).where(*_same(wanted)))).one_or_none()
+        found = (await session.exec(select(IdempotencyKey).where(SAME), params=_names(wanted))).one_or_none()
     if found.fingerprint != wanted.fingerprint:
         raise Unprocessable("header.Idempotency-Key", "was already used for another request")
     return found
@@ -45,12 +55,11 @@ async def claim(session: AsyncSession, wanted: IdempotencyKey) -> IdempotencyKey
 
 async def _is_first(session: AsyncSession, wanted: IdempotencyKey) -> bool:
     """On PostgreSQL a failed INSERT would end the transaction, so it is told not to fail; the others undo it alone."""
-    row = wanted.model_dump(exclude={"id"})
-    insertion: Insert = insert(IdempotencyKey).values(row)
-    if (await session.connection()).dialect.name == "postgresql":
-        insertion = postgresql.insert(IdempotencyKey).values(row).on_conflict_do_nothing()
+    connection = await session.connection()
+    insertion = TAKE_UNLESS_TAKEN if connection.dialect.name == "postgresql" else TAKE
+    row, count_it = wanted.model_dump(exclude={"id"}), {"preserve_rowcount": True}
     try:
-        inserted = await session.exec(insertion, execution_options={"preserve_rowcount": True})
+        inserted = await connection.execute(insertion, row, execution_options=count_it)
     except IntegrityError as error:
         if is_taken(error):
             return False
@@ -60,16 +69,12 @@ async def _is_first(session: AsyncSession, wanted: IdempotencyKey) -> bool:
 
 async def remember(session: AsyncSession, claimed: IdempotencyKey, status_code: int, body: str) -> None:
     """Store what is answered with its key."""
-    answered = update(IdempotencyKey).where(*_same(claimed)).values(status_code=status_code, body=body)
-    await session.exec(answered.execution_options(synchronize_session=False))
+    connection = await session.connection()
+    await connection.execute(ANSWER, {**_names(claimed), "status_code": status_code, "body": body})
 
 
-def _same(key: IdempotencyKey) -> tuple[ColumnElement[bool], ...]:
-    return (
-        col(IdempotencyKey.user_id) == key.user_id,
-        col(IdempotencyKey.route) == key.route,
-        col(IdempotencyKey.key) == key.key,
-    )
+def _names(key: IdempotencyKey) -> dict[str, int | str]:
+    return {"its_user": key.user_id, "its_route": key.route, "its_key": key.key}
 
 
 async def purge(session: AsyncSession) -> int:

@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import random
+import signal
 import sys
 from asyncio import TaskGroup, timeout
 from collections import Counter
@@ -235,6 +236,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=16, help="connections that order at once (16)")
     parser.add_argument("--workers", type=int, default=1, help="processes that serve (1)")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or it would leave a server and a database behind
     print(
         f"clients: {options.clients}, of {CUSTOMERS} customers; workers: {options.workers}; "
         f"processors: {os.cpu_count()}; Python {platform.python_version()}\n"
