@@ -51,7 +51,7 @@ class TransactionRoute(APIRoute):
                         if refusal := refusal_for(error):
                             raise refusal from error
                         raise
-                    logger.info("%s %s is run again: %s", request.method, request.url.path, type(error).__name__)
+                    logger.info("%s %s is run again: %s", request.method, request.scope["path"], type(error).__name__)
                     await asyncio.sleep(_full_jitter(attempt))
             raise AssertionError("the last attempt returns or raises")
 
@@ -159,7 +159,8 @@ async def claim_key(
 
 
 async def _fingerprint(request: Request) -> str:
-    target = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    scope = request.scope  # `request.url` would have the query as text, which its bytes need not be
+    target = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"] + b"\n"
     return hashlib.sha256(target + await request.body()).hexdigest()
 
 
