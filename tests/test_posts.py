@@ -311,7 +311,7 @@ class TestReadPost:
     ) -> None:
         post = await a_post(session, customer)
 
-        def unavailable() -> AsyncSession:
+        def unavailable(**_: Any) -> AsyncSession:
             raise error
 
         monkeypatch.setattr(app.state.database, "writes", unavailable)
