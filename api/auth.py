@@ -116,7 +116,7 @@ async def _note_use(database: Database, token: Token) -> None:
     )
     try:
         async with database.transaction() as session:
-            await session.exec(this.values(last_used_at=utcnow()))
+            await session.exec(this.values(last_used_at=utcnow()).execution_options(synchronize_session=False))
     except DatabaseError:
         return
 
