@@ -1,6 +1,5 @@
 """The app, put together: lifespan, middleware, error handlers, routers."""
 
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -54,7 +53,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logs.set_up(settings)
         app.state.database = Database(settings)
-        _leave_garbage_be()
         yield
         await app.state.database.close()
 
@@ -75,13 +73,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for part in ROUTERS:
         app.include_router(part.router)
     return app
-
-
-def _leave_garbage_be() -> None:
-    """What is there now stays: not to go through it again and again saves a tenth of each request."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
