@@ -18,7 +18,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import bindparam
 from sqlmodel import col, select, update
 
-from api.database import Database
+from api.database import Database, database_of
 from api.database_errors import DatabaseError
 from api.errors import Forbidden, Unauthorized
 from api.models import Token, TokenKind, User
@@ -94,7 +94,7 @@ async def optional_credentials(request: Request, secret: Annotated[str | None, D
     """
     if secret is None:
         return None
-    database: Database = request.app.state.database
+    database = database_of(request)
     async with database.reads() as session:
         asked = {"token_hash": _hash_token(secret), "now": utcnow()}
         found = (await session.exec(VALID, params=asked)).one_or_none()

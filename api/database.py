@@ -143,15 +143,19 @@ def _writers_at_once(engine: AsyncEngine) -> int:
     return max(1, min(WRITERS, connections - max(1, connections // 5)))
 
 
-async def read_session(request: Request) -> AsyncIterator[AsyncSession]:
+def database_of(request: Request) -> Database:
+    """The one that the app opened when it started."""
     database: Database = request.app.state.database
-    async with database.reads() as session:
+    return database
+
+
+async def read_session(request: Request) -> AsyncIterator[AsyncSession]:
+    async with database_of(request).reads() as session:
         yield session
 
 
 async def write_session(request: Request) -> AsyncIterator[AsyncSession]:
-    database: Database = request.app.state.database
-    async with database.transaction() as session:
+    async with database_of(request).transaction() as session:
         yield session
 
 

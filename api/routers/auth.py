@@ -19,7 +19,7 @@ from api.auth import (
     new_token,
     verify_password,
 )
-from api.database import Database, ReadSession, WriteSession
+from api.database import ReadSession, WriteSession, database_of
 from api.errors import Forbidden, NotFound, Unauthorized, Unavailable, problems
 from api.loading import PathId
 from api.models import (
@@ -56,7 +56,7 @@ async def _verify(
 
     A wrong one is counted before the next one has its turn, so that however many guess at once, no more are tried.
     """
-    database: Database = request.app.state.database
+    database = database_of(request)
     async with hashing_turn:
         async with database.reads() as session:
             await throttle.check(session, subjects, request.app.state.settings)
@@ -69,7 +69,7 @@ async def _verify(
 
 async def _verified(request: Request, form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> _SignIn:
     """Verify before the route's transaction begins, which would otherwise hold its locks while a thread hashes."""
-    database: Database = request.app.state.database
+    database = database_of(request)
     name, password = _askable(form.username), _askable(form.password)
     async with database.reads() as session:
         named = or_(User.username == name, User.email == name.lower())

@@ -8,7 +8,7 @@ from sqlalchemy import AsyncAdaptedQueuePool
 
 from api import __version__
 from api.auth import Staff
-from api.database import Database
+from api.database import database_of
 from api.errors import problems
 from api.transactions import TransactionRoute
 
@@ -53,7 +53,7 @@ async def read_health() -> Health:
 @router.get("/health/ready", responses=problems(503))
 async def read_readiness(request: Request) -> Health:
     """Ask the database; 503 where it does not answer."""
-    database: Database = request.app.state.database
+    database = database_of(request)
     await database.ping()
     return Health()
 
@@ -61,7 +61,7 @@ async def read_readiness(request: Request) -> Health:
 @router.get("/health/db")
 async def read_pool_health(request: Request, staff: Staff) -> PoolHealth:
     """Tell how the connection pool is doing."""
-    database: Database = request.app.state.database
+    database = database_of(request)
     name, pool = database.engine.dialect.name, database.engine.pool
     if not isinstance(pool, AsyncAdaptedQueuePool):
         return PoolHealth(database=name, size=None, in_use=None, available=None, overflow=None)

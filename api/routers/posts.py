@@ -10,7 +10,7 @@ from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth import CurrentUser, OptionalUser
-from api.database import Database, ReadSession, WriteSession
+from api.database import Database, ReadSession, WriteSession, database_of
 from api.database_errors import DatabaseError
 from api.errors import Unprocessable, problems
 from api.loading import PathId, PathText, QueryId, one_or_404, only
@@ -77,7 +77,7 @@ async def _counting_views(tasks: BackgroundTasks, request: Request) -> Callable[
     """Hands a post through, and has its reading counted after the answer."""
 
     def counted(post: Post) -> Post:
-        tasks.add_task(_count_view, request.app.state.database, post)
+        tasks.add_task(_count_view, database_of(request), post)
         return post
 
     return counted

@@ -12,7 +12,7 @@ from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth import CurrentUser, OptionalUser, Staff, client_address, current_user, hash_password
-from api.database import Database, ReadSession, WriteSession
+from api.database import ReadSession, WriteSession, database_of
 from api.errors import Conflict, Forbidden, NotFound, problems
 from api.loading import PathId, PathText, one_or_404, only
 from api.models import (
@@ -79,9 +79,8 @@ MeToWrite = Annotated[User, Depends(_me_to_write)]
 async def _throttled(request: Request, user: OptionalUser) -> None:
     """Who asks often whether a name or an e-mail address is taken has to wait; staff, who see all users, do not."""
     if user is None or not user.is_superuser:
-        database: Database = request.app.state.database
         subject = throttle.address_of(client_address(request)) if user is None else f"id {user.id}"
-        async with database.transaction() as session:
+        async with database_of(request).transaction() as session:
             await throttle.spend(session, {AttemptKind.REGISTRATION: subject}, request.app.state.settings)
 
 

@@ -46,9 +46,7 @@ async def check(session: AsyncSession, subjects: Subjects, settings: Settings) -
     Raises:
         TooManyRequests: One of the limits is reached in this window.
     """
-    tried = await _tried(session, subjects)
-    if any(count >= getattr(settings, kind) for kind, count in tried.items()):
-        raise _too_many()
+    await _refuse_beyond(session, subjects, settings, spent=0)
 
 
 async def spend(session: AsyncSession, subjects: Subjects, settings: Settings) -> None:
@@ -58,20 +56,16 @@ async def spend(session: AsyncSession, subjects: Subjects, settings: Settings) -
         TooManyRequests: It was one too many.
     """
     await count(session, subjects)
-    tried = await _tried(session, subjects)
-    if any(count > getattr(settings, kind) for kind, count in tried.items()):
-        raise _too_many()
+    await _refuse_beyond(session, subjects, settings, spent=1)
 
 
-async def _tried(session: AsyncSession, subjects: Subjects) -> dict[AttemptKind, int]:
+async def _refuse_beyond(session: AsyncSession, subjects: Subjects, settings: Settings, *, spent: int) -> None:
+    """`spent` is what was counted already of the attempt that is asked about."""
     rows = or_(*(_row(kind, subject) for kind, subject in subjects.items()))
     tried = await session.exec(select(col(Attempt.kind), col(Attempt.count)).where(rows))
-    return dict(tried.all())
-
-
-def _too_many() -> TooManyRequests:
-    left = _window_start() + WINDOW - utcnow()
-    return TooManyRequests("Too many attempts; try again later.", retry_after=max(1, ceil(left.total_seconds())))
+    if any(count - spent >= getattr(settings, kind) for kind, count in tried):
+        left = _window_start() + WINDOW - utcnow()
+        raise TooManyRequests("Too many attempts; try again later.", retry_after=max(1, ceil(left.total_seconds())))
 
 
 async def count(session: AsyncSession, subjects: Subjects) -> None:
