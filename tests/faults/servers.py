@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Protocol
 
 import psutil
 import pytest
@@ -22,17 +21,6 @@ RESTARTS_WITHIN = 60
 """Seconds for a server to recover its files and answer."""
 
 
-class Killable(Protocol):
-    """A database, by its URL. Where it has a server, that can be killed and started again."""
-
-    url: str
-    version: str
-
-    def kill(self) -> None: ...
-
-    def start(self) -> None: ...
-
-
 class Sqlite:
     """A file: there is nothing to kill but the processes that use it."""
 
@@ -40,12 +28,6 @@ class Sqlite:
         url = URL.create("sqlite", database=str(folder / "shop.db"))
         self.url = url.render_as_string()
         self.version = f"SQLite {ask(url, 'SELECT sqlite_version()')}"
-
-    def kill(self) -> None:
-        raise NotImplementedError
-
-    def start(self) -> None:
-        raise NotImplementedError
 
 
 class Postgresql:
@@ -136,6 +118,10 @@ class Mariadb:
         self._process.wait()
 
 
+Server = Postgresql | Mariadb
+"""What can be killed, and started again."""
+
+
 def _until(succeeds: Callable[[], bool]) -> None:
     deadline = monotonic() + RESTARTS_WITHIN
     while not succeeds():
@@ -144,13 +130,13 @@ def _until(succeeds: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def _sqlite() -> Iterator[Killable]:
+def _sqlite() -> Iterator[Sqlite | Server]:
     with tempfile.TemporaryDirectory(prefix="shop-faults-") as folder:
         yield Sqlite(Path(folder))
 
 
 @contextmanager
-def _postgresql() -> Iterator[Killable]:
+def _postgresql() -> Iterator[Sqlite | Server]:
     server = Postgresql(Path(tempfile.mkdtemp(prefix="shop-faults-")))
     try:
         yield server
@@ -159,7 +145,7 @@ def _postgresql() -> Iterator[Killable]:
 
 
 @contextmanager
-def _mariadb() -> Iterator[Killable]:
+def _mariadb() -> Iterator[Sqlite | Server]:
     if shutil.which("mariadbd") is None or shutil.which("mariadb-install-db") is None:
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip
         give_up("MariaDB's server is not installed here, and one on another machine cannot be killed")
@@ -171,7 +157,7 @@ def _mariadb() -> Iterator[Killable]:
             server.close()
 
 
-KILLABLE: dict[str, Callable[[], AbstractContextManager[Killable]]] = {
+KILLABLE: dict[str, Callable[[], AbstractContextManager[Sqlite | Server]]] = {
     "sqlite": _sqlite,
     "postgresql": _postgresql,
     "mariadb": _mariadb,

@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from random import Random
@@ -21,7 +22,7 @@ from sqlmodel import col, select
 from api.models import Transaction
 from tests.conftest import TESTED
 from tests.faults.reckoning import reckon
-from tests.faults.servers import KILLABLE, Killable
+from tests.faults.servers import KILLABLE, Server, Sqlite
 from tests.faults.service import Service, running
 from tests.faults.shop import a_look_into, open_shop, sign_in
 from tests.faults.traffic import Traffic
@@ -38,13 +39,13 @@ LONGEST_ANSWER = 12
 
 
 @pytest.fixture(scope="module", params=KILLABLE)
-def killable(request: pytest.FixtureRequest) -> Iterator[Killable]:
+def killable(request: pytest.FixtureRequest) -> Iterator[Sqlite | Server]:
     with KILLABLE[request.param]() as database:
         yield database
 
 
 @pytest.fixture
-def service(killable: Killable, tmp_path: Path) -> Iterator[Service]:
+def service(killable: Sqlite | Server, tmp_path: Path) -> Iterator[Service]:
     with running(killable.url, tmp_path) as service:
         yield service
 
@@ -52,47 +53,43 @@ def service(killable: Killable, tmp_path: Path) -> Iterator[Service]:
 class Kills:
     """One after the other, in turn."""
 
-    def __init__(self, service: Service, database: Killable, kind: str) -> None:
+    def __init__(self, service: Service, database: Sqlite | Server) -> None:
         self.counted: Counter[str] = Counter()
         self.recovered: list[float] = []
         self._service = service
-        self._database = database
-        ways = [self._a_worker, self._both_workers, self._the_service]
-        self._ways = cycle(ways if kind == "sqlite" else [self._a_worker, self._the_database, *ways[1:]])
+        ways: dict[str, Callable[[], None]] = {"a worker": partial(service.kill_workers, 1)}
+        if not isinstance(database, Sqlite):
+            ways["the database"] = partial(self._the_database, database)
+        ways |= {"both workers": partial(service.kill_workers, 2), "the service": self._the_service}
+        self._ways = cycle(ways.items())
 
     def next(self) -> None:
         """Kill something, and wait until the service answers again."""
-        way: Callable[[], None] = next(self._ways)
-        way()
-        self.counted[way.__name__.strip("_").replace("_", " ")] += 1
+        what, kill = next(self._ways)
+        kill()
+        self.counted[what] += 1
         self.recovered.append(self._service.wait_until_ready())
-
-    def _a_worker(self) -> None:
-        self._service.kill_workers(1)
-
-    def _both_workers(self) -> None:
-        self._service.kill_workers(2)
 
     def _the_service(self) -> None:
         """Then the platform starts it anew, which nothing of the shop can do."""
         self._service.kill()
         self._service.start()
 
-    def _the_database(self) -> None:
+    def _the_database(self, database: Server) -> None:
         """Its machine starts it anew; the service finds it again by itself."""
-        self._database.kill()
-        self._database.start()
+        database.kill()
+        database.start()
 
 
 async def test_nothing_acknowledged_is_lost_and_nothing_is_done_twice(
-    killable: Killable, service: Service, tmp_path: Path, request: pytest.FixtureRequest
+    killable: Sqlite | Server, service: Service, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     kind = request.node.callspec.params["killable"]
     async with a_look_into(killable.url) as session:
         staff, *customers = await sign_in(session, 7)
         products = await open_shop(service, staff, customers)
         before = set((await session.exec(select(col(Transaction.id)))).all())
-    traffic, kills = Traffic(service.url, customers, staff, products, seed=3), Kills(service, killable, kind)
+    traffic, kills = Traffic(service.url, customers, staff, products, seed=3), Kills(service, killable)
 
     async with AsyncExitStack() as stack:
         stack.push_async_callback(traffic.close)
