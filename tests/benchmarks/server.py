@@ -1,88 +1,49 @@
-"""The shop as the Procfile starts it, on a port that is free."""
+"""The shop as the Procfile starts it, with what it logs and what it costs."""
 
-import asyncio
-import os
-import re
-import shlex
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic, sleep
 
-from tests.benchmarks.connection import Connection
+import psutil
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.faults.service import PROCFILE, Service
+
 PATIENCE = 30
-"""Seconds to start, and to stop."""
+"""Seconds to stop."""
 
 
-class Server:
-    """One that has been started, what it logs, and what it costs."""
+class Server(Service):
+    """A service that is measured."""
 
-    def __init__(self, database_url: str, workers: int, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = int(free.getsockname()[1])
-        (web,) = re.findall(r"^web: (.*)$", (ROOT / "Procfile").read_text(), re.MULTILINE)
-        environment = os.environ | {
-            "PYTHONPATH": str(ROOT),
-            "LOG_LEVEL": "info",
-            "DATABASE_URL": database_url,
-            "WEB_CONCURRENCY": str(workers),
-        }
-        log = folder / "server.log"
-        with log.open("wb") as file:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", *shlex.split(web.replace("$PORT", str(self.port)))],
-                env=environment,
-                cwd=folder,  # where there is no .env
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
-            )
-        self._log = log.open()
+    def __init__(self, database_url: str, folder: Path, workers: int) -> None:
+        super().__init__(database_url, folder, PROCFILE, workers)
+        self.log.touch()
+        self._news = self.log.open()
 
     def news(self) -> str:
         """What was logged since this was last asked."""
-        return self._log.read()
+        return self._news.read()
 
     def cpu(self) -> float:
-        """Seconds that the server and its workers have used, from proc(5); always 0 where there is no such thing."""
-        ticks = 0
-        for file in Path("/proc").glob("[0-9]*/stat"):
-            with suppress(OSError):  # it has just ended
-                fields = file.read_text().rpartition(")")[2].split()
-                if int(fields[3]) == self._process.pid:  # a session has the id of its first process
-                    ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
-
-    def wait_until_ready(self) -> None:
-        began = monotonic()
-        while not asyncio.run(self._is_ready()):
-            if self._process.poll() is not None or monotonic() - began > PATIENCE:
-                raise SystemExit(f"the server does not start:\n{self.news()}")
-            sleep(0.1)
-
-    async def _is_ready(self) -> bool:
-        try:
-            connection = await Connection.open(self.port)
-            status = await connection.send(b"GET /health/ready HTTP/1.1\r\nHost: shop\r\n\r\n")
-        except (OSError, EOFError):
-            return False
-        connection.close()
-        return status == 200
+        """Seconds that the server and its workers have used."""
+        server = psutil.Process(self.process.pid)
+        seconds = 0.0
+        for process in [server, *server.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):  # it has just ended
+                used = process.cpu_times()
+                seconds += used.user + used.system
+        return seconds
 
     def stop(self) -> None:
-        self._log.close()
-        self._process.terminate()
-        self._process.wait(PATIENCE)
+        self._news.close()
+        self.terminate()
+        self.process.wait(PATIENCE)
 
 
 @contextmanager
 def serving(database_url: str, workers: int, folder: Path) -> Iterator[Server]:
-    server = Server(database_url, workers, folder)
+    server = Server(database_url, folder, workers)
+    server.start()
     try:
         server.wait_until_ready()
         yield server

@@ -24,7 +24,7 @@ READY_WITHIN = 30
 class Service:
     """A worker that is killed is replaced by its supervisor. After `kill` nobody starts anything."""
 
-    def __init__(self, database_url: str, folder: Path, command: str) -> None:
+    def __init__(self, database_url: str, folder: Path, command: str, workers: int = 2) -> None:
         self._command = command
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -36,7 +36,7 @@ class Service:
             "PYTHONPATH": str(ROOT),
             "DATABASE_URL": database_url,
             "PORT": str(self.port),
-            "WEB_CONCURRENCY": "2",
+            "WEB_CONCURRENCY": str(workers),
         }
         self._process: subprocess.Popen[bytes] | None = None
 
