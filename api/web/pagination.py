@@ -1,4 +1,4 @@
-"""Lists in pages: by number, with totals, or by cursor, at a cost that does not grow with depth.
+"""Lists in pages: by number, with totals, or by cursor, at a cost that does not grow with the depth.
 
 `?page=3&page_size=20` counts and skips. `?cursor=` (empty to begin with, then each answer's `next_cursor`) continues
 after the last row seen ("keyset pagination"), so nothing is skipped or shown twice while rows come and go.
@@ -12,24 +12,29 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Query
 from pydantic import BaseModel, Field, TypeAdapter
-from sqlalchemy import ColumnElement, and_, func, or_
+from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute
-from sqlmodel import col
+from sqlmodel import and_, col, func, or_
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
 from api.errors import Unprocessable
-from api.models.base import MAX_ID, Amount, StoredInteger, without_nul
+from api.models.money import Amount
+from api.models.types import MAX_ID, StoredInteger, without_nul
 
 T = TypeVar("T")
 Row = TypeVar("Row", bound=Any)
 
 
+MAX_CURSOR_LENGTH = 2_000
+"""Characters: the longest column that lists are sorted by is a name of 200 characters, four bytes each in base64."""
+
+
 class Page(BaseModel, Generic[T]):
-    """One page of a list and where it stands. A page beyond the end is empty."""
+    """One page of a list, and its place in the list. A page beyond the end is empty."""
 
     items: Sequence[T]
-    total: int = Field(description="Rows in all.", examples=[57])
+    total: int = Field(description="How many rows the whole list has.", examples=[57])
     page: int = Field(examples=[1])
     page_size: int = Field(examples=[20])
     total_pages: int = Field(examples=[3])
@@ -45,7 +50,7 @@ class CursorPage(BaseModel, Generic[T]):
 
 
 class Paging(BaseModel):
-    """Which part of a list is asked for."""
+    """The part of a list that is asked for."""
 
     page: int
     page_size: int
@@ -54,11 +59,11 @@ class Paging(BaseModel):
 
 def _paging(
     page: Annotated[int, Query(ge=1, le=1_000_000, description="Counted from 1.")] = 1,
-    page_size: Annotated[int, Query(ge=1, le=100, description="Rows a page.")] = 20,
+    page_size: Annotated[int, Query(ge=1, le=100, description="Rows per page.")] = 20,
     cursor: Annotated[
         str | None,
         Query(
-            max_length=2_000,
+            max_length=MAX_CURSOR_LENGTH,
             description="Instead of `page`: empty at first, then the answer's `next_cursor`.",
             json_schema_extra={"pattern": "^[A-Za-z0-9_-]*$"},
         ),
@@ -78,25 +83,25 @@ async def paginate(
     model: type[Any],
     sort: str = "-id",
 ) -> Page[Any] | CursorPage[Any]:
-    """The asked-for part of `statement`, in a total order.
+    """The part of a list that is asked for, in a total order.
 
     Args:
-        session: Where to ask.
-        statement: A select of `model`, filtered and with its loading options, not ordered.
-        paging: What the client asked for.
+        session: A read session.
+        statement: A select of `model` with its filters and loading options, and without an order.
+        paging: The part that the client asks for.
         model: The table class whose column `sort` names.
         sort: A column that is never null; a minus reverses. Equal values are told apart by id.
 
     Raises:
-        Unprocessable: The cursor is not one that this list gave out.
+        Unprocessable: The cursor is not one of this list.
     """
     order = _Order(model, sort)
     ordered = statement.order_by(*order.clauses)
     if paging.cursor is not None:
         return await _after_cursor(session, ordered, paging, order)
-    # Without the joins and columns that only serve the answer, all that is left to count are the rows.
+    # The rows alone are counted, without the joins and columns that only serve the answer.
     count = statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
-    total = (await session.exec(count)).one()  # type: ignore[call-overload]
+    total = await session.scalar(count) or 0
     rows = await session.exec(ordered.limit(paging.page_size).offset((paging.page - 1) * paging.page_size))
     pages = -(-total // paging.page_size)
     return Page(
@@ -123,8 +128,8 @@ class _Order:
         self.clauses = [each.desc() if self.descending else each.asc() for each in columns]
 
     def after(self, value: Any, row_id: int) -> ColumnElement[bool]:
-        """The rows beyond one, as a range of the index with a remainder: no database takes an OR alone for a range,
-        and MySQL does not take a comparison of rows for one.
+        """The rows after one, as a range of the index and a remainder: no database reads an OR alone as a range,
+        and MySQL does not read a comparison of rows as one.
         """
         beyond_id = self.id < row_id if self.descending else self.id > row_id
         if self.name == "id":
@@ -147,7 +152,7 @@ class _Order:
                 raise ValueError
             return _parse(self.column.type.python_type, text) if text is not None else None, row_id
         except (ValueError, TypeError, ArithmeticError, RecursionError):
-            raise Unprocessable("query.cursor", "is not a cursor that this list gave out") from None
+            raise Unprocessable("query.cursor", "is not a cursor of this list") from None
 
 
 def _parse(kind: type[Any], text: str) -> Any:
@@ -155,7 +160,7 @@ def _parse(kind: type[Any], text: str) -> Any:
         return TypeAdapter(Amount).validate_python(text)
     if kind is int:
         return TypeAdapter(StoredInteger).validate_python(text)
-    text.encode()  # half of a surrogate pair is valid JSON, and nothing that a database can be asked for
+    text.encode()  # half of a surrogate pair is valid JSON, but no database can be asked for it
     return without_nul(kind(text))
 
 

@@ -1,13 +1,13 @@
-"""Plain ASGI middleware; Starlette's `BaseHTTPMiddleware` would cost more than many a route."""
+"""Middleware as plain ASGI apps; Starlette's `BaseHTTPMiddleware` would cost more than many routes."""
 
 from http import HTTPStatus
-from typing import ClassVar
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.errors import problem_response
+from api.web.framework_internals import STARLETTE_REFUSALS
+from api.web.problems import problem_response
 
 
 class TrailingSlash:
@@ -25,12 +25,10 @@ class TrailingSlash:
 
 
 class PlainTextProblem:
-    """Say in the shape of all refusals what Starlette, which checks hosts and counts bytes, says in plain text."""
+    """Turn the refusals of Starlette's middleware, which come as plain text, into problems."""
 
-    DETAILS: ClassVar = {
-        "Invalid host header": "The shop does not go by the name in the Host header; see ALLOWED_HOSTS.",
-        "Content Too Large": "The body is too large.",
-    }
+    KEPT_HEADERS = ("access-control-", "vary", "allow")
+    """How the headers of such a refusal begin that are sent with the problem too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -50,11 +48,9 @@ class PlainTextProblem:
         await self.app(scope, receive, replace)
 
     def _problem(self, started: Message, text: str) -> Response:
-        kept = {name: value for name, value in Headers(raw=started["headers"]).items() if name.startswith(KEPT)}
-        return problem_response(started["status"], self.DETAILS.get(text, f"{text}."), headers=kept)
-
-
-KEPT = ("access-control-", "vary", "allow")
+        headers = Headers(raw=started["headers"]).items()
+        kept = {name: value for name, value in headers if name.startswith(self.KEPT_HEADERS)}
+        return problem_response(started["status"], STARLETTE_REFUSALS.get(text, f"{text}."), headers=kept)
 
 
 def _is_plain_refusal(message: Message) -> bool:
@@ -63,9 +59,9 @@ def _is_plain_refusal(message: Message) -> bool:
 
 
 class SecurityHeaders:
-    """Tell browsers to take answers for nothing else than they are, and everybody to keep no copy of them.
+    """Tell browsers not to guess what an answer is, and everybody not to keep copies of it.
 
-    Follows OWASP's REST Security Cheat Sheet. What an answer says by itself, as those of /docs do, stands.
+    Follows OWASP's REST Security Cheat Sheet. A header that an answer sets itself, as those of /docs do, stands.
     """
 
     def __init__(self, app: ASGIApp, *, only_https: bool) -> None:

@@ -1,4 +1,4 @@
-"""The category tree: it never has a cycle, however many move its branches at once."""
+"""The category tree: it never has a cycle, however many requests move its branches at once."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,14 +7,14 @@ from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.errors import Conflict, NotFound, Unprocessable
-from api.models import Category, CategoryRead, CategoryTree
+from api.models.category import Category, CategoryRead, CategoryTree
 
 MAX_DEPTH = 100
-"""Levels of the tree: what reads it nests as deeply, and JSON parsers have their limits."""
+"""Levels of the tree: the answer nests as deeply, and Python's JSON parser stops at about a thousand levels."""
 
 
 async def check_parent(session: AsyncSession, parent_id: int | None, *, of: int | None = None) -> None:
-    """Hold the tree still and see that `parent_id` can be the parent of category `of` (`None` for a new one).
+    """Lock the tree, and check that `parent_id` can be the parent of the category `of` (`None` for a new one).
 
     All rows are locked, in ascending order: two moves that look harmless alone could close a cycle together.
 
@@ -31,7 +31,7 @@ async def check_parent(session: AsyncSession, parent_id: int | None, *, of: int 
     if of is not None and of in above:
         raise Conflict("A category cannot be its own ancestor.")
     if len(above) + _height(parents, of) > MAX_DEPTH:
-        raise Conflict(f"Categories nest {MAX_DEPTH} deep at most.")
+        raise Conflict(f"Categories can be nested {MAX_DEPTH} levels deep at most.")
 
 
 async def _locked_parents(session: AsyncSession) -> dict[int, int | None]:
@@ -39,13 +39,13 @@ async def _locked_parents(session: AsyncSession) -> dict[int, int | None]:
     statement = select(Category.id, Category.parent_id).order_by(col(Category.id)).with_for_update(key_share=True)
     while True:
         parents = dict((await session.exec(statement)).all())
-        # While this waited for a lock, a category can have been added and have become the parent of another one.
+        # While this waited for a lock, a category may have been added and have become the parent of another one.
         if set(parents.values()) - {None} <= parents.keys():
             return parents
 
 
 def _ancestors(parents: Mapping[int, int | None], category_id: int) -> list[int]:
-    """A category and all above it."""
+    """A category and all its ancestors."""
     above = [category_id]
     while (parent_id := parents[above[-1]]) is not None:
         above.append(parent_id)
@@ -53,7 +53,7 @@ def _ancestors(parents: Mapping[int, int | None], category_id: int) -> list[int]
 
 
 def _height(parents: Mapping[int, int | None], category_id: int | None) -> int:
-    """How many levels a category and those below it take; 1 for a new one."""
+    """How many levels a category and its descendants take; 1 for a new one."""
     if category_id is None:
         return 1
     paths = (_ancestors(parents, each) for each in parents)
@@ -64,7 +64,7 @@ async def remove(session: AsyncSession, category: Category) -> None:
     """Delete a category. Its children move up to its parent; its products are left without a category.
 
     Raises:
-        NotFound: Another request was quicker.
+        NotFound: Another request deleted it.
     """
     parents = await _locked_parents(session)
     if category.id not in parents:
@@ -75,7 +75,7 @@ async def remove(session: AsyncSession, category: Category) -> None:
 
 
 def branch(category_id: int) -> CTE:
-    """The ids of a category and of all below it."""
+    """The ids of a category and of all its descendants."""
     below = select(col(Category.id)).where(Category.id == category_id).cte("branch", recursive=True)
     return below.union_all(select(col(Category.id)).join(below, col(Category.parent_id) == below.c.id))
 

@@ -1,4 +1,4 @@
-"""What an error of the database means to the shop: run it again, refuse it, or ask the client to come back.
+"""What an error of a database means to the shop: run the transaction again, refuse it, or ask the client to come back.
 
 Sources: PostgreSQL manual, appendix A; MariaDB error code reference; SQLite result and error codes.
 """
@@ -7,25 +7,27 @@ import re
 import sqlite3
 from typing import Any
 
-from sqlalchemy import Column, UniqueConstraint
+from sqlalchemy import Column
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, UniqueConstraint
 
 from api.errors import Conflict, ShopError, Unavailable, Unprocessable
+from api.models.base import noun_of_table, with_article
 
-DatabaseError = (DBAPIError, PoolTimeout, StaleDataError)
+DATABASE_ERRORS = (DBAPIError, PoolTimeout, StaleDataError)
+"""What a statement, or the wait for a connection, can raise."""
 
 TRANSIENT = {"40001", "40P01", 1213, 1020, 1305}
 """Serialisation failures and deadlocks: the same transaction succeeds when it is run again.
 
-MySQL ends the whole transaction at a deadlock. Within a savepoint all that is heard of it is 1305, "SAVEPOINT does not
-exist", when that is to be rolled back; whoever went on then would do so without a transaction.
+MySQL ends the whole transaction at a deadlock. Within a savepoint only 1305 tells of it, "SAVEPOINT does not exist",
+when the savepoint is rolled back; code that went on then would do so without a transaction.
 """
 
 LOCKED = {"55P03", 1205}
-"""A row stayed busy for longer than the lock timeout."""
+"""A row stayed locked for longer than the lock timeout."""
 
 MYSQL_UNAVAILABLE = {1040, 1053, 1077, 1158, 1159, 1160, 1161, 1317, 1927, 1969, 3024, 4031}
 """Too many connections, shutting down, killed, broken off, or out of time; 2000 to 2999 are the client's own."""
@@ -46,10 +48,10 @@ SQLITE_UNAVAILABLE = {
 
 MYSQL_CHECK = {3819, 4025}
 MYSQL_OUT_OF_RANGE = {1690}
-"""What the driver takes for OperationalErrors: a CHECK that fails, and a sum beyond 64 bits."""
+"""A CHECK that fails, and a sum beyond 64 bits: the driver raises both as OperationalErrors."""
 
 FOREIGN_KEY = {"23503", "23001", 1216, 1217, 1451, 1452}
-"""PostgreSQL 18 has a code of its own, 23001, for what ON DELETE RESTRICT refuses."""
+"""PostgreSQL 18 has a code of its own, 23001, for a refusal by ON DELETE RESTRICT."""
 
 
 def _code(error: SQLAlchemyError) -> str | int | None:
@@ -67,37 +69,37 @@ def _code(error: SQLAlchemyError) -> str | int | None:
 
 
 def is_transient(error: SQLAlchemyError) -> bool:
-    """Whether it goes away when the transaction is run again: a row that another one deleted is then not found."""
+    """Whether it goes away when the transaction is run again. A row that another one deleted is then not found."""
     return isinstance(error, StaleDataError) or _code(error) in TRANSIENT
 
 
-def is_taken(error: IntegrityError) -> bool:
-    """Whether it was a unique constraint that was violated."""
+def is_duplicate(error: IntegrityError) -> bool:
+    """Whether a unique constraint was violated."""
     return bool(_unique_columns(error))
 
 
-def is_taken_slug(error: SQLAlchemyError) -> bool:
-    """Whether two made the same slug at once. Made again, it is another one; a slug that was sent is refused again."""
+def is_duplicate_slug(error: SQLAlchemyError) -> bool:
+    """Whether two requests made the same slug at once. Made again, a slug differs; one that was sent is refused again."""
     return isinstance(error, IntegrityError) and [column.name for column in _unique_columns(error)] == ["slug"]
 
 
-def is_locked(error: SQLAlchemyError) -> bool:
+def is_lock_timeout(error: SQLAlchemyError) -> bool:
     return _code(error) in LOCKED
 
 
 def refusal_for(error: SQLAlchemyError) -> ShopError | None:
-    """The refusal that stands for a database's error, or `None` where the error is the shop's own mistake."""
+    """The refusal that a database's error means, or `None` where the error is the shop's own mistake."""
     match error:
         case PoolTimeout():
-            return Unavailable("All database connections are in use; try again shortly.")
+            return Unavailable("All database connections are in use. Try again shortly.")
         case StaleDataError():
-            return Unavailable("This is being changed by many at once; try again shortly.")
+            return Unavailable("Many requests are changing this at once. Try again shortly.")
         case DBAPIError() if isinstance(error, IntegrityError) or _code(error) in MYSQL_CHECK:
             return _violation(error)
         case DBAPIError() if isinstance(error, DataError) or _code(error) in MYSQL_OUT_OF_RANGE:
             return Unprocessable("request", "holds a value that the database cannot store")
         case DBAPIError() if error.connection_invalidated or _is_unavailable(error):
-            return Unavailable("The database is busy or cannot be reached; try again shortly.")
+            return Unavailable("The database is busy or cannot be reached. Try again shortly.")
     return None
 
 
@@ -115,12 +117,12 @@ def _is_unavailable(error: DBAPIError) -> bool:
 def _violation(error: DBAPIError) -> ShopError:
     columns = _unique_columns(error)
     if columns:
-        # Within a category, say, it is the name that is taken, not the category.
-        names = [column.name for column in columns if not column.foreign_keys] or [column.name for column in columns]
-        return Conflict(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} already taken")
+        names = " and ".join(column.name for column in columns)
+        duplicate = with_article(noun_of_table(columns[0].table))
+        return Conflict(f"{duplicate[0].upper()}{duplicate[1:]} with this {names} already exists.")
     if _code(error) in FOREIGN_KEY or "FOREIGN KEY" in str(error.orig):
-        return Conflict("This refers to something that does not exist, or something else still refers to it.")
-    return Conflict("This does not go together with what is there already.")
+        return Conflict("The request refers to a row that does not exist, or another row still refers to this one.")
+    return Conflict("The request conflicts with existing data.")
 
 
 def _unique_columns(error: DBAPIError) -> list[Column[Any]]:
