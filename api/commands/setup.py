@@ -1,4 +1,4 @@
-"""What a new database needs before it can serve: its tables, and somebody who may let others in."""
+"""What a new database needs before the shop can be served: its tables, and one member of staff."""
 
 import secrets
 import sqlite3
@@ -9,16 +9,16 @@ from alembic.config import Config
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
-from api.auth import hash_password
-from api.database import Database
-from api.models import User, UserCreate
+from api.auth.registration import new_user
+from api.database.sessions import Database
+from api.models.user import User, UserCreate
 from api.settings import Settings
 
-ALEMBIC_INI = Path(__file__).parent.parent / "alembic.ini"
+ALEMBIC_INI = Path(__file__).parent.parent.parent / "alembic.ini"
 
 
 def check_file(settings: Settings) -> None:
-    """Open SQLite's file once without aiosqlite, whose thread would outlive the event loop of a failure, and complain.
+    """Open SQLite's file once without aiosqlite, whose thread would outlive a failed event loop.
 
     Raises:
         OSError: The file cannot be opened.
@@ -40,10 +40,10 @@ def migrate(settings: Settings) -> None:
 
 
 async def create_first_admin(database: Database) -> UserCreate | None:
-    """Add `admin` with a random password where there is no staff yet; nobody where there is.
+    """Add `admin` with a random password where there is no staff yet, and return it; otherwise return `None`.
 
     Raises:
-        IntegrityError: There is no staff, but a customer has the name or the address.
+        IntegrityError: There is no staff, but a customer has that username or e-mail address.
     """
     if await _has_staff(database):
         return None
@@ -51,7 +51,7 @@ async def create_first_admin(database: Database) -> UserCreate | None:
     try:
         await create_admin(database, admin)
     except IntegrityError:
-        if await _has_staff(database):  # another process was quicker
+        if await _has_staff(database):  # another process added it
             return None
         raise
     return admin
@@ -61,10 +61,9 @@ async def create_admin(database: Database, data: UserCreate) -> None:
     """Add a user who is staff.
 
     Raises:
-        IntegrityError: The name or the address is taken.
+        IntegrityError: Another user has that username or e-mail address.
     """
-    hashed_password = await hash_password(data.password)
-    admin = User.model_validate(data, update={"hashed_password": hashed_password, "is_superuser": True})
+    admin = await new_user(data, is_superuser=True)
     async with database.transaction() as session:
         session.add(admin)
 
@@ -76,7 +75,7 @@ async def _has_staff(database: Database) -> bool:
 
 
 def _strong_password() -> str:
-    """128 random bits, with what the rules for passwords ask for."""
+    """128 random bits, with an upper-case letter and a digit."""
     while True:
         password = secrets.token_urlsafe(16)
         if any(letter.isupper() for letter in password) and any(letter.isdigit() for letter in password):

@@ -1,31 +1,35 @@
 """`python -m api verify`: prove the books, in SQL, on the live database.
 
-Each check is one statement, and so sees one moment, that finds the rows which are wrong. It asks the tables alone and
-none of the code that wrote them. Money stands in cents here: see `models/columns.py`.
+Each check is one statement, which therefore sees one moment, and finds the rows that are wrong. It reads only the
+tables, and uses none of the code that wrote them. Money is in cents here: see `models/columns.py`.
 """
 
+import argparse
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import text
 
-from api.database import Database
-from api.models.order import FOLLOWING
+from api.commands.command import Command, with_database
+from api.database.sessions import Database
+from api.models.order import NEXT_STATUSES
+from api.settings import Settings
 
-NAMED = 20
-"""How many wrong rows of one check are printed."""
+MAX_ROWS_NAMED = 20
+"""Wrong rows of one check that are printed: enough to see what they have in common."""
 
 LEGAL_STEPS = " OR ".join(
     f"(from_status = '{before}' AND to_status = '{after}')"
-    for before, following in FOLLOWING.items()
-    for after in sorted(following)
+    for before, after_statuses in NEXT_STATUSES.items()
+    for after in sorted(after_statuses)
 )
 
 
 @dataclass(frozen=True)
 class Check:
-    """A promise about the rows of one table, and the statement that finds those which break it."""
+    """A promise about the rows of one table, and the statement that finds the rows that break it."""
 
     promise: str
     table: str
@@ -191,7 +195,7 @@ CHECKS = (
 
 
 async def verify(database: Database) -> bool:
-    """Run every check, print what each found, and say whether all is well."""
+    """Run every check, print what each finds, and return whether all is well."""
     async with database.engine.connect() as connection:
         is_postgresql = connection.dialect.name == "postgresql"
         if is_postgresql:  # a large shop's books take longer than a request may
@@ -211,12 +215,19 @@ async def _holds(connection: AsyncConnection, check: Check) -> bool:
     milliseconds = (time.perf_counter() - started) * 1_000
     rows = (await connection.execute(text(f"SELECT COUNT(*) FROM {check.table}"))).scalar_one()  # noqa: S608
     print(f"{'BROKEN' if wrong else 'ok':6}  {check.promise} ({rows:,} {check.table}, {milliseconds:.0f} ms)")
-    for row in wrong[:NAMED]:
+    for row in wrong[:MAX_ROWS_NAMED]:
         print(f"        {check.table}: {_named(row)}")
-    if len(wrong) > NAMED:
-        print(f"        and {len(wrong) - NAMED:,} more")
+    if len(wrong) > MAX_ROWS_NAMED:
+        print(f"        and {len(wrong) - MAX_ROWS_NAMED:,} more")
     return not wrong
 
 
 def _named(row: Row[tuple[object, ...]]) -> str:
     return ", ".join(f"{name} {value}" for name, value in row._mapping.items())
+
+
+def _run(settings: Settings, options: argparse.Namespace) -> int:
+    return 0 if with_database(settings, verify) else 1
+
+
+command = Command("verify", "prove the books: stock, orders, payments and balances", _run)

@@ -1,4 +1,4 @@
-"""/docs: Swagger UI, served by the shop itself, so that it works without the internet and under a strict policy."""
+"""The page at /docs: Swagger UI, served by the shop itself, so that it needs no internet and keeps a strict policy."""
 
 import hashlib
 from html import escape
@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-ASSETS = Path(__file__).parent / "static" / "swagger-ui"
+ASSETS = Path(__file__).parent / "swagger-ui"
 
 POLICY = "; ".join(
     (
@@ -24,7 +24,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Content Security Policy: nothing but the shop's own files, and no code or style within the page."""
+"""Content Security Policy: only the shop's own files, and no code or style within the page."""
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -46,7 +46,7 @@ PAGE = """<!DOCTYPE html>
 
 
 class _Assets(StaticFiles):
-    """Files whose path changes with their content, and that are therefore fetched once."""
+    """Files whose path changes with their content, so that a browser fetches them once."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -57,7 +57,7 @@ class _Assets(StaticFiles):
 
 
 def install_docs(app: FastAPI) -> None:
-    """Serve the page at /docs and its files below it. The app is made with `docs_url=None, redoc_url=None`."""
+    """Serve the page at /docs, and its files below it."""
     assets = f"/docs/{_digest()}"
 
     async def docs(request: Request) -> Response:

@@ -28,7 +28,7 @@ def all_routers() -> Iterator[Router]:
         yield from (value for value in vars(module).values() if isinstance(value, Router))
 
 
-def tags() -> list[dict[str, str]]:
+def tag_texts() -> list[dict[str, str]]:
     """What /docs says of each router: its file's docstring."""
     modules = {name: import_module(f"{__name__}.{name}") for name in MODULES}
     return [{"name": module.router.tag, "description": getdoc(module) or ""} for module in modules.values()]
