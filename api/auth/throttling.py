@@ -27,9 +27,14 @@ Subjects = Mapping[AttemptKind, str]
 """What is counted, and for which account or client address."""
 
 
-def address_of(request: Request) -> str:
+def client_address(request: Request) -> str:
     """The client's address; behind a proxy that `FORWARDED_ALLOW_IPS` names, the one that the proxy gives."""
-    return network_of(request.client.host if request.client else "unknown")
+    return request.client.host if request.client else "unknown"
+
+
+def address_of(request: Request) -> str:
+    """What is counted for a client: see `network_of`."""
+    return network_of(client_address(request))
 
 
 def network_of(host: str) -> str:
