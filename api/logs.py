@@ -1,4 +1,4 @@
-"""What is logged, and how it looks."""
+"""What is logged, and in which form."""
 
 import logging
 
@@ -6,7 +6,7 @@ from api.settings import Settings
 
 
 def set_up(settings: Settings) -> None:
-    """Debug is for the shop's own loggers: some drivers' would tell what the statements hold."""
+    """Debug is for the shop's own loggers: those of some drivers would log the values of statements."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     logging.basicConfig(level=max(level, logging.INFO), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("api").setLevel(level)
@@ -14,5 +14,5 @@ def set_up(settings: Settings) -> None:
 
 
 def _is_done(record: logging.LogRecord) -> bool:
-    """Of migrations, what is run, and not what would be if it had to."""
+    """Of migrations, log only those that are run."""
     return record.getMessage().startswith("Running")

@@ -9,41 +9,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api import __version__, logs
-from api.database import Database
-from api.docs import install_docs
-from api.errors import install_error_handlers
-from api.methods import Methods, install_method_errors
-from api.middleware import PlainTextProblem, SecurityHeaders, TrailingSlash
-from api.openapi import install_openapi
-from api.routers import (
-    accounts,
-    auth,
-    categories,
-    health,
-    notifications,
-    orders,
-    payments,
-    posts,
-    products,
-    tags,
-    users,
-)
+from api import logs, routers
+from api.auth.callers import caller_id
+from api.database.sessions import Database
+from api.openapi.docs import install_docs
+from api.openapi.document import DocumentedAPI
 from api.settings import Settings, get_settings
-
-ROUTERS = (
-    health,
-    auth,
-    users,
-    categories,
-    products,
-    orders,
-    payments,
-    accounts,
-    posts,
-    tags,
-    notifications,
-)
+from api.web.error_handlers import install_error_handlers
+from api.web.methods import Methods
+from api.web.middleware import PlainTextProblem, SecurityHeaders, TrailingSlash
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -56,27 +30,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         await app.state.database.close()
 
-    app = FastAPI(
-        title=settings.shop_name,
-        version=__version__,
-        lifespan=lifespan,
-        docs_url=None,  # ours need no CDN: see api/docs.py
-        redoc_url=None,
-        redirect_slashes=False,
-    )
+    app = DocumentedAPI(settings, tags=routers.tag_texts(), lifespan=lifespan)
     app.state.settings = settings
+    app.state.identify = caller_id
     _add_middleware(app, settings)
     install_error_handlers(app)
-    install_method_errors(app)
-    install_openapi(app)
     install_docs(app)
-    for part in ROUTERS:
-        app.include_router(part.router)
+    for router in routers.all_routers():
+        app.include_router(router)
     return app
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
-    """The last one sees a request first."""
+    """The one that is added last sees a request first."""
     app.add_middleware(Methods)
     app.add_middleware(TrailingSlash)
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_size)

@@ -37,7 +37,7 @@ def _split(value: object) -> object:
 
 
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-"""Several values with commas between them; `*` stands for any."""
+"""Several values with commas between them; `*` means any."""
 
 
 class Settings(BaseSettings):
@@ -84,7 +84,7 @@ class Settings(BaseSettings):
         try:
             url = make_url(value)
         except ArgumentError:
-            raise ValueError("is no database URL, such as postgresql://user:password@host/name") from None
+            raise ValueError("is not a database URL such as postgresql://user:password@host/name") from None
         backend = url.drivername.partition("+")[0]
         if backend not in DRIVERS:
             raise ValueError(f"names {backend}; SQLite, PostgreSQL and MariaDB or MySQL are supported")
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for each in value:
             if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]", each):
-                raise ValueError(f"holds {each}, which is no host name such as shop.example.com or *.example.com")
+                raise ValueError(f"holds {each}, which is not a host name such as shop.example.com or *.example.com")
         return value
 
     @field_validator("cors_origins")
@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for each in value:
             if not re.fullmatch(r"\*|https?://[^/\s*]+", each):
-                raise ValueError(f"holds {each}, which is no origin such as https://www.example.com")
+                raise ValueError(f"holds {each}, which is not an origin such as https://www.example.com")
         return value
 
     @field_validator("forwarded_allow_ips")
@@ -126,11 +126,11 @@ class Settings(BaseSettings):
             "ALLOWED_HOSTS must name the shop's own hosts": "*" in self.allowed_hosts,
             "CORS_ORIGINS must not be *": "*" in self.cors_origins,
             "FORWARDED_ALLOW_IPS must name the proxies, or 127.0.0.1 where there is none: "
-            "where it names nobody all clients have one address, and where it names everybody they choose one": (
+            "without it all clients have the proxy's address, and with all addresses each client can choose one": (
                 "forwarded_allow_ips" not in self.model_fields_set
                 or any(each == "*" or ip_network(each).prefixlen == 0 for each in self.forwarded_allow_ips)
             ),
-            "DATABASE_URL must be set: a file in this folder goes with the next deployment": (
+            "DATABASE_URL must be set: a file in this folder is lost at the next deployment": (
                 "database_url" not in self.model_fields_set
             ),
         }

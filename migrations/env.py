@@ -23,7 +23,7 @@ import api.models  # noqa: F401 - fills the metadata
 from api.models import columns
 from api.settings import Settings, get_settings
 
-LONGEST_WAIT = 600
+MAX_WAIT = 600
 """Seconds to wait for a migration that runs already. PostgreSQL waits for as long as it takes."""
 
 settings: Settings = context.config.attributes.get("settings") or get_settings()
@@ -31,8 +31,8 @@ settings: Settings = context.config.attributes.get("settings") or get_settings()
 
 def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
     """Write our column types as a person would. An enum is a text to a migration: the values are in its CHECK."""
-    if kind == "type" and isinstance(item, columns.Choice):
-        return f"columns.Text(length={item.length})"
+    if kind == "type" and isinstance(item, columns.EnumValue):
+        return f"columns.UnicodeString(length={item.length})"
     if kind == "type" and type(item).__module__ == columns.__name__:
         return f"columns.{item!r}"
     return False
@@ -82,7 +82,7 @@ async def migrate(url: URL) -> None:
 def create_engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
         return create_async_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 10})
-    connect_args = {"isolation_level": None, "timeout": LONGEST_WAIT}
+    connect_args = {"isolation_level": None, "timeout": MAX_WAIT}
     engine = create_async_engine(url, poolclass=NullPool, connect_args=connect_args)
     event.listen(engine.sync_engine, "connect", prepare_sqlite)
     event.listen(engine.sync_engine, "begin", begin_sqlite)
@@ -96,7 +96,7 @@ def prepare_sqlite(connection: Any, record: Any) -> None:
     connections, so this is the place for it, and not the first requests.
     """
     connection.execute("PRAGMA foreign_keys = OFF")
-    deadline = time.monotonic() + LONGEST_WAIT
+    deadline = time.monotonic() + MAX_WAIT
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -136,9 +136,9 @@ def wait_for_turn(connection: Connection) -> None:
         case "postgresql":
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('migrations'))")
         case "mysql":  # a lock's name counts for the whole server
-            lock = f"SELECT GET_LOCK(CONCAT('migrations.', MD5(DATABASE())), {LONGEST_WAIT})"
+            lock = f"SELECT GET_LOCK(CONCAT('migrations.', MD5(DATABASE())), {MAX_WAIT})"
             if connection.exec_driver_sql(lock).scalar() != 1:
-                raise TimeoutError(f"Another migration has been running for {LONGEST_WAIT} seconds.")
+                raise TimeoutError(f"Another migration has been running for {MAX_WAIT} seconds.")
 
 
 def check_foreign_keys(connection: Connection) -> None:

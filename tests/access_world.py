@@ -15,34 +15,24 @@ from fastapi import FastAPI
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
-from api.auth import new_token
-from api.database import Database
-from api.models import (
-    Account,
-    Category,
-    Notification,
-    NotificationKind,
-    Order,
-    OrderEvent,
-    OrderItem,
-    OrderStatus,
-    Payment,
-    PaymentMethod,
-    Post,
-    PostStatus,
-    PostTag,
-    Product,
-    Refund,
-    ShopAccount,
-    StockMovement,
-    StockReason,
-    Tag,
-    Token,
-    TokenKind,
-    Transaction,
-    User,
-)
+from api.auth.tokens import new_token
+from api.database.sessions import Database
+from api.models.account import Account, ShopAccount
 from api.models.base import utcnow
+from api.models.category import Category
+from api.models.notification import Notification, NotificationKind
+from api.models.order import Order, OrderStatus
+from api.models.order_event import OrderEvent
+from api.models.order_item import OrderItem
+from api.models.payment import Payment, PaymentMethod
+from api.models.post import Post, PostStatus
+from api.models.product import Product
+from api.models.refund import Refund
+from api.models.stock_movement import StockMovement, StockReason
+from api.models.tag import PostTag, Tag
+from api.models.token import Token, TokenKind
+from api.models.transaction import Transaction
+from api.models.user import User
 from tests.support import PASSWORD_HASH, CheckedTransport, Contract, Seed
 
 OWNER, OTHER, STAFF, DEACTIVATED = range(9_100_001, 9_100_005)

@@ -19,11 +19,12 @@ from fastapi import FastAPI
 from httpx import AsyncClient
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.auth import new_token
-from api.database import Database
+from api.auth.tokens import new_token
+from api.database.sessions import Database
 from api.main import create_app
-from api.models import TokenKind, User
 from api.models.base import utcnow
+from api.models.token import TokenKind
+from api.models.user import User
 from api.settings import Settings
 from tests.databases import BACKENDS, Backend, Unavailable
 from tests.support import PASSWORD_HASH, CheckedTransport, Contract, FreshSession, Seed, save

@@ -13,33 +13,24 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.types import Receive, Scope, Send
 
-from api.auth import new_token
-from api.database import Database
-from api.models import (
-    Account,
-    Category,
-    Notification,
-    NotificationKind,
-    Order,
-    OrderEvent,
-    OrderItem,
-    OrderStatus,
-    Payment,
-    PaymentMethod,
-    Post,
-    PostStatus,
-    PostTag,
-    Product,
-    Refund,
-    ShopAccount,
-    StockMovement,
-    StockReason,
-    Tag,
-    TokenKind,
-    Transaction,
-    User,
-)
+from api.auth.tokens import new_token
+from api.database.sessions import Database
+from api.models.account import Account, ShopAccount
 from api.models.base import utcnow
+from api.models.category import Category
+from api.models.notification import Notification, NotificationKind
+from api.models.order import Order, OrderStatus
+from api.models.order_event import OrderEvent
+from api.models.order_item import OrderItem
+from api.models.payment import Payment, PaymentMethod
+from api.models.post import Post, PostStatus
+from api.models.product import Product
+from api.models.refund import Refund
+from api.models.stock_movement import StockMovement, StockReason
+from api.models.tag import PostTag, Tag
+from api.models.token import TokenKind
+from api.models.transaction import Transaction
+from api.models.user import User
 from tests.hostile import FORM, JSON, SECRET, Document, Operation
 from tests.support import PASSWORD, PASSWORD_HASH, CheckedTransport, Contract, FreshSession, Seed, save
 

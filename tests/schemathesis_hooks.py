@@ -13,9 +13,10 @@ from typing import Any
 import schemathesis
 from sqlmodel import col, select
 
-from api.auth import new_token
-from api.models import TokenKind, User
+from api.auth.tokens import new_token
 from api.models.base import utcnow
+from api.models.token import TokenKind
+from api.models.user import User
 from tests.faults.shop import a_look_into
 from tests.support import save
 

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.errors import PROBLEM_JSON
+from api.database.sessions import Database
+from api.web.problems import PROBLEM_JSON
 
 PASSWORD = "SecurePass123"
 PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$wLpLcOzPwMbfi2B3yv5yiA$9MdJqHDHHSHdPuFFoixIti/oA7p6Z6IhrbF6Dk9r040"

@@ -15,9 +15,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
+from api.commands.verify import verify
 from api.main import create_app
 from api.settings import Settings
-from api.verify import verify
 from tests.access_world import (
     BAD,
     CATEGORY,

@@ -14,12 +14,15 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.database_errors import refusal_for
-from api.models import Account, Notification, NotificationKind, ShopAccount, Transaction, User
-from api.models.base import MAX_ID
+from api.commands.verify import verify
+from api.database.errors import refusal_for
+from api.database.sessions import Database
+from api.models.account import Account, ShopAccount
+from api.models.notification import Notification, NotificationKind
+from api.models.transaction import Transaction
+from api.models.types import MAX_ID
+from api.models.user import User
 from api.rules import ledger
-from api.verify import verify
 from tests.conftest import Connect
 from tests.support import PASSWORD_HASH, assert_refused, count_statements, save
 

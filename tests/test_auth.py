@@ -19,11 +19,13 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import SQLModel, col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api import auth
-from api.auth import new_token
-from api.database import Database
-from api.models import Token, TokenKind, User
-from api.models.base import MAX_ID, utcnow
+from api.auth import passwords
+from api.auth.tokens import new_token
+from api.database.sessions import Database
+from api.models.base import utcnow
+from api.models.token import Token, TokenKind
+from api.models.types import MAX_ID
+from api.models.user import User
 from tests.conftest import Connect
 from tests.support import PASSWORD, PASSWORD_HASH, assert_refused, count_statements, save
 
@@ -130,13 +132,13 @@ class TestSignIn:
         )
         await save(session, inactive)
         verified: list[str] = []
-        verify = auth._hashing.verify_and_update
+        verify = passwords._hasher.verify_and_update
 
         def spy(password: str, hashed: str) -> tuple[bool, str | None]:
             verified.append(hashed)
             return verify(password, hashed)
 
-        monkeypatch.setattr(auth._hashing, "verify_and_update", spy)
+        monkeypatch.setattr(passwords._hasher, "verify_and_update", spy)
         answers = [
             await sign_in(client, username, password)
             for username, password in (
@@ -184,7 +186,7 @@ class TestSignIn:
     async def test_hashes_two_at_a_time_and_no_more(
         self, client: AsyncClient, customer: User, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        verify, running, most, guard = auth._hashing.verify_and_update, 0, 0, threading.Lock()
+        verify, running, most, guard = passwords._hasher.verify_and_update, 0, 0, threading.Lock()
         main_thread, threads = threading.get_ident(), set()
 
         def spy(password: str, hashed: str) -> tuple[bool, str | None]:
@@ -199,7 +201,7 @@ class TestSignIn:
                 with guard:
                     running -= 1
 
-        monkeypatch.setattr(auth._hashing, "verify_and_update", spy)
+        monkeypatch.setattr(passwords._hasher, "verify_and_update", spy)
         responses = await asyncio.gather(*(sign_in(client) for _ in range(8)))
 
         assert [response.status_code for response in responses] == [200] * 8

@@ -10,10 +10,11 @@ from httpx import AsyncClient
 from sqlmodel import col, delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.models import Category, Product
-from api.models.base import MAX_ID
-from api.rules.categories import MAX_DEPTH
+from api.database.sessions import Database
+from api.models.category import Category
+from api.models.product import Product
+from api.models.types import MAX_ID
+from api.rules.category_tree import MAX_DEPTH
 from tests.support import assert_refused, count_statements, save
 
 numbers = count(1)

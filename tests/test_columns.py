@@ -11,20 +11,15 @@ from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.models import (
-    Account,
-    Category,
-    Order,
-    OrderItem,
-    OrderStatus,
-    Payment,
-    PaymentMethod,
-    Post,
-    PostStatus,
-    Product,
-    Tag,
-    User,
-)
+from api.models.account import Account
+from api.models.category import Category
+from api.models.order import Order, OrderStatus
+from api.models.order_item import OrderItem
+from api.models.payment import Payment, PaymentMethod
+from api.models.post import Post, PostStatus
+from api.models.product import Product
+from api.models.tag import Tag
+from api.models.user import User
 from tests.support import FreshSession, save
 
 CheckViolation = (IntegrityError, OperationalError)

@@ -12,8 +12,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.models import Tag
+from api.database.sessions import Database
+from api.models.tag import Tag
 from api.settings import Environment, Pool, Settings
 from tests.databases import Backend
 

@@ -10,10 +10,16 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel, col, delete, func, insert, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.database_errors import refusal_for
-from api.errors import PROBLEM_JSON, Conflict, ShopError, Unprocessable
-from api.models import Account, Category, Order, Payment, PaymentMethod, Product, User
+from api.database.errors import refusal_for
+from api.database.sessions import Database
+from api.errors import Conflict, ShopError, Unprocessable
+from api.models.account import Account
+from api.models.category import Category
+from api.models.order import Order
+from api.models.payment import Payment, PaymentMethod
+from api.models.product import Product
+from api.models.user import User
+from api.web.problems import PROBLEM_JSON
 from tests.databases import Backend
 from tests.support import PASSWORD_HASH, assert_refused, save
 

@@ -12,11 +12,12 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api import __version__
-from api.database import Database
-from api.errors import PROBLEM_JSON
+from api.database.sessions import Database
 from api.main import create_app
-from api.models import Category, User
+from api.models.category import Category
+from api.models.user import User
 from api.settings import Pool, Settings
+from api.web.problems import PROBLEM_JSON
 from tests.conftest import Connect
 from tests.support import assert_refused, count_statements
 

@@ -17,26 +17,22 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel, col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.database_errors import refusal_for
+from api.database.errors import refusal_for
+from api.database.sessions import Database
 from api.main import create_app
-from api.models import (
-    Account,
-    IdempotencyKey,
-    Order,
-    Payment,
-    PaymentMethod,
-    Product,
-    Refund,
-    ShopAccount,
-    StockMovement,
-    StockReason,
-    Transaction,
-    User,
-)
-from api.models.base import MAX_ID, utcnow
-from api.rules import idempotency
+from api.models.account import Account, ShopAccount
+from api.models.base import utcnow
+from api.models.idempotency_key import IdempotencyKey
+from api.models.order import Order
+from api.models.payment import Payment, PaymentMethod
+from api.models.product import Product
+from api.models.refund import Refund
+from api.models.stock_movement import StockMovement, StockReason
+from api.models.transaction import Transaction
+from api.models.types import MAX_ID
+from api.models.user import User
 from api.settings import Settings
+from api.web import idempotency
 from tests.databases import Backend
 from tests.support import assert_refused, save
 

@@ -19,11 +19,15 @@ import pytest
 from sqlalchemy import make_url
 
 from api import __main__ as cli
-from api import logs, setup
-from api.auth import new_token
+from api import logs
+from api.auth.tokens import new_token
+from api.commands import serve, setup
+from api.commands.command import with_database
 from api.main import create_app
-from api.models import IdempotencyKey, TokenKind, User
 from api.models.base import utcnow
+from api.models.idempotency_key import IdempotencyKey
+from api.models.token import TokenKind
+from api.models.user import User
 from api.settings import Settings, get_settings
 from tests.databases import Backend, ask
 from tests.support import PASSWORD_HASH
@@ -211,8 +215,8 @@ class TestServe:
         ],
     )
     def test_the_address_is_one_for_a_browser(self, host: str, address: str) -> None:
-        with cli._listen(host, 0) as listener:
-            assert re.fullmatch(address, cli._address(listener))
+        with serve._listen(host, 0) as listener:
+            assert re.fullmatch(address, serve._address(listener))
 
 
 class TestCreateAdmin:
@@ -221,10 +225,10 @@ class TestCreateAdmin:
 
     def test_it_adds_staff(self, migrated: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert self.create() == 0
-        assert capsys.readouterr().out == "boss may sign in, as staff.\n"
+        assert capsys.readouterr().out == "boss can sign in now, as staff.\n"
         assert count(migrated, "users", "username = 'boss' AND email = 'boss@example.com'") == 1
         assert count(migrated, "users", "substr(hashed_password, 1, 10) = '$argon2id$'") == 1
-        assert cli._with_database(get_settings(), setup._has_staff)
+        assert with_database(get_settings(), setup._has_staff)
 
     @pytest.mark.parametrize(
         ("changed", "complaint"),

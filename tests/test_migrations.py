@@ -23,34 +23,24 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
-from api.models import (
-    Account,
-    Attempt,
-    AttemptKind,
-    Category,
-    IdempotencyKey,
-    Notification,
-    NotificationKind,
-    Order,
-    OrderEvent,
-    OrderItem,
-    OrderStatus,
-    Payment,
-    PaymentMethod,
-    Post,
-    PostTag,
-    Product,
-    Refund,
-    ShopAccount,
-    StockMovement,
-    StockReason,
-    Tag,
-    Token,
-    TokenKind,
-    Transaction,
-    User,
-)
+from api.models.account import Account, ShopAccount
+from api.models.attempt import Attempt, AttemptKind
 from api.models.base import utcnow
+from api.models.category import Category
+from api.models.idempotency_key import IdempotencyKey
+from api.models.notification import Notification, NotificationKind
+from api.models.order import Order, OrderStatus
+from api.models.order_event import OrderEvent
+from api.models.order_item import OrderItem
+from api.models.payment import Payment, PaymentMethod
+from api.models.post import Post
+from api.models.product import Product
+from api.models.refund import Refund
+from api.models.stock_movement import StockMovement, StockReason
+from api.models.tag import PostTag, Tag
+from api.models.token import Token, TokenKind
+from api.models.transaction import Transaction
+from api.models.user import User
 from api.settings import Settings
 from tests.databases import Backend
 from tests.support import PASSWORD_HASH, FreshSession, save

@@ -15,7 +15,8 @@ from httpx import AsyncClient
 from sqlmodel import delete, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.models import Category, Product
+from api.models.category import Category
+from api.models.product import Product
 from tests.support import PASSWORD
 
 FOLDER = Path(os.environ.get("NORTHWIND") or Path(__file__).parent.parent / "../shared/data/northwind").resolve()

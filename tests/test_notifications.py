@@ -11,8 +11,13 @@ from httpx import AsyncClient
 from sqlmodel import col, func, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.models import Notification, NotificationKind, Order, OrderEvent, Product, StockMovement, StockReason, User
+from api.database.sessions import Database
+from api.models.notification import Notification, NotificationKind
+from api.models.order import Order
+from api.models.order_event import OrderEvent
+from api.models.product import Product
+from api.models.stock_movement import StockMovement, StockReason
+from api.models.user import User
 from tests.support import assert_refused, count_statements, save
 
 numbers = count(1)

@@ -11,10 +11,10 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.auth import current_credentials, optional_credentials
-from api.errors import PROBLEM_JSON
+from api.auth.callers import current_credentials, optional_credentials
 from api.main import create_app
 from api.settings import Settings
+from api.web.problems import PROBLEM_JSON
 
 Json = dict[str, Any]
 

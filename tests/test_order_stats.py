@@ -8,8 +8,12 @@ import pytest
 from httpx import AsyncClient
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.models import Category, Order, OrderItem, OrderStatus, Product, User
+from api.database.sessions import Database
+from api.models.category import Category
+from api.models.order import Order, OrderStatus
+from api.models.order_item import OrderItem
+from api.models.product import Product
+from api.models.user import User
 from tests.support import assert_refused, count_statements, save
 
 numbers = count(1)

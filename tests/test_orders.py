@@ -15,23 +15,18 @@ from sqlalchemy import text
 from sqlmodel import SQLModel, col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.models import (
-    Notification,
-    NotificationKind,
-    Order,
-    OrderEvent,
-    OrderItem,
-    OrderStatus,
-    Payment,
-    Product,
-    Refund,
-    StockMovement,
-    StockReason,
-    User,
-)
-from api.models.base import MAX_ID
-from api.verify import verify
+from api.commands.verify import verify
+from api.database.sessions import Database
+from api.models.notification import Notification, NotificationKind
+from api.models.order import Order, OrderStatus
+from api.models.order_event import OrderEvent
+from api.models.order_item import OrderItem
+from api.models.payment import Payment
+from api.models.product import Product
+from api.models.refund import Refund
+from api.models.stock_movement import StockMovement, StockReason
+from api.models.types import MAX_ID
+from api.models.user import User
 from tests.conftest import Connect
 from tests.databases import Backend
 from tests.support import assert_refused, count_statements, save

@@ -15,9 +15,10 @@ from sqlalchemy import event
 from sqlmodel import delete, func, insert, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.models import Category, Product, ProductSort
-from api.models.base import MAX_ID
+from api.database.sessions import Database
+from api.models.category import Category
+from api.models.product import Product, ProductSort
+from api.models.types import MAX_ID
 from tests.databases import Backend
 from tests.support import assert_refused, count_statements, save
 

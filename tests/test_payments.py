@@ -10,26 +10,18 @@ from httpx import AsyncClient
 from sqlmodel import SQLModel, col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.models import (
-    Account,
-    Notification,
-    NotificationKind,
-    Order,
-    OrderEvent,
-    OrderStatus,
-    Payment,
-    PaymentMethod,
-    PaymentStatus,
-    Product,
-    Refund,
-    ShopAccount,
-    StockMovement,
-    StockReason,
-    Transaction,
-    User,
-)
-from api.verify import verify
+from api.commands.verify import verify
+from api.database.sessions import Database
+from api.models.account import Account, ShopAccount
+from api.models.notification import Notification, NotificationKind
+from api.models.order import Order, OrderStatus
+from api.models.order_event import OrderEvent
+from api.models.payment import Payment, PaymentMethod, PaymentStatus
+from api.models.product import Product
+from api.models.refund import Refund
+from api.models.stock_movement import StockMovement, StockReason
+from api.models.transaction import Transaction
+from api.models.user import User
 from tests.support import assert_refused, count_statements, save
 
 numbers = count(1)

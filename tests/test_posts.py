@@ -13,9 +13,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel import select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.models import Post, PostStatus, PostTag, Tag, User
-from api.models.base import MAX_ID, utcnow
+from api.database.sessions import Database
+from api.models.base import utcnow
+from api.models.post import Post, PostStatus
+from api.models.tag import PostTag, Tag
+from api.models.types import MAX_ID
+from api.models.user import User
 from tests.conftest import Connect
 from tests.support import PASSWORD_HASH, assert_refused, count_statements, save
 

@@ -11,9 +11,14 @@ from httpx import AsyncClient
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.models import Category, Order, OrderItem, Product, StockMovement, User
-from api.models.base import MAX_ID, MAX_STOCK
+from api.database.sessions import Database
+from api.models.category import Category
+from api.models.order import Order
+from api.models.order_item import OrderItem
+from api.models.product import MAX_STOCK, Product
+from api.models.stock_movement import StockMovement
+from api.models.types import MAX_ID
+from api.models.user import User
 from tests.support import assert_refused, count_statements, save
 
 numbers = count(1)

@@ -12,12 +12,14 @@ from httpx import AsyncClient
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.auth import new_token
-from api.database import Database
+from api.auth.tokens import new_token
+from api.database.sessions import Database
 from api.main import create_app
-from api.models import Order, Token, TokenKind, User
 from api.models.base import utcnow
-from api.rules import users as rules
+from api.models.order import Order
+from api.models.token import Token, TokenKind
+from api.models.user import User
+from api.rules import erasure, user_access
 from api.settings import Settings
 from tests.support import PASSWORD, PASSWORD_HASH, CheckedTransport, Contract, assert_refused, save
 
@@ -133,17 +135,17 @@ async def test_a_password_change_ends_the_other_sessions_on_another_worker(
 
 
 async def _deactivate(session: AsyncSession, user: User) -> None:
-    await rules.lock(session, user)
-    await rules.deactivate(session, user)
+    await user_access.lock(session, user)
+    await user_access.deactivate(session, user)
 
 
 async def _deactivate_idle(session: AsyncSession, user: User) -> None:
-    await rules.deactivate_idle(session, utcnow() - timedelta(days=30))
+    await user_access.deactivate_idle(session, utcnow() - timedelta(days=30))
 
 
 async def _erase(session: AsyncSession, user: User) -> None:
-    await rules.lock(session, user)
-    await rules.erase(session, user)
+    await user_access.lock(session, user)
+    await erasure.erase(session, user)
 
 
 async def _change_password(session: AsyncSession, user: User) -> None:

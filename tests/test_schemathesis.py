@@ -12,7 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.models import Notification, NotificationKind, Post, PostStatus, User
+from api.models.notification import Notification, NotificationKind
+from api.models.post import Post, PostStatus
+from api.models.user import User
 from tests.databases import Backend
 from tests.faults.service import ROOT, Service, running
 from tests.faults.shop import a_look_into, open_shop, sign_in

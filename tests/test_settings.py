@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import NullPool
 
-from api.database import Database
+from api.database.sessions import Database
 from api.settings import Environment, Pool, Settings, get_settings
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"

@@ -10,9 +10,11 @@ from sqlalchemy import func
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.models import Product, StockMovement, StockReason, User
-from api.models.base import MAX_ID, MAX_STOCK
+from api.database.sessions import Database
+from api.models.product import MAX_STOCK, Product
+from api.models.stock_movement import StockMovement, StockReason
+from api.models.types import MAX_ID
+from api.models.user import User
 from tests.support import assert_refused, count_statements
 
 numbers = count(1)

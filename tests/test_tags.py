@@ -9,9 +9,11 @@ from httpx import AsyncClient
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.models import Post, PostStatus, PostTag, Tag, User
-from api.models.base import MAX_ID
+from api.database.sessions import Database
+from api.models.post import Post, PostStatus
+from api.models.tag import PostTag, Tag
+from api.models.types import MAX_ID
+from api.models.user import User
 from tests.support import assert_refused, count_statements, save
 
 numbers = count(1)

@@ -11,23 +11,24 @@ from httpx import ASGITransport, AsyncClient, Response
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.auth import throttling
 from api.main import create_app
-from api.models import Attempt, AttemptKind, User
-from api.rules import throttle
+from api.models.attempt import Attempt, AttemptKind
+from api.models.user import User
 from api.settings import Settings
 from tests.support import PASSWORD, assert_refused
 
 FEW = {"failed_sign_ins_per_account": 3, "failed_sign_ins_per_address": 5, "registrations_per_address": 3}
 
 
-window_start = throttle._window_start
+window_start = throttling._window_start
 
 
 @pytest.fixture(autouse=True)
 async def one_window(session: AsyncSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """However near the end of a window a test runs."""
-    start = throttle._window_start()
-    monkeypatch.setattr(throttle, "_window_start", lambda: start)
+    start = throttling._window_start()
+    monkeypatch.setattr(throttling, "_window_start", lambda: start)
 
 
 @asynccontextmanager
@@ -53,7 +54,7 @@ async def register(client: AsyncClient, number: int) -> Response:
 
 def assert_has_to_wait(response: Response) -> None:
     assert_refused(response, 429, "Too many attempts")
-    assert 0 < int(response.headers["Retry-After"]) <= throttle.WINDOW.total_seconds()
+    assert 0 < int(response.headers["Retry-After"]) <= throttling.WINDOW.total_seconds()
 
 
 class TestSignIn:
@@ -127,8 +128,8 @@ class TestSignIn:
         async with a_worker(settings) as client:
             for _ in range(4):
                 await sign_in(client, customer.username)
-            later = throttle._window_start() + throttle.WINDOW
-            monkeypatch.setattr(throttle, "_window_start", lambda: later)
+            later = throttling._window_start() + throttling.WINDOW
+            monkeypatch.setattr(throttling, "_window_start", lambda: later)
             assert (await sign_in(client, customer.username, PASSWORD)).status_code == 200
 
     async def test_names_and_addresses_are_not_stored(
@@ -210,19 +211,19 @@ class TestRegister:
 
 async def test_past_attempts_are_forgotten(database: Any, session: AsyncSession) -> None:
     for age in (0, 1, 2):
-        start = throttle._window_start() - age * throttle.WINDOW
+        start = throttling._window_start() - age * throttling.WINDOW
         session.add(Attempt(kind=AttemptKind.REGISTRATION, subject=f"{age}", window_start=start))
     await session.flush()
     async with database.transaction() as writing:
-        assert await throttle.purge(writing) == 2
+        assert await throttling.purge(writing) == 2
     assert [row.subject for row in (await session.exec(select(Attempt))).all()] == ["0"]
 
 
 def test_windows_follow_each_other_without_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     for seconds in (0, 1, 899.999, 900, 1_799):
         moment = datetime(2026, 5, 12, 9, 30, tzinfo=UTC) + timedelta(seconds=seconds)
-        monkeypatch.setattr(throttle, "utcnow", lambda moment=moment: moment)
-        assert window_start() == datetime(2026, 5, 12, 9, 30, tzinfo=UTC) + seconds // 900 * throttle.WINDOW
+        monkeypatch.setattr(throttling, "utcnow", lambda moment=moment: moment)
+        assert window_start() == datetime(2026, 5, 12, 9, 30, tzinfo=UTC) + seconds // 900 * throttling.WINDOW
 
 
 @pytest.mark.parametrize(
@@ -235,4 +236,4 @@ def test_windows_follow_each_other_without_a_gap(monkeypatch: pytest.MonkeyPatch
     ],
 )
 def test_what_stands_for_a_client(host: str, counted: str) -> None:
-    assert throttle.address_of(host) == counted
+    assert throttling.network_of(host) == counted

@@ -16,28 +16,27 @@ from sqlalchemy.util import await_only
 from sqlmodel import col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api import transactions
-from api.auth import new_token
-from api.database import Database, ReadSession, WriteSession
-from api.errors import Conflict, install_error_handlers
+from api.auth.tokens import new_token
+from api.database.sessions import Database
+from api.errors import Conflict
 from api.main import create_app
-from api.models import (
-    Category,
-    IdempotencyKey,
-    Notification,
-    NotificationKind,
-    OrderEvent,
-    OrderStatus,
-    Product,
-    StockMovement,
-    StockReason,
-    Token,
-    TokenKind,
-    User,
-)
+from api.models.category import Category
+from api.models.idempotency_key import IdempotencyKey
+from api.models.notification import Notification, NotificationKind
+from api.models.order import OrderStatus
+from api.models.order_event import OrderEvent
+from api.models.product import Product
+from api.models.stock_movement import StockMovement, StockReason
+from api.models.token import Token, TokenKind
+from api.models.user import User
 from api.rules.notifications import notify
 from api.settings import Settings
-from api.transactions import TRIES, Idempotent, TransactionRoute
+from api.web import transactions
+from api.web.error_handlers import install_error_handlers
+from api.web.idempotency import Idempotent
+from api.web.routing import TransactionRoute
+from api.web.sessions import ReadSession, WriteSession
+from api.web.transactions import MAX_ATTEMPTS
 from tests.databases import Backend, ask
 from tests.support import FreshSession, assert_refused, save
 
@@ -205,14 +204,14 @@ class TestRunAgain:
         async def add(product_id: int, session: WriteSession) -> int:
             runs.append(product_id)
             await add_one(session, product_id)
-            if len(runs) < TRIES:
+            if len(runs) < MAX_ATTEMPTS:
                 await run(session, failure[on_a_server.name])
             return len(runs)
 
         async with small_app(database, router) as client:
             response = await client.post(f"/{products[0].id}")
 
-        assert (response.status_code, response.json()) == (200, TRIES)
+        assert (response.status_code, response.json()) == (200, MAX_ATTEMPTS)
         assert await stocks(session) == [11, 10]
 
     @pytest.mark.parametrize("failure", [DEADLOCK, SERIALISATION_FAILURE], ids=["deadlock", "serialisation"])
@@ -238,7 +237,7 @@ class TestRunAgain:
 
         assert_refused(response, 503)
         assert int(response.headers["Retry-After"]) > 0
-        assert len(runs) == TRIES
+        assert len(runs) == MAX_ATTEMPTS
         assert monotonic() - began < 10
         assert await stocks(session) == [10, 10]
 
@@ -580,7 +579,7 @@ class TestWaiting:
         small = {"database_pool_size": 2, "database_max_overflow": 1, "database_pool_timeout": 3}
         async with another_app(settings, **small) as (its_database, client):
             async with AsyncExitStack() as writing:
-                for _ in range(its_database._writers._value):
+                for _ in range(its_database._write_slots.free._value):
                     await run(await writing.enter_async_context(its_database.transaction()), "SELECT 1")
                 began = monotonic()
                 read = await client.get("/users/me", headers=headers)

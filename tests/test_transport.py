@@ -9,10 +9,10 @@ import pytest
 from fastapi import Request
 from httpx import ASGITransport, AsyncClient
 
-from api.auth import client_address
-from api.errors import PROBLEM_JSON
+from api.auth.throttling import client_address
 from api.main import create_app
 from api.settings import Environment, Settings
+from api.web.problems import PROBLEM_JSON
 
 
 @asynccontextmanager

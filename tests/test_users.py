@@ -15,28 +15,21 @@ from httpx import AsyncClient
 from sqlmodel import SQLModel, col, delete, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.models import (
-    Account,
-    IdempotencyKey,
-    Notification,
-    NotificationKind,
-    Order,
-    OrderEvent,
-    OrderStatus,
-    Post,
-    PostStatus,
-    PostTag,
-    ShopAccount,
-    Tag,
-    Token,
-    TokenKind,
-    Transaction,
-    User,
-)
-from api.models.base import MAX_ID, utcnow
+from api.commands.verify import verify
+from api.database.sessions import Database
+from api.models.account import Account, ShopAccount
+from api.models.base import utcnow
+from api.models.idempotency_key import IdempotencyKey
+from api.models.notification import Notification, NotificationKind
+from api.models.order import Order, OrderStatus
+from api.models.order_event import OrderEvent
+from api.models.post import Post, PostStatus
+from api.models.tag import PostTag, Tag
+from api.models.token import Token, TokenKind
+from api.models.transaction import Transaction
+from api.models.types import MAX_ID
+from api.models.user import User
 from api.rules import ledger
-from api.verify import verify
 from tests.conftest import Connect
 from tests.databases import Backend
 from tests.support import PASSWORD, PASSWORD_HASH, assert_refused, count_statements, save

@@ -11,9 +11,12 @@ from sqlalchemy import text
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import Database
-from api.models import Account, Product, StockMovement, StockReason, User
-from api.verify import CHECKS, verify
+from api.commands.verify import CHECKS, verify
+from api.database.sessions import Database
+from api.models.account import Account
+from api.models.product import Product
+from api.models.stock_movement import StockMovement, StockReason
+from api.models.user import User
 from tests.support import save
 
 BREACHES = {

@@ -2,35 +2,53 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
 
-from sqlmodel import Field
+from pydantic import Field as Limits
+from sqlalchemy import ColumnElement
+from sqlmodel import Field, col, exists, not_
 
-from api.models.base import Id, Money, Schema, Timestamps, check
+from api.models.base import Schema, Timestamps, check
+from api.models.money import Money
+from api.models.types import Id
+from api.models.user import User
+
+AccountName = Annotated[str, Limits(max_length=100, examples=["Store credit 7"])]
 
 
 class ShopAccount(StrEnum):
-    """The shop's own accounts, made by the first migration. They alone may go below zero."""
+    """The names of the shop's own accounts, which a migration adds. Only these may go below zero."""
 
     ISSUED = "Issued credit"
     SALES = "Sales"
 
 
 class AccountBase(Schema):
-    """A client writes none: accounts are made on demand and change by transactions."""
+    """A client writes none: accounts are made on demand, and transactions change them."""
 
-    name: str = Field(max_length=100, schema_extra={"examples": ["Store credit 7"]})
+    name: AccountName
 
 
 class Account(AccountBase, Timestamps, table=True):
-    """A balance: what came in less what went out. All balances together are zero, always."""
+    """A balance: what came in less what went out. All balances together are always zero."""
 
     __tablename__ = "accounts"
     __table_args__ = (check("balance", "balance >= 0 OR user_id IS NULL"),)
 
     id: Id = Field(default=None, primary_key=True)
-    name: str = Field(max_length=100, unique=True)
+    name: AccountName = Field(unique=True)
     user_id: Id | None = Field(default=None, foreign_key="users.id", ondelete="CASCADE", unique=True)
     balance: Money = Field(default=0)
+
+    @classmethod
+    def visible_to(cls, user: User) -> ColumnElement[bool]:
+        """The accounts that a user may read, as a condition."""
+        return user.may_act_for_owner(cls.user_id)
+
+    @classmethod
+    def not_erased(cls) -> ColumnElement[bool]:
+        """The accounts whose owner is not erased, as a condition: credit given to an erased user would be lost."""
+        return not_(exists().where(col(User.id) == col(cls.user_id), col(User.erased_at).is_not(None)))
 
 
 class AccountRead(AccountBase):

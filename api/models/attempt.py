@@ -1,13 +1,13 @@
-"""Attempts: how often something that is throttled was tried, so that all workers count together."""
+"""Attempts: how often a throttled action was tried, so that all workers count together."""
 
 from enum import StrEnum
 
 from pydantic import AwareDatetime
-from sqlalchemy import UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, UniqueConstraint
 
-from api.models.base import Id, one_of
-from api.models.columns import Choice
+from api.models.base import one_of
+from api.models.columns import EnumValue
+from api.models.types import Id
 
 
 class AttemptKind(StrEnum):
@@ -19,13 +19,13 @@ class AttemptKind(StrEnum):
 
 
 class Attempt(SQLModel, table=True):
-    """The attempts of one account or address within one window of time. Who it was is stored as a hash."""
+    """The attempts of one account or address within one window of time; a hash stands for the account or address."""
 
     __tablename__ = "attempts"
     __table_args__ = (UniqueConstraint("kind", "subject", "window_start"), one_of("kind", AttemptKind))
 
     id: Id = Field(default=None, primary_key=True)
-    kind: AttemptKind = Field(sa_type=Choice(AttemptKind))
-    subject: str = Field(max_length=64)
+    kind: AttemptKind = Field(sa_type=EnumValue(AttemptKind))
+    subject: str = Field(max_length=64)  # a SHA-256 hash in hexadecimal
     window_start: AwareDatetime = Field(index=True)
     count: int = Field(default=1)

@@ -1,37 +1,39 @@
 """Categories: the shelves of the shop, nested."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from pydantic import Field as Limits
 from sqlmodel import Field
 
-from api.models.base import Id, Schema, Slug, Timestamps, related
+from api.models.base import Schema, Timestamps, related
+from api.models.types import ABSENT, Id, Slug
 
 if TYPE_CHECKING:
     from api.models.product import Product
+
+CategoryName = Annotated[str, Limits(min_length=1, max_length=100, examples=["Audio"])]
+CategorySlug = Annotated[Slug, Limits(examples=["audio"])]
+Description = Annotated[str | None, Limits(max_length=2_000, examples=["Everything that makes a sound."])]
 
 
 class CategoryBase(Schema):
     """What a client may write."""
 
-    name: str = Field(min_length=1, max_length=100, schema_extra={"examples": ["Audio"]})
-    slug: Slug | None = Field(
-        default=None, description="Made from the name when absent.", schema_extra={"examples": ["audio"]}
-    )
-    description: str | None = Field(
-        default=None, max_length=2_000, schema_extra={"examples": ["Everything that makes a sound."]}
-    )
+    name: CategoryName
+    slug: CategorySlug | None = Field(default=None, description="Made from the name when absent.")
+    description: Description = None
     parent_id: Id | None = Field(default=None, foreign_key="categories.id", ondelete="SET NULL", index=True)
 
 
 class Category(CategoryBase, Timestamps, table=True):
-    """A shelf. That no category is its own ancestor is seen to in `rules/categories.py`."""
+    """A shelf. `rules/category_tree.py` sees to it that no category is its own ancestor."""
 
     __tablename__ = "categories"
 
     id: Id = Field(default=None, primary_key=True)
-    name: str = Field(max_length=100, unique=True)
-    slug: Slug = Field(unique=True)
+    name: CategoryName = Field(unique=True)
+    slug: CategorySlug = Field(unique=True)
 
     products: list["Product"] = related("category")
 
@@ -41,15 +43,15 @@ class CategoryCreate(CategoryBase):
 
 
 class CategoryUpdate(Schema):
-    name: str = Field(default=None, min_length=1, max_length=100, schema_extra={"examples": ["Audio & Hi-Fi"]})
-    slug: Slug = Field(default=None, schema_extra={"examples": ["audio"]})
-    description: str | None = Field(default=None, max_length=2_000, schema_extra={"examples": ["From headphones up."]})
-    parent_id: Id | None = None
+    name: CategoryName = ABSENT
+    slug: CategorySlug = ABSENT
+    description: Description = ABSENT
+    parent_id: Id | None = ABSENT
 
 
 class CategoryRead(CategoryBase):
     id: Id
-    slug: Slug = Field(schema_extra={"examples": ["audio"]})
+    slug: CategorySlug
     created_at: datetime
     updated_at: datetime
 

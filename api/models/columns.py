@@ -1,10 +1,9 @@
 """How a Python type is stored, so that three databases give the same answers.
 
-A table class declares Python types; `SQLModel` picks a column type for each, and the listener at the end of this file
-replaces that choice wherever the default would differ between databases or be too small. Nothing has to be said twice,
-and nothing can be forgotten, in a table class.
+A table class declares Python types. SQLModel picks a column type for each, and the listener at the end of this file
+replaces that type wherever it would differ between databases or be too small. So a table class says nothing of storage.
 
-The migrations use these types too, the oldest as well: what one of them stores is not to change, a new type may come.
+The migrations use these types too, also the oldest: what a type stores never changes, but a new type may be added.
 """
 
 from datetime import datetime
@@ -21,8 +20,11 @@ from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
 CENT = Decimal("0.01")
-LONGEST_VARCHAR = 4_000
+MAX_VARCHAR_LENGTH = 4_000
 """Longer strings become TEXT: InnoDB allows 65,535 bytes a row, at up to four bytes a character."""
+
+ROOM_FOR_LONGER_VALUES = 8
+"""Characters beyond an enum's longest value, so that a new value seldom needs a wider column, and so a migration."""
 
 
 class BigInt(TypeDecorator[int]):
@@ -54,7 +56,7 @@ class Cents(TypeDecorator[Decimal]):
         return Decimal
 
     def coerce_compared_value(self, op: OperatorType | None, value: Any) -> TypeEngine[Any]:
-        """Read `price * 2` as two pieces, not as two units of money."""
+        """In `price * 2` the 2 is a number of pieces, and no amount of money."""
         return BigInteger() if isinstance(value, int) else self
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:
@@ -69,7 +71,7 @@ class Cents(TypeDecorator[Decimal]):
         return None if value is None else (Decimal(value) / 100).quantize(CENT)
 
 
-class Text(TypeDecorator[str]):
+class UnicodeString(TypeDecorator[str]):
     """A string that is compared and sorted by code point, whatever collation the database was created with."""
 
     impl = String
@@ -81,7 +83,7 @@ class Text(TypeDecorator[str]):
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         length = cast(String, self.impl).length
-        long = length is None or length > LONGEST_VARCHAR
+        long = length is None or length > MAX_VARCHAR_LENGTH
         if dialect.name == "postgresql":
             return dialect.type_descriptor(String(None if long else length, collation="C"))
         if dialect.name == "mysql":
@@ -90,7 +92,7 @@ class Text(TypeDecorator[str]):
         return dialect.type_descriptor(sqlite.TEXT() if long else String(length))
 
 
-class Moment(UTCDateTime):
+class Timestamp(UTCDateTime):
     """An aware UTC time to the microsecond; MySQL's DATETIME would round it to the second."""
 
     cache_ok = True
@@ -100,7 +102,7 @@ class Moment(UTCDateTime):
         return datetime
 
     def __repr__(self) -> str:
-        return "Moment()"
+        return "Timestamp()"
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         utc = super().process_bind_param(value, dialect)
@@ -112,18 +114,18 @@ class Moment(UTCDateTime):
         return super().load_dialect_impl(dialect)
 
 
-class Choice(TypeDecorator[Enum]):
-    """An enum stored as its value; the CHECK that guards the column is the table's (see `base.one_of`)."""
+class EnumValue(TypeDecorator[Enum]):
+    """An enum stored as its value; the CHECK that guards the column is the table's (see `one_of` in `base.py`)."""
 
     impl = String
     cache_ok = True
 
     def __init__(self, enum: type[Enum]) -> None:
-        super().__init__(length=max(len(member.value) for member in enum) + 8)
+        super().__init__(length=max(len(member.value) for member in enum) + ROOM_FOR_LONGER_VALUES)
         self.enum = enum
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return Text(cast(String, self.impl).length).load_dialect_impl(dialect)
+        return UnicodeString(cast(String, self.impl).length).load_dialect_impl(dialect)
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
         return None if value is None else str(self.enum(value).value)
@@ -135,23 +137,23 @@ class Choice(TypeDecorator[Enum]):
         return str(self.process_bind_param(value, dialect))
 
 
-def portable(declared: TypeEngine[Any]) -> TypeEngine[Any]:
-    """The type of this module that stands for SQLModel's or SQLAlchemy's own."""
+def portable_type(declared: TypeEngine[Any]) -> TypeEngine[Any]:
+    """The type of this module that replaces one of SQLModel's or SQLAlchemy's own."""
     kind = type(declared)
     if kind is AutoString:
-        return Text(cast(String, cast(AutoString, declared).impl).length)
-    substitutes: dict[Any, type[TypeEngine[Any]]] = {Integer: BigInt, Numeric: Cents, UTCDateTime: Moment}
-    return substitutes[kind]() if kind in substitutes else declared
+        return UnicodeString(cast(String, cast(AutoString, declared).impl).length)
+    replacements: dict[Any, type[TypeEngine[Any]]] = {Integer: BigInt, Numeric: Cents, UTCDateTime: Timestamp}
+    return replacements[kind]() if kind in replacements else declared
 
 
 @event.listens_for(Column, "before_parent_attach")
 def _store_portably(column: Column[Any], table: Table) -> None:
     if table.metadata is SQLModel.metadata:
-        column.type = portable(column.type)
+        column.type = portable_type(column.type)
 
 
 @event.listens_for(Table, "after_parent_attach")
 def _never_reuse_ids(table: Table, metadata: MetaData) -> None:
-    """SQLite would give a deleted row's id to the next row; the other databases never do."""
+    """SQLite would give the id of a deleted row to the next row; the other databases never do."""
     if metadata is SQLModel.metadata:
         table.dialect_kwargs["sqlite_autoincrement"] = True

@@ -1,14 +1,14 @@
 """Idempotency keys: the answers to requests that a client may send again."""
 
 from pydantic import AwareDatetime
-from sqlalchemy import UniqueConstraint
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, SQLModel, UniqueConstraint
 
-from api.models.base import Id, utcnow
+from api.models.base import utcnow
+from api.models.types import Id
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """One request under a user's key, and what it was answered: see `api/transactions.py`."""
+    """One request under a user's key, and its answer: see `api/web/idempotency.py`."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (UniqueConstraint("user_id", "route", "key"),)
@@ -17,7 +17,7 @@ class IdempotencyKey(SQLModel, table=True):
     user_id: Id = Field(foreign_key="users.id", ondelete="CASCADE")
     route: str = Field(max_length=100)
     key: str = Field(max_length=255)
-    fingerprint: str = Field(max_length=64)
+    fingerprint: str = Field(max_length=64)  # a SHA-256 hash in hexadecimal
     status_code: int | None = None
-    body: str | None = Field(default=None, max_length=16_000_000)
+    body: str | None = Field(default=None, max_length=16_000_000)  # MySQL's MEDIUMTEXT holds 16,777,215 bytes
     created_at: AwareDatetime = Field(default_factory=utcnow, index=True)

@@ -2,12 +2,21 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AwareDatetime
-from sqlmodel import Field
+from pydantic import Field as Limits
+from sqlalchemy import ColumnElement
+from sqlmodel import Field, col
 
-from api.models.base import Id, Schema, one_of, utcnow
-from api.models.columns import Choice
+from api.models.base import Schema, one_of, utcnow
+from api.models.columns import EnumValue
+from api.models.types import Id
+
+if TYPE_CHECKING:
+    from api.models.user import User
+
+Message = Annotated[str, Limits(max_length=500, examples=["Your order ORD-7K2M-9QX4-T0BV is on its way."])]
 
 
 class NotificationKind(StrEnum):
@@ -22,14 +31,14 @@ class NotificationKind(StrEnum):
 
 
 class NotificationBase(Schema):
-    """A client writes none: they come with what they tell of."""
+    """A client writes none: the shop adds them beside the change that they tell of."""
 
-    kind: NotificationKind = Field(sa_type=Choice(NotificationKind))
-    message: str = Field(max_length=500, schema_extra={"examples": ["Your order ORD-7K2M-9QX4-T0BV is on its way."]})
+    kind: NotificationKind = Field(sa_type=EnumValue(NotificationKind))
+    message: Message
 
 
 class Notification(NotificationBase, table=True):
-    """Written in a savepoint: what it tells of stands even where the notification fails."""
+    """Written in a savepoint: the change that it tells of stands even where the notification fails."""
 
     __tablename__ = "notifications"
     __table_args__ = (one_of("kind", NotificationKind),)
@@ -39,6 +48,11 @@ class Notification(NotificationBase, table=True):
     order_id: Id | None = Field(default=None, foreign_key="orders.id", ondelete="RESTRICT", index=True)
     read_at: AwareDatetime | None = None
     created_at: AwareDatetime = Field(default_factory=utcnow)
+
+    @classmethod
+    def visible_to(cls, user: "User") -> ColumnElement[bool]:
+        """The notifications of a user, as a condition: nobody else reads them, staff included."""
+        return col(cls.user_id) == user.id
 
 
 class NotificationRead(NotificationBase):

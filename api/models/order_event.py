@@ -1,20 +1,21 @@
-"""Order events: how an order got to its status."""
+"""Order events: how an order came to its status."""
 
 from datetime import datetime
 
 from pydantic import AwareDatetime
 from sqlmodel import Field
 
-from api.models.base import Id, Schema, one_of, utcnow
-from api.models.columns import Choice
+from api.models.base import Schema, one_of, utcnow
+from api.models.columns import EnumValue
 from api.models.order import OrderStatus
+from api.models.types import Id
 
 
 class OrderEventBase(Schema):
-    """A client writes none: each change of status leaves one."""
+    """A client writes none: each change of status adds one."""
 
-    from_status: OrderStatus | None = Field(default=None, sa_type=Choice(OrderStatus))
-    to_status: OrderStatus = Field(sa_type=Choice(OrderStatus))
+    from_status: OrderStatus | None = Field(default=None, sa_type=EnumValue(OrderStatus))
+    to_status: OrderStatus = Field(sa_type=EnumValue(OrderStatus))
 
 
 class OrderEvent(OrderEventBase, table=True):

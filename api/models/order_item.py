@@ -1,16 +1,20 @@
-"""Order lines: one per product, with name, SKU and price as they were at purchase."""
+"""Order lines: one per product, with the name, the SKU and the price at purchase."""
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
-from sqlalchemy import UniqueConstraint
-from sqlmodel import Field
+from pydantic import Field as Limits
+from sqlmodel import Field, UniqueConstraint
 
-from api.models.base import Amount, Id, Money, Quantity, Schema, check, related
-from api.models.product import ProductRead
+from api.models.base import Schema, check, related
+from api.models.money import Amount, Money
+from api.models.product import ProductName, ProductRead, Sku
+from api.models.types import Id, Quantity
 
 if TYPE_CHECKING:
     from api.models.order import Order
     from api.models.product import Product
+
+LineTotal = Annotated[Money, Limits(examples=["159.98"])]
 
 
 class OrderItemBase(Schema):
@@ -21,7 +25,7 @@ class OrderItemBase(Schema):
 
 
 class OrderItem(OrderItemBase, table=True):
-    """A line of an order. Its product can be changed or deactivated later; the line stays as it was."""
+    """A line of an order. Its product can be changed or deactivated later; the line stays as it is."""
 
     __tablename__ = "order_items"
     __table_args__ = (
@@ -32,11 +36,11 @@ class OrderItem(OrderItemBase, table=True):
 
     id: Id = Field(default=None, primary_key=True)
     order_id: Id = Field(default=None, foreign_key="orders.id", ondelete="RESTRICT")
-    quantity: int
-    product_name: str = Field(max_length=200)
-    sku: str = Field(max_length=50)
+    quantity: int  # of equal lines of a request together, so it may exceed the limit of each
+    product_name: ProductName
+    sku: Sku
     unit_price: Amount
-    total_price: Money
+    total_price: LineTotal
 
     order: Optional["Order"] = related("items")
     product: Optional["Product"] = related()
@@ -49,11 +53,11 @@ class OrderItemCreate(OrderItemBase):
 class OrderItemRead(Schema):
     id: Id
     product_id: Id
-    product_name: str = Field(schema_extra={"examples": ["Wireless Headphones"]})
-    sku: str = Field(schema_extra={"examples": ["WH-001"]})
+    product_name: ProductName
+    sku: Sku
     quantity: int = Field(schema_extra={"examples": [2]})
     unit_price: Money
-    total_price: Money = Field(schema_extra={"examples": ["159.98"]})
+    total_price: LineTotal
 
 
 class OrderItemReadWithProduct(OrderItemRead):

@@ -2,17 +2,30 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from sqlalchemy import UniqueConstraint
-from sqlmodel import Field
+from pydantic import Field as Limits
+from sqlmodel import Field, UniqueConstraint
 
-from api.models.base import Amount, Id, Money, Schema, Timestamps, check, one_of, related
-from api.models.columns import Choice
+from api.models.base import Schema, Timestamps, check, one_of, related
+from api.models.columns import EnumValue
+from api.models.money import Amount, Money
 from api.models.refund import RefundRead
+from api.models.types import Id
 
 if TYPE_CHECKING:
     from api.models.refund import Refund
+
+Reference = Annotated[
+    str | None,
+    Limits(
+        min_length=1,
+        max_length=100,
+        description="The payment processor's own number. Each can be used once per method.",
+        examples=["ch_3MtwBwLkdIwHu7ix28a3tqPa"],
+    ),
+]
+RefundedAmount = Annotated[Money, Limits(examples=["0.00"])]
 
 
 class PaymentMethod(StrEnum):
@@ -30,19 +43,13 @@ class PaymentStatus(StrEnum):
 class PaymentBase(Schema):
     """What a client may write."""
 
-    method: PaymentMethod = Field(sa_type=Choice(PaymentMethod), schema_extra={"examples": ["card"]})
+    method: PaymentMethod = Field(sa_type=EnumValue(PaymentMethod), schema_extra={"examples": ["card"]})
     amount: Amount
-    reference: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=100,
-        description="The processor's own number; one can be used once per method.",
-        schema_extra={"examples": ["ch_3MtwBwLkdIwHu7ix28a3tqPa"]},
-    )
+    reference: Reference = None
 
 
 class Payment(PaymentBase, Timestamps, table=True):
-    """Money received. `refunded_amount` grows with its refunds; all of it given back makes it `refunded`."""
+    """Money received. Its refunds raise `refunded_amount`; a payment that is given back whole is `refunded`."""
 
     __tablename__ = "payments"
     __table_args__ = (
@@ -55,8 +62,8 @@ class Payment(PaymentBase, Timestamps, table=True):
 
     id: Id = Field(default=None, primary_key=True)
     order_id: Id = Field(foreign_key="orders.id", ondelete="RESTRICT", index=True)
-    status: PaymentStatus = Field(default=PaymentStatus.COMPLETED, sa_type=Choice(PaymentStatus))
-    refunded_amount: Money = Field(default=0)
+    status: PaymentStatus = Field(default=PaymentStatus.COMPLETED, sa_type=EnumValue(PaymentStatus))
+    refunded_amount: RefundedAmount = Field(default=0)
 
     refunds: list["Refund"] = related("payment", order_by="Refund.id")
 
@@ -69,7 +76,7 @@ class PaymentRead(PaymentBase):
     id: Id
     order_id: Id
     status: PaymentStatus
-    refunded_amount: Money = Field(schema_extra={"examples": ["0.00"]})
+    refunded_amount: RefundedAmount
     created_at: datetime
 
 

@@ -2,20 +2,28 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 from pydantic import AwareDatetime
+from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
 from sqlmodel import Field, col, or_
 
-from api.models.base import Id, Schema, Slug, Timestamps, check, one_of, related, utcnow
-from api.models.columns import Choice
-from api.models.tag import PostTag, TagRead
+from api.models.base import Schema, Timestamps, check, one_of, related, utcnow
+from api.models.columns import EnumValue
+from api.models.tag import PostTag, TagRead, TagSlug
+from api.models.types import ABSENT, Id, Slug
 from api.models.user import UserRead, UserSummary
 
 if TYPE_CHECKING:
     from api.models.tag import Tag
     from api.models.user import User
+
+Title = Annotated[str, Limits(min_length=1, max_length=200, examples=["Ten headphones, compared"])]
+PostSlug = Annotated[Slug, Limits(examples=["ten-headphones-compared"])]
+Content = Annotated[str, Limits(min_length=1, max_length=50_000, examples=["We listened for a month."])]
+ViewCount = Annotated[int, Limits(examples=[314])]
+TagSlugs = Annotated[list[TagSlug], Limits(max_length=20, description="Slugs of tags.", examples=[["reviews"]])]
 
 
 class PostStatus(StrEnum):
@@ -27,26 +35,22 @@ class PostStatus(StrEnum):
 class PostBase(Schema):
     """What a client may write."""
 
-    title: str = Field(min_length=1, max_length=200, schema_extra={"examples": ["Ten headphones, compared"]})
-    slug: Slug | None = Field(
-        default=None,
-        description="Made from the title when absent.",
-        schema_extra={"examples": ["ten-headphones-compared"]},
-    )
-    content: str = Field(min_length=1, max_length=50_000, schema_extra={"examples": ["We listened for a month."]})
-    status: PostStatus = Field(default=PostStatus.DRAFT, sa_type=Choice(PostStatus), index=True)
+    title: Title
+    slug: PostSlug | None = Field(default=None, description="Made from the title when absent.")
+    content: Content
+    status: PostStatus = Field(default=PostStatus.DRAFT, sa_type=EnumValue(PostStatus), index=True)
 
 
 class Post(PostBase, Timestamps, table=True):
-    """An article. The public sees published ones; its author and staff see it in every status."""
+    """An article. The public sees published posts; their authors and staff see them in every status."""
 
     __tablename__ = "posts"
     __table_args__ = (one_of("status", PostStatus), check("view_count", "view_count >= 0"))
 
     id: Id = Field(default=None, primary_key=True)
-    slug: Slug = Field(unique=True)
+    slug: PostSlug = Field(unique=True)
     author_id: Id = Field(foreign_key="users.id", ondelete="CASCADE", index=True)
-    view_count: int = Field(default=0)
+    view_count: ViewCount = Field(default=0)
     published_at: AwareDatetime | None = None
 
     author: Optional["User"] = related("posts")
@@ -54,38 +58,41 @@ class Post(PostBase, Timestamps, table=True):
 
     @classmethod
     def visible_to(cls, user: "User | None") -> ColumnElement[bool]:
-        """The posts that somebody may see, as a condition."""
+        """The posts that a user, or anyone who is not signed in, may read, as a condition."""
         published = col(cls.status) == PostStatus.PUBLISHED
-        return published if user is None else or_(published, user.sees(cls.author_id))
+        return published if user is None else or_(published, cls.editable_by(user))
+
+    @classmethod
+    def editable_by(cls, user: "User") -> ColumnElement[bool]:
+        """The posts that a user may change, as a condition."""
+        return user.may_act_for_owner(cls.author_id)
 
     def note_publication(self) -> None:
-        """Remember when it was first published; later changes of status leave that be."""
+        """Set `published_at` when the post is published for the first time; it never changes after that."""
         if self.status is PostStatus.PUBLISHED and self.published_at is None:
             self.published_at = utcnow()
 
 
 class PostCreate(PostBase):
-    tags: list[Slug] = Field(
-        default_factory=list, max_length=20, description="Slugs of tags.", schema_extra={"examples": [["reviews"]]}
-    )
+    tags: TagSlugs = Field(default_factory=list)
 
 
 class PostUpdate(Schema):
-    title: str = Field(default=None, min_length=1, max_length=200, schema_extra={"examples": ["Twelve headphones"]})
-    slug: Slug = Field(default=None, schema_extra={"examples": ["ten-headphones-compared"]})
-    content: str = Field(default=None, min_length=1, max_length=50_000, schema_extra={"examples": ["Two more came."]})
-    status: PostStatus = Field(default=None, schema_extra={"examples": ["published"]})
-    tags: list[Slug] = Field(default=None, max_length=20, schema_extra={"examples": [["reviews"]]})
+    title: Title = ABSENT
+    slug: PostSlug = ABSENT
+    content: Content = ABSENT
+    status: PostStatus = Field(default=ABSENT, schema_extra={"examples": ["published"]})
+    tags: TagSlugs = ABSENT
 
 
 class PostSummary(Schema):
     """A post without its text, for lists."""
 
     id: Id
-    title: str = Field(schema_extra={"examples": ["Ten headphones, compared"]})
-    slug: Slug = Field(schema_extra={"examples": ["ten-headphones-compared"]})
+    title: Title
+    slug: PostSlug
     status: PostStatus
-    view_count: int = Field(schema_extra={"examples": [314]})
+    view_count: ViewCount
     published_at: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -97,7 +104,7 @@ class PostListed(PostSummary):
 
 
 class PostRead(PostListed):
-    content: str = Field(schema_extra={"examples": ["We listened for a month."]})
+    content: Content
 
 
 class UserReadWithPosts(UserRead):

@@ -5,32 +5,28 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Optional
 
-from pydantic import AfterValidator, JsonValue
+from pydantic import AfterValidator, JsonValue, StrictBool
 from pydantic import Field as Limits
-from sqlalchemy import JSON, UniqueConstraint
-from sqlmodel import Field
+from sqlalchemy import ColumnElement
+from sqlmodel import JSON, Field, UniqueConstraint, col, true
 
-from api.models.base import (
-    MAX_STOCK,
-    Amount,
-    Flag,
-    Id,
-    JsonObject,
-    Money,
-    Schema,
-    Slug,
-    Timestamps,
-    Whole,
-    check,
-    related,
-)
+from api.models.base import Schema, Timestamps, check, related
 from api.models.category import CategoryRead
+from api.models.money import Amount
+from api.models.types import ABSENT, Id, Integral, JsonObject, Slug
 
 if TYPE_CHECKING:
     from api.models.category import Category
+    from api.models.user import User
 
-Sku = Annotated[str, Limits(min_length=1, max_length=50, pattern=r"^[A-Z0-9]+(-[A-Z0-9]+)*$", examples=["WH-001"])]
-Stock = Annotated[int, Limits(strict=True, ge=0, le=MAX_STOCK, examples=[50]), Whole]
+MAX_STOCK = 1_000_000_000
+"""Units of one product: nine thousand million products of this stock still sum up within 64 bits."""
+
+MAX_ATTRIBUTE_DEPTH = 20
+"""Levels of nesting; MariaDB takes 32."""
+
+MAX_ATTRIBUTE_LENGTH = 10_000
+"""Characters of JSON, so that a page of a hundred products stays within a megabyte."""
 
 
 def _depth(value: JsonValue) -> int:
@@ -39,35 +35,36 @@ def _depth(value: JsonValue) -> int:
 
 
 def _storable(attributes: JsonObject) -> JsonObject:
-    if _depth(attributes) > 20:  # MariaDB takes 32
-        raise ValueError("must not nest deeper than 20 levels")
-    if len(json.dumps(attributes, allow_nan=False)) > 10_000:
-        raise ValueError("must not exceed 10,000 characters of JSON")
+    if _depth(attributes) > MAX_ATTRIBUTE_DEPTH:
+        raise ValueError(f"must not nest deeper than {MAX_ATTRIBUTE_DEPTH} levels")
+    if len(json.dumps(attributes, allow_nan=False)) > MAX_ATTRIBUTE_LENGTH:
+        raise ValueError(f"must not exceed {MAX_ATTRIBUTE_LENGTH:,} characters of JSON")
     return attributes
 
 
+ProductName = Annotated[str, Limits(min_length=1, max_length=200, examples=["Wireless Headphones"])]
+ProductSlug = Annotated[Slug, Limits(examples=["wireless-headphones"])]
+Sku = Annotated[str, Limits(min_length=1, max_length=50, pattern=r"^[A-Z0-9]+(-[A-Z0-9]+)*$", examples=["WH-001"])]
+ProductDescription = Annotated[str | None, Limits(max_length=5_000, examples=["Over-ear, thirty hours a charge."])]
+Stock = Annotated[int, Limits(strict=True, ge=0, le=MAX_STOCK, examples=[50]), Integral]
 Attributes = Annotated[JsonObject, AfterValidator(_storable), Limits(examples=[{"colour": "black", "wireless": True}])]
 
 
 class ProductBase(Schema):
     """What a client may write."""
 
-    name: str = Field(min_length=1, max_length=200, schema_extra={"examples": ["Wireless Headphones"]})
-    slug: Slug | None = Field(
-        default=None, description="Made from the name when absent.", schema_extra={"examples": ["wireless-headphones"]}
-    )
+    name: ProductName
+    slug: ProductSlug | None = Field(default=None, description="Made from the name when absent.")
     sku: Sku
-    description: str | None = Field(
-        default=None, max_length=5_000, schema_extra={"examples": ["Over-ear, thirty hours a charge."]}
-    )
+    description: ProductDescription = None
     price: Amount
-    is_active: Flag = True
+    is_active: StrictBool = True
     attributes: Attributes = Field(default_factory=dict)
     category_id: Id | None = Field(default=None, foreign_key="categories.id", ondelete="SET NULL", index=True)
 
 
 class Product(ProductBase, Timestamps, table=True):
-    """An article with its stock. The stock changes only together with a stock movement, in `rules/stock.py`."""
+    """An article and its stock. The stock changes only together with a stock movement, in `rules/stock.py`."""
 
     __tablename__ = "products"
     __table_args__ = (
@@ -77,8 +74,8 @@ class Product(ProductBase, Timestamps, table=True):
     )
 
     id: Id = Field(default=None, primary_key=True)
-    name: str = Field(max_length=200, index=True)
-    slug: Slug = Field(unique=True)
+    name: ProductName = Field(index=True)
+    slug: ProductSlug = Field(unique=True)
     sku: Sku = Field(unique=True)
     price: Amount = Field(index=True)
     stock_quantity: Stock = Field(default=0)
@@ -86,26 +83,31 @@ class Product(ProductBase, Timestamps, table=True):
 
     category: Optional["Category"] = related("products")
 
+    @classmethod
+    def visible_to(cls, user: "User | None") -> ColumnElement[bool]:
+        """The products that a user, or anyone who is not signed in, may read, as a condition."""
+        return true() if user and user.is_superuser else col(cls.is_active).is_(true())
+
 
 class ProductCreate(ProductBase):
     stock_quantity: Stock = 0
 
 
 class ProductUpdate(Schema):
-    name: str = Field(default=None, min_length=1, max_length=200, schema_extra={"examples": ["Wireless Headphones II"]})
-    slug: Slug = Field(default=None, schema_extra={"examples": ["wireless-headphones"]})
-    sku: Sku = Field(default=None)
-    description: str | None = Field(default=None, max_length=5_000, schema_extra={"examples": ["Now forty hours."]})
-    price: Amount = Field(default=None)
-    is_active: Flag = Field(default=None, schema_extra={"examples": [True]})
-    attributes: Attributes = Field(default=None)
-    category_id: Id | None = None
+    name: ProductName = ABSENT
+    slug: ProductSlug = ABSENT
+    sku: Sku = ABSENT
+    description: ProductDescription = ABSENT
+    price: Amount = ABSENT
+    is_active: StrictBool = Field(default=ABSENT, schema_extra={"examples": [True]})
+    attributes: Attributes = ABSENT
+    category_id: Id | None = ABSENT
 
 
 class ProductRead(ProductBase):
     id: Id
-    slug: Slug = Field(schema_extra={"examples": ["wireless-headphones"]})
-    stock_quantity: int = Field(schema_extra={"examples": [50]})
+    slug: ProductSlug
+    stock_quantity: Stock
     created_at: datetime
     updated_at: datetime
 
@@ -123,16 +125,3 @@ class ProductSort(StrEnum):
     NAME_REVERSED = "-name"
     CHEAPEST = "price"
     DEAREST = "-price"
-
-
-class CategoryStats(Schema):
-    """One category's active products; `category_id` is null for those without a category."""
-
-    category_id: Id | None
-    category: str | None = Field(schema_extra={"examples": ["Audio"]})
-    products: int = Field(schema_extra={"examples": [12]})
-    in_stock: int = Field(description="Products with at least one unit.", schema_extra={"examples": [10]})
-    units: int = Field(description="Units on hand.", schema_extra={"examples": [480]})
-    average_price: Money
-    lowest_price: Money
-    highest_price: Money

@@ -1,22 +1,27 @@
 """Refunds: what was given back of a payment."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 from pydantic import AwareDatetime
+from pydantic import Field as Limits
 from sqlmodel import Field
 
-from api.models.base import Amount, Id, Schema, check, related, utcnow
+from api.models.base import Schema, check, related, utcnow
+from api.models.money import Amount
+from api.models.types import Id
 
 if TYPE_CHECKING:
     from api.models.payment import Payment
+
+RefundReason = Annotated[str, Limits(min_length=1, max_length=200, examples=["Arrived scratched"])]
 
 
 class RefundBase(Schema):
     """What a client may write."""
 
     amount: Amount
-    reason: str = Field(min_length=1, max_length=200, schema_extra={"examples": ["Arrived scratched"]})
+    reason: RefundReason
 
 
 class Refund(RefundBase, table=True):

@@ -8,8 +8,10 @@ from pydantic import AfterValidator, AwareDatetime
 from pydantic import Field as Limits
 from sqlmodel import Field
 
-from api.models.base import MAX_STOCK, Id, Schema, Whole, check, one_of, utcnow
-from api.models.columns import Choice
+from api.models.base import Schema, check, one_of, utcnow
+from api.models.columns import EnumValue
+from api.models.product import MAX_STOCK
+from api.models.types import Id, Integral
 
 
 class StockReason(StrEnum):
@@ -31,13 +33,16 @@ Delta = Annotated[
         strict=True,
         ge=-MAX_STOCK,
         le=MAX_STOCK,
-        description="Units added, or taken where below zero.",
+        description="Units added, or taken where it is below zero.",
         examples=[25],
         json_schema_extra={"not": {"const": 0}},
     ),
     AfterValidator(_not_zero),
-    Whole,
+    Integral,
 ]
+MAX_NOTE_LENGTH = 200
+RequiredNote = Annotated[str, Limits(min_length=1, max_length=MAX_NOTE_LENGTH, examples=["Delivery of 12 May"])]
+Note = Annotated[str | None, Limits(max_length=MAX_NOTE_LENGTH, examples=["Delivery of 12 May"])]
 
 
 class StockMovementBase(Schema):
@@ -47,31 +52,29 @@ class StockMovementBase(Schema):
 
 
 class StockMovement(StockMovementBase, table=True):
-    """Insert-only. The sum of a product's movements is its stock, always."""
+    """Insert-only. The sum of a product's movements is always its stock."""
 
     __tablename__ = "stock_movements"
     __table_args__ = (one_of("reason", StockReason), check("delta", "delta <> 0"))
 
     id: Id = Field(default=None, primary_key=True)
     product_id: Id = Field(foreign_key="products.id", ondelete="CASCADE", index=True)
-    reason: StockReason = Field(sa_type=Choice(StockReason))
-    note: str | None = Field(default=None, max_length=200)
+    reason: StockReason = Field(sa_type=EnumValue(StockReason))
+    note: Note = None
     order_id: Id | None = Field(default=None, foreign_key="orders.id", ondelete="RESTRICT", index=True)
     user_id: Id | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL", index=True)
     created_at: AwareDatetime = Field(default_factory=utcnow)
 
 
 class StockMovementCreate(StockMovementBase):
-    reason: str = Field(
-        min_length=1, max_length=200, description="Kept as a note.", schema_extra={"examples": ["Delivery of 12 May"]}
-    )
+    reason: RequiredNote = Field(description="Kept as the movement's note.")
 
 
 class StockMovementRead(StockMovementBase):
     id: Id
     product_id: Id
     reason: StockReason
-    note: str | None = Field(schema_extra={"examples": ["Delivery of 12 May"]})
+    note: Note
     order_id: Id | None
     user_id: Id | None
     created_at: datetime

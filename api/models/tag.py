@@ -1,13 +1,18 @@
 """Tags: what posts are filed under."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from pydantic import Field as Limits
 from sqlmodel import Field, SQLModel
 
-from api.models.base import Id, Schema, Slug, Timestamps, related
+from api.models.base import Schema, Timestamps, related
+from api.models.types import ABSENT, Id, Slug
 
 if TYPE_CHECKING:
     from api.models.post import Post
+
+TagName = Annotated[str, Limits(min_length=1, max_length=50, examples=["Reviews"])]
+TagSlug = Annotated[Slug, Limits(examples=["reviews"])]
 
 
 class PostTag(SQLModel, table=True):
@@ -22,20 +27,18 @@ class PostTag(SQLModel, table=True):
 class TagBase(Schema):
     """What a client may write."""
 
-    name: str = Field(min_length=1, max_length=50, schema_extra={"examples": ["Reviews"]})
-    slug: Slug | None = Field(
-        default=None, description="Made from the name when absent.", schema_extra={"examples": ["reviews"]}
-    )
+    name: TagName
+    slug: TagSlug | None = Field(default=None, description="Made from the name when absent.")
 
 
 class Tag(TagBase, Timestamps, table=True):
-    """A word that staff keep."""
+    """A word that posts are filed under. Staff keep the list of them."""
 
     __tablename__ = "tags"
 
     id: Id = Field(default=None, primary_key=True)
-    name: str = Field(max_length=50, unique=True)
-    slug: Slug = Field(unique=True)
+    name: TagName = Field(unique=True)
+    slug: TagSlug = Field(unique=True)
 
     posts: list["Post"] = related("tags", link_model=PostTag)
 
@@ -45,10 +48,10 @@ class TagCreate(TagBase):
 
 
 class TagUpdate(Schema):
-    name: str = Field(default=None, min_length=1, max_length=50, schema_extra={"examples": ["Long reads"]})
-    slug: Slug = Field(default=None, schema_extra={"examples": ["reviews"]})
+    name: TagName = ABSENT
+    slug: TagSlug = ABSENT
 
 
 class TagRead(TagBase):
     id: Id
-    slug: Slug = Field(schema_extra={"examples": ["reviews"]})
+    slug: TagSlug

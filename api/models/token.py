@@ -1,15 +1,25 @@
-"""Tokens: what a client proves itself with. Only a hash is stored."""
+"""Tokens: what a client proves itself with. Only a hash of each is stored."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AwareDatetime
 from pydantic import Field as Limits
-from sqlmodel import Field
+from sqlalchemy import ColumnElement
+from sqlmodel import Field, and_, col
 
-from api.models.base import Id, Schema, Timestamps, Whole, one_of, utcnow
-from api.models.columns import Choice
+from api.models.base import Schema, Timestamps, one_of, utcnow
+from api.models.columns import EnumValue
+from api.models.types import Id, Integral
+
+if TYPE_CHECKING:
+    from api.models.user import User
+
+TokenName = Annotated[str, Limits(min_length=1, max_length=100, examples=["Stock sync"])]
+TokenPrefix = Annotated[str, Limits(max_length=12, examples=["shop_Zk3v9Q"])]
+TokenSecret = Annotated[str, Limits(examples=["shop_Zk3v9QeXAMPLEeXAMPLEeXAMPLEeXAMPLEeXAMPLE0"])]
+LifetimeInDays = Annotated[int, Limits(strict=True, ge=1, le=3_650), Integral]
 
 
 class TokenKind(StrEnum):
@@ -20,7 +30,7 @@ class TokenKind(StrEnum):
 class TokenBase(Schema):
     """What a client may write."""
 
-    name: str = Field(min_length=1, max_length=100, schema_extra={"examples": ["Stock sync"]})
+    name: TokenName
 
 
 class Token(TokenBase, Timestamps, table=True):
@@ -31,11 +41,16 @@ class Token(TokenBase, Timestamps, table=True):
 
     id: Id = Field(default=None, primary_key=True)
     user_id: Id = Field(foreign_key="users.id", ondelete="CASCADE", index=True)
-    kind: TokenKind = Field(sa_type=Choice(TokenKind))
-    prefix: str = Field(max_length=12)
-    token_hash: str = Field(max_length=64, unique=True)
+    kind: TokenKind = Field(sa_type=EnumValue(TokenKind))
+    prefix: TokenPrefix
+    token_hash: str = Field(max_length=64, unique=True)  # SHA-256 in hexadecimal
     expires_at: AwareDatetime
     last_used_at: AwareDatetime | None = None
+
+    @classmethod
+    def keys_visible_to(cls, user: "User") -> ColumnElement[bool]:
+        """The API keys of a user, as a condition: nobody else sees them, staff included."""
+        return and_(col(cls.user_id) == user.id, col(cls.kind) == TokenKind.KEY)
 
     def was_used_recently(self) -> bool:
         """Within the hour: `last_used_at` is no finer, so that reading costs no write."""
@@ -43,14 +58,14 @@ class Token(TokenBase, Timestamps, table=True):
 
 
 class TokenCreate(TokenBase):
-    """An API key to be made."""
+    """A request for an API key."""
 
-    expires_in_days: Annotated[int, Limits(strict=True, ge=1, le=3_650), Whole] = 90
+    expires_in_days: LifetimeInDays = 90
 
 
 class TokenRead(TokenBase):
     id: Id
-    prefix: str = Field(schema_extra={"examples": ["shop_Zk3v9Q"]})
+    prefix: TokenPrefix
     created_at: datetime
     expires_at: datetime
     last_used_at: datetime | None
@@ -59,12 +74,12 @@ class TokenRead(TokenBase):
 class TokenReadOnce(TokenRead):
     """The only answer that ever holds the key itself."""
 
-    token: str = Field(schema_extra={"examples": ["shop_Zk3v9QeXAMPLEeXAMPLEeXAMPLEeXAMPLEeXAMPLE0"]})
+    token: TokenSecret
 
 
 class AccessToken(Schema):
     """RFC 6749, section 5.1."""
 
-    access_token: str = Field(schema_extra={"examples": ["shop_Zk3v9QeXAMPLEeXAMPLEeXAMPLEeXAMPLEeXAMPLE0"]})
+    access_token: TokenSecret
     token_type: str = Field(default="bearer", schema_extra={"examples": ["bearer"]})
     expires_in: int = Field(description="Seconds until it expires.", schema_extra={"examples": [1_209_600]})

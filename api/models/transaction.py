@@ -1,18 +1,27 @@
 """Transactions: money that went from one account to another."""
 
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import AwareDatetime
+from pydantic import Field as Limits
 from sqlmodel import Field
 
-from api.models.base import Amount, Id, Schema, check, utcnow
+from api.models.base import Schema, check, utcnow
+from api.models.money import Amount
+from api.models.types import Id
+
+CreditAmount = Annotated[Amount, Limits(examples=["25.00"])]
+TransactionDescription = Annotated[str | None, Limits(max_length=200, examples=["Happy birthday"])]
+FromAccount = Annotated[Id, Limits(examples=[3])]
+ToAccount = Annotated[Id, Limits(examples=[4])]
 
 
 class TransactionBase(Schema):
     """What a client may write."""
 
-    amount: Amount = Field(schema_extra={"examples": ["25.00"]})
-    description: str | None = Field(default=None, max_length=200, schema_extra={"examples": ["Happy birthday"]})
+    amount: CreditAmount
+    description: TransactionDescription = None
 
 
 class Transaction(TransactionBase, table=True):
@@ -22,8 +31,8 @@ class Transaction(TransactionBase, table=True):
     __table_args__ = (check("amount", "amount > 0"), check("accounts", "from_account_id <> to_account_id"))
 
     id: Id = Field(default=None, primary_key=True)
-    from_account_id: Id = Field(foreign_key="accounts.id", ondelete="RESTRICT", index=True)
-    to_account_id: Id = Field(foreign_key="accounts.id", ondelete="RESTRICT", index=True)
+    from_account_id: FromAccount = Field(foreign_key="accounts.id", ondelete="RESTRICT", index=True)
+    to_account_id: ToAccount = Field(foreign_key="accounts.id", ondelete="RESTRICT", index=True)
     order_id: Id | None = Field(default=None, foreign_key="orders.id", ondelete="RESTRICT", index=True)
     created_at: AwareDatetime = Field(default_factory=utcnow)
 
@@ -33,15 +42,13 @@ class DepositCreate(TransactionBase):
 
 
 class TransferCreate(TransactionBase):
-    to_account_id: Id = Field(schema_extra={"examples": [4]})
-    from_account_id: Id | None = Field(
-        default=None, description="One's own when absent.", schema_extra={"examples": [3]}
-    )
+    to_account_id: ToAccount
+    from_account_id: FromAccount | None = Field(default=None, description="The caller's own account when absent.")
 
 
 class TransactionRead(TransactionBase):
     id: Id
-    from_account_id: Id = Field(schema_extra={"examples": [3]})
-    to_account_id: Id = Field(schema_extra={"examples": [4]})
+    from_account_id: FromAccount
+    to_account_id: ToAccount
     order_id: Id | None
     created_at: datetime

@@ -4,18 +4,17 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, StrictBool, StringConstraints
 from pydantic import Field as Limits
-from sqlalchemy import ColumnElement, true
-from sqlmodel import Field, col
+from sqlalchemy import ColumnElement
+from sqlmodel import Field, col, true
 
-from api.models.base import Email, Flag, Id, Schema, Timestamps, related, utcnow
+from api.models.base import Schema, Timestamps, related, utcnow
+from api.models.types import ABSENT, Email, Id
 
 if TYPE_CHECKING:
     from api.models.order import Order
     from api.models.post import Post
-
-Username = Annotated[str, Limits(min_length=3, max_length=50, pattern=r"^[A-Za-z0-9_]+$", examples=["johndoe"])]
 
 
 def _strong(password: str) -> str:
@@ -24,16 +23,24 @@ def _strong(password: str) -> str:
     return password
 
 
-STRONG = r"^[^\x00]*([A-Z][^\x00]*[0-9]|[0-9][^\x00]*[A-Z])[^\x00]*$"
-"""What `_strong` asks for, as clients and their generators can read it."""
+STRONG_PASSWORD = r"^[^\x00]*([A-Z][^\x00]*[0-9]|[0-9][^\x00]*[A-Z])[^\x00]*$"  # noqa: S105
+"""What `_strong` asks for, as a pattern for clients and their generators."""
 
-AsTyped = Annotated[str, StringConstraints(strip_whitespace=False)]
+Username = Annotated[str, Limits(min_length=3, max_length=50, pattern=r"^[A-Za-z0-9_]+$", examples=["johndoe"])]
+FullName = Annotated[str | None, Limits(max_length=100, examples=["John Doe"])]
+Bio = Annotated[str | None, Limits(max_length=500, examples=["Listens to everything."])]
+UnstrippedText = Annotated[str, StringConstraints(strip_whitespace=False)]
+PresentPassword = Annotated[UnstrippedText, Limits(max_length=128, examples=["SecurePass123"])]
 Password = Annotated[
-    AsTyped,
+    UnstrippedText,
     Limits(min_length=8, max_length=128),
     AfterValidator(_strong),
-    Limits(examples=["SecurePass123"], json_schema_extra={"pattern": STRONG}),
+    Limits(examples=["SecurePass123"], json_schema_extra={"pattern": STRONG_PASSWORD}),
 ]
+
+# An erased user is called `erased-7`, which is neither a username nor an e-mail address that anyone may choose.
+AnyUsername = Annotated[str, Limits(examples=["johndoe"])]
+AnyEmail = Annotated[str, Limits(examples=["john@example.com"])]
 
 
 class UserBase(Schema):
@@ -41,12 +48,12 @@ class UserBase(Schema):
 
     username: Username
     email: Email
-    full_name: str | None = Field(default=None, max_length=100, schema_extra={"examples": ["John Doe"]})
-    bio: str | None = Field(default=None, max_length=500, schema_extra={"examples": ["Listens to everything."]})
+    full_name: FullName = None
+    bio: Bio = None
 
 
 class User(UserBase, Timestamps, table=True):
-    """A person who signs in. Erasing one who has orders or money keeps the row and forgets the person."""
+    """A person who signs in. A user with orders or money is erased by forgetting the person and keeping the row."""
 
     __tablename__ = "users"
 
@@ -62,16 +69,21 @@ class User(UserBase, Timestamps, table=True):
     posts: list["Post"] = related("author", order_by="Post.id")
     orders: list["Order"] = related("user")
 
+    @classmethod
+    def not_erased(cls) -> ColumnElement[bool]:
+        """The users who are not erased, as a condition: whose row is kept for the books exists for nobody."""
+        return col(cls.erased_at).is_(None)
+
     def may_act_for(self, user_id: int) -> bool:
-        """Whether this user may see and change what belongs to another: only staff may."""
+        """Whether this user may read and change what belongs to another user: staff may."""
         return self.is_superuser or self.id == user_id
 
-    def sees(self, owner: Any) -> ColumnElement[bool]:
-        """The rows that this user may see, as a condition on the column that holds their owner."""
+    def may_act_for_owner(self, owner: Any) -> ColumnElement[bool]:
+        """The same as a condition on the column that holds the owner of a row."""
         return true() if self.is_superuser else col(owner) == self.id
 
     def erase(self) -> None:
-        """Forget who this was. A hyphen is no letter of a username, so the new one can never be taken."""
+        """Forget who this was. A username cannot have a hyphen, so the new one is never taken."""
         self.username = f"erased-{self.id}"
         self.email = f"erased-{self.id}"
         self.full_name = self.bio = self.last_login_at = None
@@ -85,24 +97,24 @@ class UserCreate(UserBase):
 
 
 class PasswordChange(Schema):
-    current_password: AsTyped = Field(max_length=128, schema_extra={"examples": ["SecurePass123"]})
+    current_password: PresentPassword
     new_password: Password = Field(schema_extra={"examples": ["SaferPass456"]})
 
 
 class ProfileUpdate(Schema):
     """What users may change of themselves."""
 
-    username: Username = Field(default=None)
-    email: Email = Field(default=None)
-    full_name: str | None = Field(default=None, max_length=100, schema_extra={"examples": ["John M. Doe"]})
-    bio: str | None = Field(default=None, max_length=500, schema_extra={"examples": ["Back to vinyl."]})
+    username: Username = ABSENT
+    email: Email = ABSENT
+    full_name: FullName = ABSENT
+    bio: Bio = ABSENT
 
 
 class UserUpdate(ProfileUpdate):
-    """What staff may change of anybody: the switches on top."""
+    """What staff may change of any user."""
 
-    is_active: Flag = Field(default=None, schema_extra={"examples": [True]})
-    is_superuser: Flag = Field(default=None, schema_extra={"examples": [False]})
+    is_active: StrictBool = Field(default=ABSENT, schema_extra={"examples": [True]})
+    is_superuser: StrictBool = Field(default=ABSENT, schema_extra={"examples": [False]})
 
     @property
     def needs_staff(self) -> bool:
@@ -110,32 +122,18 @@ class UserUpdate(ProfileUpdate):
 
 
 class UserSummary(Schema):
-    """What others may see."""
+    """What others may see of a user."""
 
     id: Id
-    username: str = Field(schema_extra={"examples": ["johndoe"]})
+    username: AnyUsername
 
 
 class UserRead(UserSummary):
-    email: str = Field(schema_extra={"examples": ["john@example.com"]})
-    full_name: str | None = Field(schema_extra={"examples": ["John Doe"]})
-    bio: str | None = Field(schema_extra={"examples": ["Listens to everything."]})
+    email: AnyEmail
+    full_name: FullName
+    bio: Bio
     is_active: bool
     is_superuser: bool
     last_login_at: datetime | None
     created_at: datetime
     updated_at: datetime
-
-
-class ActiveCount(Schema):
-    """How many users there are, erased ones left out."""
-
-    total: int = Field(schema_extra={"examples": [120]})
-    active: int = Field(schema_extra={"examples": [100]})
-    inactive: int = Field(schema_extra={"examples": [20]})
-
-
-class UsersChanged(Schema):
-    """What a bulk operation did."""
-
-    changed: int = Field(schema_extra={"examples": [3]})

@@ -1,49 +1,36 @@
-"""/accounts: store credit."""
+"""Store credit: one account per user, and the transactions between accounts."""
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter
-from sqlalchemy import ColumnElement
-from sqlmodel import col, exists, not_, or_, select
+from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.auth import CurrentUser, Staff
-from api.database import ReadSession, WriteSession
-from api.errors import Conflict, Unprocessable, problems
-from api.loading import PathId, one_or_404
-from api.models import (
-    Account,
-    AccountRead,
-    DepositCreate,
-    Notification,
-    NotificationKind,
-    ShopAccount,
-    Transaction,
-    TransactionRead,
-    TransferCreate,
-    User,
-)
-from api.pagination import CursorPage, Page, PagingParams, paginate
+from api.auth.callers import CurrentUser, Staff
+from api.errors import Conflict, Unprocessable
+from api.models.account import Account, AccountRead, ShopAccount
+from api.models.notification import Notification, NotificationKind
+from api.models.transaction import DepositCreate, Transaction, TransactionRead, TransferCreate
 from api.rules import ledger
 from api.rules.notifications import notify
-from api.transactions import Idempotent, TransactionRoute
+from api.web.idempotency import Idempotent
+from api.web.loading import PathId, one_or_404
+from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.problems import problems
+from api.web.routing import Router
+from api.web.sessions import ReadSession, WriteSession
 
-router = APIRouter(prefix="/accounts", tags=["accounts"], route_class=TransactionRoute)
-
-erased: ColumnElement[bool] = exists().where(col(User.id) == col(Account.user_id), col(User.erased_at).is_not(None))
-in_use: ColumnElement[bool] = not_(erased)
-"""Accounts that somebody can get at: what is given to an erased user would be lost."""
+router = Router("/accounts", tag="accounts")
 
 
 @router.get("", response_model=list[AccountRead])
 async def list_accounts(session: ReadSession, staff: Staff) -> Sequence[Account]:
-    """List all accounts, the shop's own too, as of one moment: their balances come to zero."""
+    """List all accounts, also the shop's own, as of one moment: their balances add up to zero."""
     return (await session.exec(select(Account).order_by(col(Account.id)))).all()
 
 
 @router.get("/me", response_model=AccountRead)
 async def read_my_account(session: WriteSession, user: CurrentUser) -> Account:
-    """Read one's own account; it is made the first time."""
+    """Read the caller's own account, which is added the first time."""
     return await ledger.account_of(session, user.id)
 
 
@@ -56,7 +43,7 @@ async def list_transactions(
     account_id: PathId, session: ReadSession, user: CurrentUser, paging: PagingParams
 ) -> Page[Transaction] | CursorPage[Transaction]:
     """List what came into an account and what went out, the latest first."""
-    await one_or_404(session, Account, Account.id == account_id, user.sees(Account.user_id))
+    await one_or_404(session, Account, Account.id == account_id, Account.visible_to(user))
     moved = or_(Transaction.from_account_id == account_id, Transaction.to_account_id == account_id)
     return await paginate(session, select(Transaction).where(moved), paging, model=Transaction)
 
@@ -70,12 +57,13 @@ async def list_transactions(
     dependencies=[Idempotent],
 )
 async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUser) -> Transaction:
-    """Transfer store credit to another account, from one's own unless one is staff."""
+    """Transfer store credit to another account: from the caller's own, or from any account for staff."""
     if data.from_account_id is None:
         source = await ledger.account_of(session, user.id)
     else:
-        source = await one_or_404(session, Account, Account.id == data.from_account_id, user.sees(Account.user_id))
-    target = (await session.exec(select(Account).where(Account.id == data.to_account_id, in_use))).one_or_none()
+        source = await one_or_404(session, Account, Account.id == data.from_account_id, Account.visible_to(user))
+    to_account = select(Account).where(Account.id == data.to_account_id, Account.not_erased())
+    target = (await session.exec(to_account)).one_or_none()
     if target is None or (target.user_id is None and not user.is_superuser):
         raise Unprocessable("body.to_account_id", "there is no such account")
     moved = Transaction.model_validate(data, update={"from_account_id": source.id})
@@ -91,8 +79,8 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
     dependencies=[Idempotent],
 )
 async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession, staff: Staff) -> Transaction:
-    """Give store credit to an account; the shop's account of issued credit goes down by it."""
-    target = await one_or_404(session, Account, Account.id == account_id, in_use)
+    """Give store credit to an account; the balance of the shop's account of issued credit falls by the amount."""
+    target = await one_or_404(session, Account, Account.id == account_id, Account.not_erased())
     issued = await ledger.shop_account(session, ShopAccount.ISSUED)
     if target.id == issued.id:
         raise Unprocessable("path.id", "is the account that credit is issued from")
@@ -101,10 +89,15 @@ async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession
 
 
 async def _give(session: AsyncSession, target: Account, given: Transaction) -> Transaction:
+    """Post a transaction, and tell the owner of the account that it goes to.
+
+    Raises:
+        Conflict: The owner was erased meanwhile.
+    """
     await ledger.post(session, given)
     # Asked again, now that the account is locked: an erasure that was quicker held it until just now.
-    if (await session.exec(select(Account.id).where(Account.id == target.id, in_use))).first() is None:
-        raise Conflict("The account's owner is gone.")
+    if (await session.exec(select(Account.id).where(Account.id == target.id, Account.not_erased()))).first() is None:
+        raise Conflict("The owner of this account no longer exists.")
     if target.user_id is not None:
         message = f"You received {given.amount} of store credit."
         kind = NotificationKind.CREDIT_RECEIVED

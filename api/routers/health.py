@@ -1,18 +1,17 @@
-"""/ and /health: what this is, and whether it is well."""
+"""Whether the shop is up, and what it runs on."""
 
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, Field
-from sqlalchemy import AsyncAdaptedQueuePool
 
 from api import __version__
-from api.auth import Staff
-from api.database import database_of
-from api.errors import problems
-from api.transactions import TransactionRoute
+from api.auth.callers import Staff
+from api.web.app_state import AppDatabase, AppSettings
+from api.web.problems import problems
+from api.web.routing import Router
 
-router = APIRouter(tags=["health"], route_class=TransactionRoute)
+router = Router("", tag="health")
 
 
 class Welcome(BaseModel):
@@ -27,7 +26,7 @@ class Health(BaseModel):
 
 
 class PoolHealth(BaseModel):
-    """The connection pool of the worker that answers; the numbers are null where it keeps none."""
+    """The connection pool of the worker that answers; the numbers are null where no connections are kept."""
 
     database: str = Field(description="Which database.", examples=["postgresql"])
     size: int | None = Field(description="Connections that are kept open.", examples=[10])
@@ -37,36 +36,33 @@ class PoolHealth(BaseModel):
 
 
 @router.get("/", summary="Welcome")
-async def read_welcome(request: Request) -> Welcome:
-    """Say what this is and where its documentation stands."""
-    settings = request.app.state.settings
+async def read_welcome(request: Request, settings: AppSettings) -> Welcome:
+    """Say what this is and where its documentation is."""
     docs = f"{request.scope.get('root_path', '')}/docs"
     return Welcome(name=settings.shop_name, version=__version__, currency=settings.currency, docs=docs)
 
 
 @router.get("/health")
 async def read_health() -> Health:
-    """Say that the process is alive; asks nothing of the database."""
+    """Say that the process is alive, without asking the database."""
     return Health()
 
 
 @router.get("/health/ready", responses=problems(503))
-async def read_readiness(request: Request) -> Health:
+async def read_readiness(database: AppDatabase) -> Health:
     """Ask the database; 503 where it does not answer."""
-    database = database_of(request)
     await database.ping()
     return Health()
 
 
 @router.get("/health/db")
-async def read_pool_health(request: Request, staff: Staff) -> PoolHealth:
+async def read_pool_health(database: AppDatabase, staff: Staff) -> PoolHealth:
     """Tell how the connection pool is doing."""
-    database = database_of(request)
-    name, pool = database.engine.dialect.name, database.engine.pool
-    if not isinstance(pool, AsyncAdaptedQueuePool):
-        return PoolHealth(database=name, size=None, in_use=None, available=None, overflow=None)
+    pool = database.pool
+    if pool is None:
+        return PoolHealth(database=database.backend, size=None, in_use=None, available=None, overflow=None)
     return PoolHealth(
-        database=name,
+        database=database.backend,
         size=pool.size(),
         in_use=pool.checkedout(),
         available=pool.checkedin(),

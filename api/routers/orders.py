@@ -1,73 +1,65 @@
-"""/orders: place, follow and cancel orders. Customers see their own, staff all."""
+"""Placing an order takes its stock; cancelling it gives the stock back.
+`pending → confirmed → shipped → delivered`, and `cancelled` from `pending` or `confirmed`.
+"""
 
 from decimal import Decimal
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
-from sqlalchemy import ColumnElement, and_, func
-from sqlalchemy.orm import joinedload, load_only, selectinload
-from sqlmodel import col, select
+from fastapi import Depends, Path, Query
+from sqlalchemy import ColumnElement
+from sqlmodel import and_, col, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.auth import CurrentUser, Staff
-from api.database import ReadSession, WriteSession
-from api.errors import Forbidden, NotFound, problems
-from api.loading import PathId, get_or_404, one_or_404, only
-from api.models import (
-    Category,
-    CategorySales,
-    Order,
-    OrderCreate,
-    OrderEvent,
-    OrderEventRead,
-    OrderItem,
-    OrderRead,
-    OrderReadWithDetails,
-    OrderReadWithItems,
-    OrderStats,
-    OrderStatus,
-    Payment,
-    PaymentCreate,
-    PaymentMethod,
-    PaymentRead,
-    PaymentReadWithRefunds,
-    Product,
-    StatusCount,
-    User,
-    UserSummary,
+from api.auth.callers import CurrentUser, Staff
+from api.errors import Forbidden, NotFound
+from api.models.category import Category
+from api.models.money import average
+from api.models.order import Order, OrderCreate, OrderRead, OrderReadWithDetails, OrderReadWithItems, OrderStatus
+from api.models.order_event import OrderEvent, OrderEventRead
+from api.models.order_item import OrderItem
+from api.models.product import Product
+from api.models.reports import CategorySales, OrderStats, StatusCount
+from api.models.types import MAX_ID
+from api.models.user import User, UserSummary
+from api.rules.order_status import change_status
+from api.rules.placing import place
+from api.web.idempotency import Idempotent
+from api.web.loading import PathId, columns_of, get_or_404, join_one, load_many, one_or_404
+from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.problems import problems
+from api.web.routing import Router
+from api.web.sessions import ReadSession, WriteSession
+
+router = Router("/orders", tag="orders")
+
+with_items = load_many(Order.items)
+with_details = (
+    join_one(Order.user, columns_of(User, UserSummary)),
+    load_many(Order.items, join_one(OrderItem.product)),
 )
-from api.models.base import MAX_ID, average
-from api.pagination import CursorPage, Page, PagingParams, paginate
-from api.rules import orders as rules
-from api.rules import payments
-from api.transactions import Idempotent, TransactionRoute
-
-router = APIRouter(prefix="/orders", tags=["orders"], route_class=TransactionRoute)
-
-with_items = selectinload(Order.items)  # type: ignore[arg-type]
-with_user = joinedload(Order.user).load_only(*only(User, UserSummary), raiseload=True)  # type: ignore[arg-type]
-with_details = (with_user, with_items.joinedload(OrderItem.product))  # type: ignore[arg-type]
 
 UserId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]
 StatusFilter = Annotated[OrderStatus | None, Query(description="Only orders with this status.")]
 
 
-async def _own(order_id: PathId, user: CurrentUser) -> ColumnElement[bool]:
-    """The order, where the caller may see it."""
-    return and_(col(Order.id) == order_id, user.sees(Order.user_id))
+async def _visible_order(order_id: PathId, user: CurrentUser) -> ColumnElement[bool]:
+    """The order of the path, where the caller may read it, as a condition."""
+    return and_(col(Order.id) == order_id, Order.visible_to(user))
 
 
-OwnOrder = Annotated[ColumnElement[bool], Depends(_own)]
+VisibleOrder = Annotated[ColumnElement[bool], Depends(_visible_order)]
 
 
-async def _order(own: OwnOrder, session: ReadSession) -> Order:
-    return await one_or_404(session, Order, own)
+async def _order_to_read(visible: VisibleOrder, session: ReadSession) -> Order:
+    return await one_or_404(session, Order, visible)
 
 
-async def _order_to_write(own: OwnOrder, session: WriteSession) -> Order:
-    return await one_or_404(session, Order, own)
+async def _order_to_write(visible: VisibleOrder, session: WriteSession) -> Order:
+    """Not locked: status and payments change by conditional UPDATEs."""
+    return await one_or_404(session, Order, visible)
 
 
-OrderDep = Annotated[Order, Depends(_order)]
+OrderToRead = Annotated[Order, Depends(_order_to_read)]
 OrderToWrite = Annotated[Order, Depends(_order_to_write)]
 
 
@@ -79,11 +71,11 @@ OrderToWrite = Annotated[Order, Depends(_order_to_write)]
     dependencies=[Idempotent],
 )
 async def place_order(data: OrderCreate, session: WriteSession, user: CurrentUser) -> Order:
-    """Place an order: the stock is taken, names and prices are frozen. Equal products become one line."""
+    """Place an order: the stock is taken, names and prices are frozen. Lines of one product become one line."""
     customer_id = data.user_id or user.id
     if not user.may_act_for(customer_id):
-        raise Forbidden("Only staff may order for somebody else.")
-    return await rules.place(
+        raise Forbidden("Only staff may order for another user.")
+    return await place(
         session,
         data.items,
         customer_id=customer_id,
@@ -96,8 +88,8 @@ async def place_order(data: OrderCreate, session: WriteSession, user: CurrentUse
 async def list_orders(
     session: ReadSession, user: CurrentUser, paging: PagingParams, status: StatusFilter = None
 ) -> Page[Order] | CursorPage[Order]:
-    """List one's orders, or everybody's as staff, with their lines, the newest first."""
-    orders = select(Order).where(user.sees(Order.user_id)).options(with_items)
+    """List the caller's orders, or all orders for staff, with their lines, the newest first."""
+    orders = select(Order).where(Order.visible_to(user)).options(with_items)
     if status is not None:
         orders = orders.where(Order.status == status)
     return await paginate(session, orders, paging, model=Order)
@@ -113,18 +105,18 @@ async def read_order_stats(session: ReadSession, staff: Staff) -> OrderStats:
             select(Order.status, count, amount).group_by(col(Order.status)).order_by(col(Order.status))
         )
     ]
-    valid = [each for each in by_status if each.status is not OrderStatus.CANCELLED]
-    revenue = sum((each.amount for each in valid), start=Decimal("0.00"))
+    not_cancelled = [each for each in by_status if each.status is not OrderStatus.CANCELLED]
+    revenue = sum((each.amount for each in not_cancelled), start=Decimal("0.00"))
     return OrderStats(
         total_orders=sum(each.orders for each in by_status),
         total_revenue=revenue,
-        average_order_value=average(revenue, sum(each.orders for each in valid)),
+        average_order_value=average(revenue, sum(each.orders for each in not_cancelled)),
         by_status=by_status,
-        by_category=await _category_sales(session),
+        by_category=await _sales_by_category(session),
     )
 
 
-async def _category_sales(session: ReadSession) -> list[CategorySales]:
+async def _sales_by_category(session: AsyncSession) -> list[CategorySales]:
     statement = (
         select(col(Category.id), col(Category.name), func.sum(OrderItem.quantity), func.sum(OrderItem.total_price))
         .select_from(OrderItem)
@@ -149,83 +141,48 @@ async def _category_sales(session: ReadSession) -> list[CategorySales]:
 async def list_user_orders(
     user_id: UserId, session: ReadSession, user: CurrentUser, paging: PagingParams
 ) -> Page[Order] | CursorPage[Order]:
-    """List a user's orders: one's own, or anybody's as staff."""
+    """List a user's orders: the caller's own, or those of any user for staff."""
     if not user.may_act_for(user_id):
         raise NotFound("There is no such user.")
     if user_id != user.id:
-        await get_or_404(session, User, user_id, load_only(*only(User, UserSummary)))
+        await get_or_404(session, User, user_id, columns_of(User, UserSummary))
     orders = select(Order).where(Order.user_id == user_id).options(with_items)
     return await paginate(session, orders, paging, model=Order)
 
 
 @router.get("/{id}", response_model=OrderReadWithItems, responses=problems(404))
-async def read_order(own: OwnOrder, session: ReadSession) -> Order:
+async def read_order(visible: VisibleOrder, session: ReadSession) -> Order:
     """Read an order with its lines."""
-    return await one_or_404(session, Order, own, options=[with_items])
+    return await one_or_404(session, Order, visible, options=[with_items])
 
 
 @router.get("/{id}/details", response_model=OrderReadWithDetails, responses=problems(404))
-async def read_order_details(own: OwnOrder, session: ReadSession) -> Order:
+async def read_order_details(visible: VisibleOrder, session: ReadSession) -> Order:
     """Read an order with its user, its lines, and the products as they are today."""
-    return await one_or_404(session, Order, own, options=with_details)
+    return await one_or_404(session, Order, visible, options=with_details)
 
 
 @router.patch("/{id}/status", response_model=OrderRead, responses=problems(404, 409))
 async def change_order_status(
     order: OrderToWrite,
-    new_status: Annotated[OrderStatus, Query(description="What the order is to become.", examples=["confirmed"])],
+    new_status: Annotated[OrderStatus, Query(description="The status that the order gets.", examples=["confirmed"])],
     session: WriteSession,
     staff: Staff,
 ) -> Order:
     """Bring an order to its next status: confirmed, shipped, delivered, or cancelled before it is shipped."""
-    return await rules.change_status(session, order, new_status, changed_by=staff.id)
+    return await change_status(session, order, new_status, changed_by=staff.id)
 
 
 @router.post("/{id}/cancel", response_model=OrderRead, responses=problems(404, 409))
 async def cancel_order(order: OrderToWrite, session: WriteSession, user: CurrentUser) -> Order:
     """Cancel an order that has not been shipped: its stock comes back, and so does what was paid."""
-    return await rules.change_status(session, order, OrderStatus.CANCELLED, changed_by=user.id)
+    return await change_status(session, order, OrderStatus.CANCELLED, changed_by=user.id)
 
 
 @router.get("/{id}/events", response_model=Page[OrderEventRead] | CursorPage[OrderEventRead], responses=problems(404))
 async def list_order_events(
-    order: OrderDep, session: ReadSession, paging: PagingParams
+    order: OrderToRead, session: ReadSession, paging: PagingParams
 ) -> Page[OrderEvent] | CursorPage[OrderEvent]:
-    """List how an order got to its status, from the start."""
+    """List how an order came to its status, from the start."""
     events = select(OrderEvent).where(OrderEvent.order_id == order.id)
     return await paginate(session, events, paging, model=OrderEvent, sort="id")
-
-
-@router.post(
-    "/{id}/payments",
-    status_code=201,
-    tags=["payments"],
-    response_model=PaymentRead,
-    responses=problems(403, 404, 409),
-    dependencies=[Idempotent],
-)
-async def pay_order(data: PaymentCreate, order: OrderToWrite, session: WriteSession, user: CurrentUser) -> Payment:
-    """Pay towards an order: its owner with store credit, staff by any other method. Paid in full, it is confirmed."""
-    own_credit = data.method is PaymentMethod.STORE_CREDIT
-    if own_credit and order.user_id != user.id:
-        raise Forbidden("Only its owner may pay an order with store credit.")
-    if not own_credit and not user.is_superuser:
-        raise Forbidden("Only staff may record payments other than store credit.")
-    payment = Payment.model_validate(data, update={"order_id": order.id})
-    await payments.receive(session, order, payment)
-    await rules.confirm_if_paid(session, order, changed_by=user.id)
-    return payment
-
-
-@router.get(
-    "/{id}/payments",
-    tags=["payments"],
-    response_model=Page[PaymentReadWithRefunds] | CursorPage[PaymentReadWithRefunds],
-    responses=problems(404),
-)
-async def list_order_payments(
-    order: OrderDep, session: ReadSession, paging: PagingParams
-) -> Page[Payment] | CursorPage[Payment]:
-    """List what was paid towards an order, with refunds."""
-    received = select(Payment).where(Payment.order_id == order.id).options(selectinload(Payment.refunds))  # type: ignore[arg-type]
-    return await paginate(session, received, paging, model=Payment, sort="id")

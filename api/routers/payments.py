@@ -1,16 +1,56 @@
-"""/payments: give money back."""
+"""What was paid towards an order, and what was given back. An order that is paid in full is confirmed."""
 
-from fastapi import APIRouter
+from sqlmodel import select
 
-from api.auth import Staff
-from api.database import WriteSession
-from api.errors import problems
-from api.loading import PathId, get_or_404
-from api.models import Payment, Refund, RefundCreate, RefundRead
+from api.auth.callers import CurrentUser, Staff
+from api.errors import Forbidden
+from api.models.payment import Payment, PaymentCreate, PaymentMethod, PaymentRead, PaymentReadWithRefunds
+from api.models.refund import Refund, RefundCreate, RefundRead
+from api.routers.orders import OrderToRead, OrderToWrite
 from api.rules import payments
-from api.transactions import Idempotent, TransactionRoute
+from api.rules.order_status import confirm_if_paid
+from api.web.idempotency import Idempotent
+from api.web.loading import PathId, get_or_404, load_many
+from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.problems import problems
+from api.web.routing import Router
+from api.web.sessions import ReadSession, WriteSession
 
-router = APIRouter(prefix="/payments", tags=["payments"], route_class=TransactionRoute)
+router = Router("/payments", tag="payments")
+under_orders = Router("/orders/{id}/payments", tag="payments")
+
+with_refunds = load_many(Payment.refunds)
+
+
+@under_orders.post(
+    "",
+    status_code=201,
+    response_model=PaymentRead,
+    responses=problems(403, 404, 409),
+    dependencies=[Idempotent],
+)
+async def pay_order(data: PaymentCreate, order: OrderToWrite, session: WriteSession, user: CurrentUser) -> Payment:
+    """Pay towards an order: its owner with store credit, staff by any other method. Paid in full, it is confirmed."""
+    by_credit = data.method is PaymentMethod.STORE_CREDIT
+    if by_credit and order.user_id != user.id:
+        raise Forbidden("Only the owner of an order may pay it with store credit.")
+    if not by_credit and not user.is_superuser:
+        raise Forbidden("Only staff may record payments other than store credit.")
+    payment = Payment.model_validate(data, update={"order_id": order.id})
+    await payments.receive(session, order, payment)
+    await confirm_if_paid(session, order, changed_by=user.id)
+    return payment
+
+
+@under_orders.get(
+    "", response_model=Page[PaymentReadWithRefunds] | CursorPage[PaymentReadWithRefunds], responses=problems(404)
+)
+async def list_order_payments(
+    order: OrderToRead, session: ReadSession, paging: PagingParams
+) -> Page[Payment] | CursorPage[Payment]:
+    """List what was paid towards an order, with refunds."""
+    received = select(Payment).where(Payment.order_id == order.id).options(with_refunds)
+    return await paginate(session, received, paging, model=Payment, sort="id")
 
 
 @router.post(
@@ -21,7 +61,7 @@ router = APIRouter(prefix="/payments", tags=["payments"], route_class=Transactio
     dependencies=[Idempotent],
 )
 async def refund_payment(payment_id: PathId, data: RefundCreate, session: WriteSession, staff: Staff) -> Refund:
-    """Refund a payment, in part or whole; store credit goes back to the account it came from."""
+    """Refund a payment, in part or in full; store credit goes back to the account that it came from."""
     payment = await get_or_404(session, Payment, payment_id)
     refund = Refund.model_validate(data, update={"payment_id": payment.id, "user_id": staff.id})
     return await payments.refund(session, payment, refund)

@@ -1,35 +1,39 @@
-"""/posts: what authors publish. Anyone reads what is published; authors and staff write."""
+"""What authors publish. Only their authors and staff see drafts and archived posts."""
 
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Query, Request
+from fastapi import BackgroundTasks, Depends, Query
 from pydantic import AfterValidator
-from sqlalchemy.orm import joinedload, load_only, selectinload
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.auth import CurrentUser, OptionalUser
-from api.database import Database, ReadSession, WriteSession, database_of
-from api.database_errors import DatabaseError
-from api.errors import Unprocessable, problems
-from api.loading import PathId, PathText, QueryId, one_or_404, only
-from api.models import Post, PostCreate, PostListed, PostRead, PostStatus, PostTag, PostUpdate, Tag, User, UserSummary
-from api.models.base import utcnow, without_nul
-from api.pagination import CursorPage, Page, PagingParams, paginate
+from api.auth.callers import CurrentUser, OptionalUser
+from api.database.errors import DATABASE_ERRORS
+from api.database.sessions import Database
+from api.errors import Unprocessable
+from api.models.base import utcnow
+from api.models.post import Post, PostCreate, PostListed, PostRead, PostStatus, PostUpdate
+from api.models.tag import PostTag, Tag
+from api.models.types import without_nul
+from api.models.user import User, UserSummary
 from api.rules.slugs import free_slug
-from api.search import SearchText, contains
-from api.transactions import TransactionRoute
+from api.web.app_state import AppDatabase
+from api.web.loading import PathId, PathText, QueryId, columns_of, join_one, load_many, one_or_404
+from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.problems import problems
+from api.web.routing import Router
+from api.web.search import SearchText, contains
+from api.web.sessions import ReadSession, WriteSession
 
-router = APIRouter(prefix="/posts", tags=["posts"], route_class=TransactionRoute)
+router = Router("/posts", tag="posts")
 
-with_author = joinedload(Post.author).load_only(*only(User, UserSummary), raiseload=True)  # type: ignore[arg-type]
-with_all = (with_author, selectinload(Post.tags))  # type: ignore[arg-type]
-without_text = load_only(*only(Post, PostListed), raiseload=True)
+with_author_and_tags = (join_one(Post.author, columns_of(User, UserSummary)), load_many(Post.tags))
+without_content = columns_of(Post, PostListed)
 
 
 async def _post_to_write(post_id: PathId, session: WriteSession, user: CurrentUser) -> Post:
-    return await one_or_404(session, Post, Post.id == post_id, user.sees(Post.author_id), lock=True)
+    return await one_or_404(session, Post, Post.id == post_id, Post.editable_by(user), lock=True)
 
 
 PostToWrite = Annotated[Post, Depends(_post_to_write)]
@@ -46,11 +50,11 @@ async def list_posts(
         Query(max_length=120, description="Only posts with the tag of this slug."),
         AfterValidator(without_nul),
     ] = None,
-    author_id: Annotated[QueryId | None, Query(description="Only this author's.")] = None,
+    author_id: Annotated[QueryId | None, Query(description="Only posts of this author.")] = None,
     search: SearchText | None = None,
 ) -> Page[Post] | CursorPage[Post]:
-    """List posts, the newest first. Drafts and archived ones are listed for their authors and for staff."""
-    posts = select(Post).where(Post.visible_to(user)).options(without_text, *with_all)
+    """List posts, the newest first. Drafts and archived posts are listed for their authors and for staff."""
+    posts = select(Post).where(Post.visible_to(user)).options(without_content, *with_author_and_tags)
     if status is not None:
         posts = posts.where(Post.status == status)
     if tag is not None:
@@ -64,20 +68,20 @@ async def list_posts(
 
 
 async def _count_view(database: Database, post: Post) -> None:
-    """Count a reading of a published post once it has been answered; a reader does not wait for a number."""
+    """Count a view of a published post after the answer, so that no reader waits for it."""
     try:
         async with database.transaction() as session:
             this = update(Post).where(col(Post.id) == post.id, col(Post.status) == PostStatus.PUBLISHED)
             await session.exec(this.values(view_count=Post.view_count + 1, updated_at=Post.updated_at))
-    except DatabaseError:
+    except DATABASE_ERRORS:
         return
 
 
-async def _counting_views(tasks: BackgroundTasks, request: Request) -> Callable[[Post], Post]:
-    """Hands a post through, and has its reading counted after the answer."""
+async def _counting_views(tasks: BackgroundTasks, database: AppDatabase) -> Callable[[Post], Post]:
+    """Returns a post unchanged, and has its view counted after the answer."""
 
     def counted(post: Post) -> Post:
-        tasks.add_task(_count_view, database_of(request), post)
+        tasks.add_task(_count_view, database, post)
         return post
 
     return counted
@@ -89,13 +93,15 @@ Counted = Annotated[Callable[[Post], Post], Depends(_counting_views)]
 @router.get("/by-slug/{slug}", response_model=PostRead, responses=problems(404))
 async def read_post_by_slug(slug: PathText, session: ReadSession, user: OptionalUser, counted: Counted) -> Post:
     """Read the post with a slug."""
-    return counted(await one_or_404(session, Post, Post.slug == slug, Post.visible_to(user), options=with_all))
+    visible = (Post.slug == slug, Post.visible_to(user))
+    return counted(await one_or_404(session, Post, *visible, options=with_author_and_tags))
 
 
 @router.get("/{id}", response_model=PostRead, responses=problems(404))
 async def read_post(post_id: PathId, session: ReadSession, user: OptionalUser, counted: Counted) -> Post:
     """Read a post."""
-    return counted(await one_or_404(session, Post, Post.id == post_id, Post.visible_to(user), options=with_all))
+    visible = (Post.id == post_id, Post.visible_to(user))
+    return counted(await one_or_404(session, Post, *visible, options=with_author_and_tags))
 
 
 @router.post("", status_code=201, response_model=PostRead, responses=problems(409))
@@ -108,20 +114,20 @@ async def create_post(data: PostCreate, session: WriteSession, user: CurrentUser
 
 @router.put("/{id}", response_model=PostRead, responses=problems(404, 409))
 async def replace_post(data: PostCreate, post: PostToWrite, session: WriteSession) -> Post:
-    """Replace all that can be written of a post: what is absent is cleared, an absent slug is kept."""
+    """Replace all writable fields of a post; absent fields are cleared, but an absent slug is kept."""
     post.sqlmodel_update(data.model_dump(exclude={"tags"}), update={"slug": data.slug or post.slug})
     return await _save(session, post, data.tags)
 
 
 @router.patch("/{id}", response_model=PostRead, responses=problems(404, 409))
 async def update_post(data: PostUpdate, post: PostToWrite, session: WriteSession) -> Post:
-    """Change only what is sent; `tags` replaces all of them."""
+    """Change only what is sent; `tags` replaces all tags."""
     post.sqlmodel_update(data.model_dump(exclude={"tags"}, exclude_unset=True))
     return await _save(session, post, data.tags)
 
 
 async def _save(session: AsyncSession, post: Post, tags: list[str] | None) -> Post:
-    """Write a post and, unless they are `None`, its tags; answer it as it is now."""
+    """Write a post and, unless `tags` is `None`, its tags; return it as it is now."""
     post.note_publication()
     post.updated_at = utcnow()  # also where only its tags change
     session.add(post)
@@ -131,8 +137,8 @@ async def _save(session: AsyncSession, post: Post, tags: list[str] | None) -> Po
         await session.exec(delete(PostTag).where(col(PostTag.post_id) == post.id))
         session.add_all(PostTag(post_id=post.id, tag_id=tag_id) for tag_id in tag_ids)
         await session.flush()
-    session.expunge(post)  # so that its tags are read anew
-    return await one_or_404(session, Post, Post.id == post.id, options=with_all)
+    session.expunge(post)  # so that its tags are read again
+    return await one_or_404(session, Post, Post.id == post.id, options=with_author_and_tags)
 
 
 async def _tag_ids(session: AsyncSession, slugs: set[str]) -> list[int]:

@@ -1,24 +1,24 @@
-"""/tags: what posts are filed under. Anyone reads them, staff keep them."""
+"""What posts are filed under. Anyone reads tags, staff keep them."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from sqlmodel import col, delete, select
 
-from api.auth import Staff
-from api.database import ReadSession, WriteSession
-from api.errors import problems
-from api.loading import PathId, get_or_404
-from api.models import Tag, TagCreate, TagRead, TagUpdate
-from api.pagination import CursorPage, Page, PagingParams, paginate
+from api.auth.callers import Staff
+from api.models.tag import Tag, TagCreate, TagRead, TagUpdate
 from api.rules.slugs import free_slug
-from api.search import SearchText, contains
-from api.transactions import TransactionRoute
+from api.web.loading import PathId, get_or_404
+from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.problems import problems
+from api.web.routing import Router
+from api.web.search import SearchText, contains
+from api.web.sessions import ReadSession, WriteSession
 
-router = APIRouter(prefix="/tags", tags=["tags"], route_class=TransactionRoute)
+router = Router("/tags", tag="tags")
 
 
-async def _tag_to_write(tag_id: PathId, session: WriteSession, user: Staff) -> Tag:
+async def _tag_to_write(tag_id: PathId, session: WriteSession, staff: Staff) -> Tag:
     return await get_or_404(session, Tag, tag_id, lock=True)
 
 
@@ -37,7 +37,7 @@ async def list_tags(
 
 
 @router.post("", status_code=201, response_model=TagRead, responses=problems(409))
-async def create_tag(data: TagCreate, session: WriteSession, user: Staff) -> Tag:
+async def create_tag(data: TagCreate, session: WriteSession, staff: Staff) -> Tag:
     """Add a tag."""
     slug = await free_slug(session, Tag, data.slug, data.name)
     tag = Tag.model_validate(data, update={"slug": slug})

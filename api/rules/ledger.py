@@ -1,7 +1,7 @@
-"""The ledger: money goes from one account to another, as one row, and both balances change with it.
+"""The ledger: money goes from one account to another as one row, and both balances change with it.
 
-A balance changes by one conditional UPDATE, accounts are touched in ascending id order, and nothing is ever taken
-back: a correction is another transaction.
+A balance changes by one conditional UPDATE, accounts are locked in ascending id order, and no row is ever changed or
+deleted: a correction is another transaction.
 """
 
 from sqlalchemy.exc import IntegrityError
@@ -9,11 +9,12 @@ from sqlmodel import col, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.errors import Conflict, Unprocessable
-from api.models import Account, ShopAccount, Transaction
+from api.models.account import Account, ShopAccount
+from api.models.transaction import Transaction
 
 
 async def account_of(session: AsyncSession, user_id: int) -> Account:
-    """A user's account, made now if there is none."""
+    """A user's account, which is added now if there is none."""
     own = select(Account).where(Account.user_id == user_id)
     account = (await session.exec(own)).one_or_none()
     if account is not None:
@@ -24,7 +25,7 @@ async def account_of(session: AsyncSession, user_id: int) -> Account:
             session.add(account)
     except IntegrityError:
         account = (await session.exec(own)).one_or_none()
-        if account is None:  # not another request made it in the meantime, but the user is gone
+        if account is None:  # no other request added it meanwhile: the user is gone
             raise
     return account
 
@@ -34,14 +35,14 @@ async def shop_account(session: AsyncSession, which: ShopAccount) -> Account:
 
 
 async def post(session: AsyncSession, transaction: Transaction) -> Transaction:
-    """Move the amount of a transaction and write it down.
+    """Move the amount of a transaction from one balance to the other, and store the transaction.
 
     Raises:
-        Unprocessable: The two accounts are one, or one of them does not exist.
+        Unprocessable: Both accounts are the same, or one of them does not exist.
         Conflict: The balance does not cover the amount.
     """
     if transaction.from_account_id == transaction.to_account_id:
-        raise Unprocessable("body.to_account_id", "must be another account than the one the money comes from")
+        raise Unprocessable("body.to_account_id", "must differ from the account that the money comes from")
     for account_id in sorted((transaction.from_account_id, transaction.to_account_id)):
         await _change_balance(session, account_id, transaction)
     session.add(transaction)
@@ -55,10 +56,7 @@ async def _change_balance(session: AsyncSession, account_id: int, transaction: T
     delta = -transaction.amount if gives else transaction.amount
     covered = or_(col(Account.user_id).is_(None), col(Account.balance) + delta >= 0)
     changed = await session.exec(
-        update(Account)
-        .where(col(Account.id) == account_id, covered)
-        .values(balance=col(Account.balance) + delta)
-        .execution_options(synchronize_session=False)
+        update(Account).where(col(Account.id) == account_id, covered).values(balance=col(Account.balance) + delta)
     )
     if changed.rowcount == 0:
         if (await session.exec(select(Account.id).where(Account.id == account_id))).first() is None:

@@ -1,6 +1,6 @@
-"""Payments and refunds: never more than is due, never more back than was paid.
+"""Payments and refunds: never more than is due, and never more back than was paid.
 
-Rows are locked in one order everywhere: order, payment, accounts. So two requests wait for each other, not in a circle.
+Rows are locked in one order everywhere: order, payment, accounts. So requests never wait for each other in a circle.
 """
 
 from decimal import Decimal
@@ -9,18 +9,12 @@ from sqlmodel import col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.errors import Conflict
-from api.models import (
-    Notification,
-    NotificationKind,
-    Order,
-    OrderStatus,
-    Payment,
-    PaymentMethod,
-    PaymentStatus,
-    Refund,
-    ShopAccount,
-    Transaction,
-)
+from api.models.account import ShopAccount
+from api.models.notification import Notification, NotificationKind
+from api.models.order import Order, OrderStatus
+from api.models.payment import Payment, PaymentMethod, PaymentStatus
+from api.models.refund import Refund
+from api.models.transaction import Transaction
 from api.rules import ledger
 from api.rules.notifications import notify
 
@@ -36,13 +30,12 @@ async def receive(session: AsyncSession, order: Order, payment: Payment) -> Paym
         update(Order)
         .where(col(Order.id) == order.id, col(Order.status) != OrderStatus.CANCELLED, paid <= col(Order.total_amount))
         .values(paid_amount=paid)
-        .execution_options(synchronize_session=False)
     )
     await session.refresh(order)
     if within.rowcount == 0:
         if order.status is OrderStatus.CANCELLED:
             raise Conflict("A cancelled order cannot be paid.")
-        raise Conflict(f"Only {order.due_amount} is due.")
+        raise Conflict(f"Only {order.due_amount} of this order is due.")
     session.add(payment)
     await session.flush()
     if payment.method is PaymentMethod.STORE_CREDIT:
@@ -60,10 +53,10 @@ async def receive(session: AsyncSession, order: Order, payment: Payment) -> Paym
 
 
 async def refund(session: AsyncSession, payment: Payment, refund: Refund) -> Refund:
-    """Give back a part of a payment, or all of it; store credit goes back to the account it came from.
+    """Give back a part of a payment, or all of it; store credit goes back to the account that it came from.
 
     Raises:
-        Conflict: That is more than is left of the payment.
+        Conflict: The amount exceeds what is left of the payment.
     """
     of_payment = select(Order).where(Order.id == payment.order_id).with_for_update()
     order = (await session.exec(of_payment)).one()
@@ -72,11 +65,10 @@ async def refund(session: AsyncSession, payment: Payment, refund: Refund) -> Ref
         update(Payment)
         .where(col(Payment.id) == payment.id, refunded <= col(Payment.amount))
         .values(refunded_amount=refunded)
-        .execution_options(synchronize_session=False)
     )
     await session.refresh(payment)
     if within.rowcount == 0:
-        raise Conflict(f"Only {payment.amount - payment.refunded_amount} is left to refund.")
+        raise Conflict(f"Only {payment.amount - payment.refunded_amount} of this payment is left to refund.")
     if payment.refunded_amount == payment.amount:
         payment.status = PaymentStatus.REFUNDED
     session.add(refund)
@@ -96,13 +88,13 @@ async def refund(session: AsyncSession, payment: Payment, refund: Refund) -> Ref
 
 
 async def is_settled(session: AsyncSession, order: Order) -> bool:
-    """Whether an order is paid in full, and nothing of it was given back."""
+    """Whether an order is paid in full, and nothing of that was given back."""
     refunded = select(func.sum(Payment.refunded_amount)).where(Payment.order_id == order.id)
     return not order.due_amount and not (await session.exec(refunded)).one()
 
 
 async def refund_all(session: AsyncSession, order: Order, *, reason: str, user_id: int) -> None:
-    """Give back whatever is left of an order's payments."""
+    """Give back what is left of an order's payments."""
     payments = select(Payment).where(Payment.order_id == order.id).order_by(col(Payment.id)).with_for_update()
     for payment in (await session.exec(payments)).all():
         left = payment.amount - payment.refunded_amount

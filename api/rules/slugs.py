@@ -1,4 +1,4 @@
-"""Slugs: a name as it stands in a URL."""
+"""Slugs: names as they stand in URLs."""
 
 import secrets
 from collections.abc import Sequence
@@ -8,20 +8,24 @@ from slugify import slugify
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-LONGEST = 100
+MAX_SLUG_LENGTH = 100
+"""Characters of a slug that is made from a name; the column's other 20 leave room for the random digits."""
+
+RANDOM_BYTES = 3
+"""Six hexadecimal digits: of a thousand rows of one name, two get the same digits once in 34 times."""
 
 
 async def free_slugs(session: AsyncSession, model: type[Any], wanted: Sequence[tuple[str | None, str]]) -> list[str]:
-    """A slug for each pair of a slug, if the client gave one, and a name to make it from otherwise.
+    """A slug for each pair of a slug, if the client sent one, and a name from which it is made otherwise.
 
-    A slug that is made gets a few random digits behind it where another row has it; a given one is left to the unique
-    constraint, which refuses it.
+    A made slug gets random digits at its end where another row has it. A sent one is left to the unique constraint,
+    which refuses a duplicate.
     """
-    made = [slug or slugify(name, max_length=LONGEST) or model.__name__.lower() for slug, name in wanted]
+    made = [slug or slugify(name, max_length=MAX_SLUG_LENGTH) or model.__name__.lower() for slug, name in wanted]
     taken = set((await session.exec(select(model.slug).where(col(model.slug).in_(made)))).all())
     free = []
     for slug, (given, _) in zip(made, wanted, strict=True):
-        free.append(slug if given or slug not in taken else f"{slug}-{secrets.token_hex(3)}")
+        free.append(slug if given or slug not in taken else f"{slug}-{secrets.token_hex(RANDOM_BYTES)}")
         taken.add(slug)
     return free
 

@@ -22,12 +22,12 @@ DEFAULTS = [
 categories = sa.table(
     "categories",
     sa.column("id", columns.BigInt()),
-    sa.column("name", columns.Text(100)),
-    sa.column("slug", columns.Text(120)),
-    sa.column("description", columns.Text(2_000)),
+    sa.column("name", columns.UnicodeString(100)),
+    sa.column("slug", columns.UnicodeString(120)),
+    sa.column("description", columns.UnicodeString(2_000)),
     sa.column("parent_id", columns.BigInt()),
-    sa.column("created_at", columns.Moment()),
-    sa.column("updated_at", columns.Moment()),
+    sa.column("created_at", columns.Timestamp()),
+    sa.column("updated_at", columns.Timestamp()),
 )
 products = sa.table("products", sa.column("category_id", columns.BigInt()))
 
@@ -37,9 +37,9 @@ def upgrade() -> None:
     now = sa.literal(datetime.now(UTC).replace(tzinfo=None))  # MySQL takes no offset; env.py makes PostgreSQL add it
     for name, slug in DEFAULTS:
         taken = sa.exists().where(sa.or_(categories.c.name == name, categories.c.slug == slug))
-        row = sa.select(sa.literal(name, columns.Text(100)), sa.literal(slug, columns.Text(120)), now, now).where(
-            ~taken
-        )
+        row = sa.select(
+            sa.literal(name, columns.UnicodeString(100)), sa.literal(slug, columns.UnicodeString(120)), now, now
+        ).where(~taken)
         op.execute(categories.insert().from_select(["name", "slug", "created_at", "updated_at"], row))
 
 

@@ -18,11 +18,11 @@ NAMES = ["Issued credit", "Sales"]
 accounts = sa.table(
     "accounts",
     sa.column("id", columns.BigInt()),
-    sa.column("name", columns.Text(100)),
+    sa.column("name", columns.UnicodeString(100)),
     sa.column("user_id", columns.BigInt()),
     sa.column("balance", columns.Cents()),
-    sa.column("created_at", columns.Moment()),
-    sa.column("updated_at", columns.Moment()),
+    sa.column("created_at", columns.Timestamp()),
+    sa.column("updated_at", columns.Timestamp()),
 )
 transactions = sa.table(
     "transactions",
@@ -37,7 +37,7 @@ def upgrade() -> None:
     for name in NAMES:
         taken = sa.exists().where(accounts.c.name == name)
         row = sa.select(
-            sa.literal(name, columns.Text(100)), sa.literal(Decimal("0.00"), columns.Cents()), now, now
+            sa.literal(name, columns.UnicodeString(100)), sa.literal(Decimal("0.00"), columns.Cents()), now, now
         ).where(~taken)
         op.execute(accounts.insert().from_select(["name", "balance", "created_at", "updated_at"], row))
 

@@ -15,9 +15,9 @@ def upgrade() -> None:
     op.create_table(
         "attempts",
         sa.Column("id", columns.BigInt(), nullable=False),
-        sa.Column("kind", columns.Text(length=35), nullable=False),
-        sa.Column("subject", columns.Text(length=64), nullable=False),
-        sa.Column("window_start", columns.Moment(), nullable=False),
+        sa.Column("kind", columns.UnicodeString(length=35), nullable=False),
+        sa.Column("subject", columns.UnicodeString(length=64), nullable=False),
+        sa.Column("window_start", columns.Timestamp(), nullable=False),
         sa.Column("count", columns.BigInt(), nullable=False),
         sa.CheckConstraint(
             "kind IN ('failed_sign_ins_per_account', 'failed_sign_ins_per_address', 'registrations_per_address')",

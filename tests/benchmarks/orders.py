@@ -33,14 +33,17 @@ from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import text
 from sqlmodel import func, select
 
-from api import setup
-from api.auth import new_token
-from api.database import Database
-from api.models import Order, Product, TokenKind, User
+from api.auth.tokens import new_token
+from api.commands import setup
+from api.commands.verify import verify
+from api.database.sessions import Database
 from api.models.base import utcnow
+from api.models.order import Order
+from api.models.product import Product
+from api.models.token import TokenKind
+from api.models.user import User
 from api.rules.stock import record_initial
 from api.settings import Settings
-from api.verify import verify
 from tests.benchmarks.connection import Connection
 from tests.benchmarks.server import Server, serving
 from tests.databases import BACKENDS, Backend, Unavailable

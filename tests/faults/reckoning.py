@@ -8,18 +8,14 @@ from typing import Any
 from sqlmodel import SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.models import (
-    IdempotencyKey,
-    Order,
-    OrderEvent,
-    OrderItem,
-    OrderStatus,
-    Payment,
-    Refund,
-    StockMovement,
-    StockReason,
-    Transaction,
-)
+from api.models.idempotency_key import IdempotencyKey
+from api.models.order import Order, OrderStatus
+from api.models.order_event import OrderEvent
+from api.models.order_item import OrderItem
+from api.models.payment import Payment
+from api.models.refund import Refund
+from api.models.stock_movement import StockMovement, StockReason
+from api.models.transaction import Transaction
 from tests.faults.journal import Journal, Operation
 
 CANCELLATION = "Order cancelled"

@@ -8,10 +8,11 @@ from datetime import timedelta
 import httpx
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.auth import new_token
-from api.database import Database
-from api.models import TokenKind, User
+from api.auth.tokens import new_token
+from api.database.sessions import Database
 from api.models.base import utcnow
+from api.models.token import TokenKind
+from api.models.user import User
 from api.settings import Settings
 from tests.faults.service import Service
 from tests.support import PASSWORD_HASH, FreshSession, save

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlmodel import func, select
 
-from api.models import Order
+from api.models.order import Order
 from tests.faults.service import running
 from tests.faults.shop import a_look_into, open_shop, sign_in
 

@@ -10,7 +10,9 @@ import httpx
 import pytest
 from sqlmodel import col, func, select, update
 
-from api.models import IdempotencyKey, Order, Product
+from api.models.idempotency_key import IdempotencyKey
+from api.models.order import Order
+from api.models.product import Product
 from tests.databases import Backend
 from tests.faults.service import Service, running
 from tests.faults.shop import Customer, a_look_into, another_writer, open_shop, sign_in

@@ -19,7 +19,7 @@ from time import monotonic
 import pytest
 from sqlmodel import col, select
 
-from api.models import Transaction
+from api.models.transaction import Transaction
 from tests.conftest import TESTED
 from tests.faults.reckoning import reckon
 from tests.faults.servers import KILLABLE, Server, Sqlite

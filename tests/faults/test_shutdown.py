@@ -8,7 +8,8 @@ import httpx
 import pytest
 from sqlmodel import col, select, update
 
-from api.models import Order, Product
+from api.models.order import Order
+from api.models.product import Product
 from tests.databases import Backend
 from tests.faults.service import PROCFILE, running
 from tests.faults.shop import a_look_into, another_writer, open_shop, sign_in

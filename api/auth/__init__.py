@@ -1,0 +1,1 @@
+"""Who is asking: passwords, tokens, the caller of a request, and throttling."""

@@ -1,0 +1,92 @@
+"""Proving who one is by a password: at sign-in, and again to change it. Wrong passwords are throttled.
+
+A password is verified before the transaction of the route begins, which would otherwise hold its locks while a thread
+hashes.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.security import OAuth2PasswordRequestForm
+from sqlmodel import col, or_, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.auth.callers import CurrentUser
+from api.auth.passwords import hashing_slots, verify_password
+from api.auth.throttling import Subjects, address_of, count, refuse_at_limit
+from api.errors import Forbidden, Unauthorized, Unavailable
+from api.models.attempt import AttemptKind
+from api.models.user import PasswordChange, User
+from api.web.app_state import database_of, settings_of
+
+
+@dataclass(frozen=True)
+class VerifiedUser:
+    """A user whose password was right, and the hash to store: a new one where the parameters have risen."""
+
+    user: User
+    hashed_password: str
+
+
+async def _verified_sign_in(request: Request, form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> VerifiedUser:
+    name, password = _storable(form.username), _storable(form.password)
+    async with database_of(request).reads() as session:
+        named = or_(User.username == name, User.email == name.lower())
+        user = (await session.exec(select(User).where(named, col(User.is_active)))).one_or_none()
+    if user and name != user.username and name.lower() != user.email:
+        user = None  # MariaDB takes "ann" and "ann " for the same, and each spelling would be a counter of its own
+    subjects = {
+        AttemptKind.SIGN_IN_BY_ACCOUNT: f"name {name.lower()}",
+        AttemptKind.SIGN_IN_BY_ADDRESS: address_of(request),
+    }
+    right, new_hash = await _verify(request, subjects, password, user.hashed_password if user else None)
+    if user is None or not right:
+        raise Unauthorized("The username or the password is wrong.")
+    return VerifiedUser(user, new_hash or user.hashed_password)
+
+
+async def _reauthenticated_user(data: PasswordChange, user: CurrentUser, request: Request) -> User:
+    """A token alone, which can be stolen, must not be enough to guess the password."""
+    subjects = {AttemptKind.SIGN_IN_BY_ACCOUNT: f"id {user.id}"}
+    right, _ = await _verify(request, subjects, data.current_password, user.hashed_password)
+    if not right:
+        raise Forbidden("The current password is wrong.")
+    return user
+
+
+VerifiedSignIn = Annotated[VerifiedUser, Depends(_verified_sign_in)]
+ReauthenticatedUser = Annotated[User, Depends(_reauthenticated_user)]
+
+
+async def update_verified(session: AsyncSession, user: User, **values: Any) -> None:
+    """Change a user whose password is still the one that was right: no session outlives a change made meanwhile.
+
+    Raises:
+        Unavailable: The user was changed meanwhile.
+    """
+    unchanged = (col(User.id) == user.id, col(User.is_active), col(User.hashed_password) == user.hashed_password)
+    change = update(User).where(*unchanged).values(**values)
+    if (await session.exec(change)).rowcount == 0:
+        raise Unavailable("This user is being changed. Try again shortly.")
+
+
+async def _verify(request: Request, subjects: Subjects, password: str, hashed: str | None) -> tuple[bool, str | None]:
+    """Verify a password, unless too many were wrong before.
+
+    A wrong one is counted before the next one has its turn: however many guess at once, no more are tried.
+    """
+    database = database_of(request)
+    async with hashing_slots:
+        async with database.reads() as session:
+            await refuse_at_limit(session, subjects, settings_of(request))
+        right, new_hash = await verify_password(password, hashed)
+        if not right:
+            async with database.transaction() as session:
+                await count(session, subjects)
+    return right, new_hash
+
+
+def _storable(text: str) -> str:
+    """A text without what no database can compare and no hash can hold: NUL, and halves of surrogate pairs."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")

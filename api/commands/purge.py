@@ -1,0 +1,25 @@
+"""`python -m api purge`: delete idempotency keys, tokens and counted attempts that are past their time."""
+
+import argparse
+
+from api.auth import throttling, tokens
+from api.commands.command import Command, with_database
+from api.database.sessions import Database
+from api.settings import Settings
+from api.web import idempotency
+
+
+def purge(settings: Settings, options: argparse.Namespace) -> int:
+    async def delete(database: Database) -> tuple[int, int, int]:
+        async with database.transaction() as session:
+            attempts = await throttling.purge(session)
+            return await idempotency.purge(session), await tokens.purge(session), attempts
+
+    keys, expired, attempts = with_database(settings, delete)
+    print(f"{keys} idempotency keys were older than {idempotency.KEY_LIFETIME.days} days.")
+    print(f"{expired} tokens had expired.")
+    print(f"{attempts} counts of attempts were of past windows.")
+    return 0
+
+
+command = Command("purge", "delete idempotency keys, tokens and counted attempts that are past their time", purge)

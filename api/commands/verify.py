@@ -1,0 +1,233 @@
+"""`python -m api verify`: prove the books, in SQL, on the live database.
+
+Each check is one statement, which therefore sees one moment, and finds the rows that are wrong. It reads only the
+tables, and uses none of the code that wrote them. Money is in cents here: see `models/columns.py`.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import Row
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlmodel import text
+
+from api.commands.command import Command, with_database
+from api.database.sessions import Database
+from api.models.order import NEXT_STATUSES
+from api.settings import Settings
+
+MAX_ROWS_NAMED = 20
+"""Wrong rows of one check that are printed: enough to see what they have in common."""
+
+LEGAL_STEPS = " OR ".join(
+    f"(from_status = '{before}' AND to_status = '{after}')"
+    for before, after_statuses in NEXT_STATUSES.items()
+    for after in sorted(after_statuses)
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A promise about the rows of one table, and the statement that finds the rows that break it."""
+
+    promise: str
+    table: str
+    wrong: str
+
+
+CHECKS = (
+    Check(
+        "a product's stock is the sum of its movements",
+        "products",
+        """
+        SELECT p.id, p.sku, p.stock_quantity, COALESCE(SUM(m.delta), 0) AS movements
+        FROM products p LEFT JOIN stock_movements m ON m.product_id = p.id
+        GROUP BY p.id, p.sku, p.stock_quantity
+        HAVING p.stock_quantity <> COALESCE(SUM(m.delta), 0) OR p.stock_quantity < 0
+        """,
+    ),
+    Check(
+        "an order's total is the sum of its lines",
+        "orders",
+        """
+        SELECT o.id, o.order_number, o.total_amount, COALESCE(SUM(i.total_price), 0) AS item_total
+        FROM orders o LEFT JOIN order_items i ON i.order_id = o.id
+        GROUP BY o.id, o.order_number, o.total_amount
+        HAVING o.total_amount <> COALESCE(SUM(i.total_price), 0)
+        """,
+    ),
+    Check(
+        "a line's total is its quantity times its price",
+        "order_items",
+        """
+        SELECT id, order_id, quantity, unit_price, total_price FROM order_items
+        WHERE total_price <> quantity * unit_price
+        """,
+    ),
+    Check(
+        "an order took what its lines say from the stock, and gave it back if and only if it was cancelled",
+        "order_items",
+        """
+        SELECT i.id, i.order_id, i.product_id, i.quantity, o.status, COALESCE(SUM(m.delta), 0) AS movements
+        FROM order_items i JOIN orders o ON o.id = i.order_id
+        LEFT JOIN stock_movements m ON m.order_id = i.order_id AND m.product_id = i.product_id
+        GROUP BY i.id, i.order_id, i.product_id, i.quantity, o.status
+        HAVING COALESCE(SUM(m.delta), 0) <> CASE o.status WHEN 'cancelled' THEN 0 ELSE -i.quantity END
+            OR COUNT(m.id) <> CASE o.status WHEN 'cancelled' THEN 2 ELSE 1 END
+        """,
+    ),
+    Check(
+        "a stock movement of an order is of one of its lines",
+        "stock_movements",
+        """
+        SELECT m.id, m.order_id, m.product_id, m.delta
+        FROM stock_movements m LEFT JOIN order_items i ON i.order_id = m.order_id AND i.product_id = m.product_id
+        WHERE m.order_id IS NOT NULL AND i.id IS NULL
+        """,
+    ),
+    Check(
+        "payments come to what an order was paid, and to no more than its total",
+        "orders",
+        """
+        SELECT o.id, o.order_number, o.total_amount, o.paid_amount, COALESCE(SUM(p.amount), 0) AS payments
+        FROM orders o LEFT JOIN payments p ON p.order_id = o.id
+        GROUP BY o.id, o.order_number, o.total_amount, o.paid_amount
+        HAVING o.paid_amount <> COALESCE(SUM(p.amount), 0) OR o.paid_amount > o.total_amount
+        """,
+    ),
+    Check(
+        "refunds come to what of a payment was refunded, and to no more than the payment",
+        "payments",
+        """
+        SELECT p.id, p.order_id, p.amount, p.refunded_amount, COALESCE(SUM(r.amount), 0) AS refunds, p.status
+        FROM payments p LEFT JOIN refunds r ON r.payment_id = p.id
+        GROUP BY p.id, p.order_id, p.amount, p.refunded_amount, p.status
+        HAVING p.refunded_amount <> COALESCE(SUM(r.amount), 0) OR p.refunded_amount > p.amount
+            OR p.status <> CASE WHEN p.refunded_amount = p.amount THEN 'refunded' ELSE 'completed' END
+        """,
+    ),
+    Check(
+        "what a cancelled order was paid is refunded",
+        "payments",
+        """
+        SELECT p.id, p.order_id, p.amount, p.refunded_amount
+        FROM payments p JOIN orders o ON o.id = p.order_id
+        WHERE o.status = 'cancelled' AND p.refunded_amount <> p.amount
+        """,
+    ),
+    Check(
+        "store credit that was paid, less what was refunded, is what the ledger moved for the order",
+        "orders",
+        """
+        SELECT o.id, o.order_number, COALESCE(paid.amount, 0) AS paid, COALESCE(moved.amount, 0) AS moved
+        FROM orders o
+        LEFT JOIN (
+            SELECT order_id, SUM(amount - refunded_amount) AS amount
+            FROM payments WHERE method = 'store_credit' GROUP BY order_id
+        ) paid ON paid.order_id = o.id
+        LEFT JOIN (
+            SELECT t.order_id, SUM(CASE WHEN source.user_id IS NULL THEN -t.amount ELSE t.amount END) AS amount
+            FROM transactions t JOIN accounts source ON source.id = t.from_account_id GROUP BY t.order_id
+        ) moved ON moved.order_id = o.id
+        WHERE COALESCE(paid.amount, 0) <> COALESCE(moved.amount, 0)
+        """,
+    ),
+    Check(
+        "an account's balance is what came in less what went out, and below zero for the shop's own alone",
+        "accounts",
+        """
+        SELECT a.id, a.name, a.balance, COALESCE(came.amount, 0) - COALESCE(went.amount, 0) AS transactions
+        FROM accounts a
+        LEFT JOIN (SELECT to_account_id, SUM(amount) AS amount FROM transactions GROUP BY to_account_id) came
+            ON came.to_account_id = a.id
+        LEFT JOIN (SELECT from_account_id, SUM(amount) AS amount FROM transactions GROUP BY from_account_id) went
+            ON went.from_account_id = a.id
+        WHERE a.balance <> COALESCE(came.amount, 0) - COALESCE(went.amount, 0)
+            OR (a.balance < 0 AND a.user_id IS NOT NULL)
+        """,
+    ),
+    Check(
+        "all balances sum to zero",
+        "accounts",
+        "SELECT SUM(balance) AS total FROM accounts HAVING SUM(balance) <> 0",
+    ),
+    Check(
+        "an order's status is that of its last event",
+        "orders",
+        """
+        SELECT o.id, o.order_number, o.status, e.to_status AS last_event
+        FROM orders o
+        LEFT JOIN order_events e
+            ON e.id = (SELECT MAX(last.id) FROM order_events last WHERE last.order_id = o.id)
+        WHERE e.id IS NULL OR e.to_status <> o.status
+        """,
+    ),
+    Check(
+        "an order's events follow each other legally, from pending on",
+        "order_events",
+        f"""
+        SELECT id, order_id, before_status, from_status, to_status FROM (
+            SELECT e.*, LAG(e.to_status) OVER (PARTITION BY e.order_id ORDER BY e.id) AS before_status
+            FROM order_events e
+        ) chain
+        WHERE NOT (before_status IS NULL AND from_status IS NULL AND to_status = 'pending')
+            AND NOT (before_status IS NOT NULL AND from_status IS NOT NULL AND before_status = from_status
+                AND ({LEGAL_STEPS}))
+        """,  # noqa: S608 - made of the statuses in the code
+    ),
+    Check(
+        "an order belongs to a user",
+        "orders",
+        "SELECT o.id, o.user_id FROM orders o LEFT JOIN users u ON u.id = o.user_id WHERE u.id IS NULL",
+    ),
+    Check(
+        "a notification belongs to a user",
+        "notifications",
+        "SELECT n.id, n.user_id FROM notifications n LEFT JOIN users u ON u.id = n.user_id WHERE u.id IS NULL",
+    ),
+    Check(
+        "a used idempotency key has its answer",
+        "idempotency_keys",
+        "SELECT id, user_id, route FROM idempotency_keys WHERE status_code IS NULL OR body IS NULL",
+    ),
+)
+
+
+async def verify(database: Database) -> bool:
+    """Run every check, print what each finds, and return whether all is well."""
+    async with database.engine.connect() as connection:
+        is_postgresql = connection.dialect.name == "postgresql"
+        if is_postgresql:  # a large shop's books take longer than a request may
+            await connection.execute(text("SET statement_timeout = 0"))
+        try:
+            broken = [check for check in CHECKS if not await _holds(connection, check)]
+        finally:
+            if is_postgresql:
+                await connection.execute(text("RESET statement_timeout"))
+    print(f"{len(CHECKS)} checks, {len(broken)} broken" if broken else f"{len(CHECKS)} checks, all is well")
+    return not broken
+
+
+async def _holds(connection: AsyncConnection, check: Check) -> bool:
+    started = time.perf_counter()
+    wrong = (await connection.execute(text(check.wrong))).all()
+    milliseconds = (time.perf_counter() - started) * 1_000
+    rows = (await connection.execute(text(f"SELECT COUNT(*) FROM {check.table}"))).scalar_one()  # noqa: S608
+    print(f"{'BROKEN' if wrong else 'ok':6}  {check.promise} ({rows:,} {check.table}, {milliseconds:.0f} ms)")
+    for row in wrong[:MAX_ROWS_NAMED]:
+        print(f"        {check.table}: {_named(row)}")
+    if len(wrong) > MAX_ROWS_NAMED:
+        print(f"        and {len(wrong) - MAX_ROWS_NAMED:,} more")
+    return not wrong
+
+
+def _named(row: Row[tuple[object, ...]]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in row._mapping.items())
+
+
+def _run(settings: Settings, options: argparse.Namespace) -> int:
+    return 0 if with_database(settings, verify) else 1
+
+
+command = Command("verify", "prove the books: stock, orders, payments and balances", _run)

@@ -1,0 +1,1 @@
+"""The database: its engine, the sessions, the slots for writes, and what its errors mean."""

@@ -1,0 +1,161 @@
+"""The engine, its pool, and how each connection is set up on each database."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from sqlalchemy import URL, Connection, NullPool, Pool, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from api.settings import Pool as PoolSetting
+from api.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LOCK_TIMEOUT = 3
+"""Seconds that a statement waits for a row that another transaction holds; then it is a 503."""
+
+STATEMENT_TIMEOUT = 10
+"""Seconds that PostgreSQL lets one statement run: as long as a client may have to wait for an answer."""
+
+CONNECT_TIMEOUT = 5
+"""Seconds; a busy process is slow to notice that it is connected."""
+
+IDLE_TIMEOUT = 15
+"""Seconds after which PostgreSQL ends a transaction that a dead client left open: longer than any request lasts."""
+
+IS_WRITING = "shop_writes"
+"""The execution option of connections whose transactions write."""
+
+BEGIN = {
+    "sqlite": "BEGIN IMMEDIATE",  # a deferred BEGIN fails at once at its first write where another one writes
+    "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED",
+    "mysql": "START TRANSACTION",
+}
+"""How a write begins. The drivers' own transaction control is off, so that a read begins nothing at all."""
+
+POSTGRESQL_OPTIONS = {
+    "lock_timeout": f"{LOCK_TIMEOUT}s",
+    "statement_timeout": f"{STATEMENT_TIMEOUT}s",
+    "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT}s",
+}
+
+
+class PoolLimits(NamedTuple):
+    """How many connections are kept, and how many more are opened for a while."""
+
+    size: int
+    overflow: int
+
+
+SERVER_POOL = PoolLimits(size=10, overflow=20)
+"""Kept: one for each of eight writes at once, and two for reads. Beyond these: twenty for a burst of reads."""
+
+SQLITE_POOL = PoolLimits(size=5, overflow=15)
+"""SQLite writes one at a time, so more connections than a handful would only wait."""
+
+
+def pool_limits(settings: Settings) -> PoolLimits | None:
+    """Of the settings where they say it; `None` where no connections are kept."""
+    if settings.database_pool is PoolSetting.NONE:
+        return None
+    default = SQLITE_POOL if settings.database.get_backend_name() == "sqlite" else SERVER_POOL
+    overflow = settings.database_max_overflow
+    return PoolLimits(settings.database_pool_size or default.size, default.overflow if overflow is None else overflow)
+
+
+def create_engine(settings: Settings) -> AsyncEngine:
+    """An engine that is set up for its database; nothing is connected yet."""
+    url = settings.database
+    backend = url.get_backend_name()
+    options: dict[str, Any] = {
+        "echo": settings.database_echo,
+        "hide_parameters": settings.is_production,
+        "connect_args": _connect_args(url, settings.database_pool),
+    }
+    limits = pool_limits(settings)
+    if limits is None:
+        options["poolclass"] = NullPool
+    else:
+        options |= {
+            "pool_size": limits.size,
+            "max_overflow": limits.overflow,
+            "pool_timeout": settings.database_pool_timeout,
+            "pool_recycle": settings.database_pool_recycle,
+            "pool_pre_ping": settings.database_pool_pre_ping and backend != "sqlite",
+        }
+    engine = create_async_engine(url, **options)
+    if backend in _ON_CONNECT:
+        event.listen(engine.sync_engine, "connect", _ON_CONNECT[backend])
+    event.listen(engine.sync_engine, "begin", _begin)
+    if backend == "postgresql" and limits is None:
+        event.listen(engine.sync_engine, "begin", _set_local_timeouts)
+    _log_pool_events(engine.sync_engine.pool)
+    return engine
+
+
+def _connect_args(url: URL, pool: PoolSetting) -> dict[str, Any]:
+    match url.get_backend_name():
+        case "sqlite":
+            return {"isolation_level": None, "timeout": LOCK_TIMEOUT}
+        case "mysql":
+            return {"autocommit": True, "connect_timeout": CONNECT_TIMEOUT, "charset": "utf8mb4"}
+        case _ if pool is PoolSetting.NONE:  # PgBouncer takes neither start-up options nor named statements
+            return {"autocommit": True, "connect_timeout": CONNECT_TIMEOUT, "prepare_threshold": None}
+        case _:
+            ours = [f"-c {name}={value}" for name, value in POSTGRESQL_OPTIONS.items()]
+            options = " ".join([*url.normalized_query.get("options", ()), *ours])  # a URL may have some of its own
+            return {"autocommit": True, "connect_timeout": CONNECT_TIMEOUT, "options": options}
+
+
+def _begin(connection: Connection) -> None:
+    if connection.get_execution_options().get(IS_WRITING):
+        connection.exec_driver_sql(BEGIN[connection.dialect.name])
+
+
+def _set_local_timeouts(connection: Connection) -> None:
+    """Set for one transaction what `_connect_args` sets for a connection that is the shop's alone."""
+    if connection.get_execution_options().get(IS_WRITING):
+        settings = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in POSTGRESQL_OPTIONS.items())
+        connection.exec_driver_sql(f"SELECT {settings}")
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode = WAL",  # readers and the writer do not wait for each other
+        "synchronous = FULL",  # what was committed survives a power cut
+        "foreign_keys = ON",
+        f"busy_timeout = {LOCK_TIMEOUT * 1_000}",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+    # SQLite's own lower() knows ASCII only, and a search would tell É from é.
+    connection.create_function("lower", 1, lambda value: value.lower() if isinstance(value, str) else value)
+
+
+def _prepare_mysql(connection: Any, record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    cursor.execute(
+        f"SET SESSION innodb_lock_wait_timeout = {LOCK_TIMEOUT}, "
+        "time_zone = '+00:00', "
+        "sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+    )
+    cursor.close()
+
+
+_ON_CONNECT: dict[str, Callable[[Any, Any], None]] = {"sqlite": _prepare_sqlite, "mysql": _prepare_mysql}
+"""PostgreSQL is not here: its options go into the start-up packet, which costs no round trip."""
+
+
+def _log_pool_events(pool: Pool) -> None:
+    """Log at debug level what the pool does."""
+    for name in ("connect", "checkout", "checkin", "invalidate", "close"):
+        event.listen(pool, name, partial(_log_pool_event, pool, name))
+
+
+def _log_pool_event(pool: Pool, name: str, *_: object) -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug("pool: %s, %s", name, pool.status())

@@ -1,0 +1,149 @@
+"""What an error of a database means to the shop: run the transaction again, refuse it, or ask the client to come back.
+
+Sources: PostgreSQL manual, appendix A; MariaDB error code reference; SQLite result and error codes.
+"""
+
+import re
+import sqlite3
+from typing import Any
+
+from sqlalchemy import Column
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
+from sqlmodel import SQLModel, UniqueConstraint
+
+from api.errors import Conflict, ShopError, Unavailable, Unprocessable
+from api.models.base import noun_of_table, with_article
+
+DATABASE_ERRORS = (DBAPIError, PoolTimeout, StaleDataError)
+"""What a statement, or the wait for a connection, can raise."""
+
+TRANSIENT = {"40001", "40P01", 1213, 1020, 1305}
+"""Serialisation failures and deadlocks: the same transaction succeeds when it is run again.
+
+MySQL ends the whole transaction at a deadlock. Within a savepoint only 1305 tells of it, "SAVEPOINT does not exist",
+when the savepoint is rolled back; code that went on then would do so without a transaction.
+"""
+
+LOCKED = {"55P03", 1205}
+"""A row stayed locked for longer than the lock timeout."""
+
+MYSQL_UNAVAILABLE = {1040, 1053, 1077, 1158, 1159, 1160, 1161, 1317, 1927, 1969, 3024, 4031}
+"""Too many connections, shutting down, killed, broken off, or out of time; 2000 to 2999 are the client's own."""
+
+MYSQL_NO_ACCESS = {1044, 1045, 1049}
+"""A wrong user, password or database name."""
+
+SQLITE_UNAVAILABLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+}
+
+MYSQL_CHECK = {3819, 4025}
+MYSQL_OUT_OF_RANGE = {1690}
+"""A CHECK that fails, and a sum beyond 64 bits: the driver raises both as OperationalErrors."""
+
+FOREIGN_KEY = {"23503", "23001", 1216, 1217, 1451, 1452}
+"""PostgreSQL 18 has a code of its own, 23001, for a refusal by ON DELETE RESTRICT."""
+
+
+def _code(error: SQLAlchemyError) -> str | int | None:
+    """PostgreSQL's SQLSTATE, MySQL's error number or SQLite's primary result code."""
+    match getattr(error, "orig", None):
+        case sqlite3.Error() as sqlite_error:
+            extended: int | None = getattr(sqlite_error, "sqlite_errorcode", None)
+            return None if extended is None else extended & 0xFF
+        case None:
+            return None
+        case driver_error if driver_error.args and isinstance(driver_error.args[0], int):
+            return driver_error.args[0]  # before the SQLSTATE, which for most of MySQL's errors is a vague HY000
+        case driver_error:
+            return getattr(driver_error, "sqlstate", None)
+
+
+def is_transient(error: SQLAlchemyError) -> bool:
+    """Whether it goes away when the transaction is run again. A row that another one deleted is then not found."""
+    return isinstance(error, StaleDataError) or _code(error) in TRANSIENT
+
+
+def is_duplicate(error: IntegrityError) -> bool:
+    """Whether a unique constraint was violated."""
+    return bool(_unique_columns(error))
+
+
+def is_duplicate_slug(error: SQLAlchemyError) -> bool:
+    """Whether two requests made the same slug at once. Made again it differs; one that was sent is refused again."""
+    return isinstance(error, IntegrityError) and [column.name for column in _unique_columns(error)] == ["slug"]
+
+
+def is_lock_timeout(error: SQLAlchemyError) -> bool:
+    return _code(error) in LOCKED
+
+
+def refusal_for(error: SQLAlchemyError) -> ShopError | None:
+    """The refusal that a database's error means, or `None` where the error is the shop's own mistake."""
+    match error:
+        case PoolTimeout():
+            return Unavailable("All database connections are in use. Try again shortly.")
+        case StaleDataError():
+            return Unavailable("Many requests are changing this at once. Try again shortly.")
+        case DBAPIError() if isinstance(error, IntegrityError) or _code(error) in MYSQL_CHECK:
+            return _violation(error)
+        case DBAPIError() if isinstance(error, DataError) or _code(error) in MYSQL_OUT_OF_RANGE:
+            return Unprocessable("request", "holds a value that the database cannot store")
+        case DBAPIError() if error.connection_invalidated or _is_unavailable(error):
+            return Unavailable("The database is busy or cannot be reached. Try again shortly.")
+    return None
+
+
+def _is_unavailable(error: DBAPIError) -> bool:
+    code = _code(error)
+    if isinstance(error.orig, sqlite3.Error):
+        return code in SQLITE_UNAVAILABLE
+    if isinstance(code, str):  # lost connections, shortage of resources, cancelled by a timeout, restarts
+        return code in LOCKED | TRANSIENT or code[:2] in {"08", "53", "57", "58"} or code == "25P03"
+    if isinstance(code, int):
+        return code in LOCKED | TRANSIENT | MYSQL_UNAVAILABLE | MYSQL_NO_ACCESS or 2000 <= code < 3000
+    return type(error).__name__ == "OperationalError"  # psycopg has no SQLSTATE where it never got a connection
+
+
+def _violation(error: DBAPIError) -> ShopError:
+    columns = _unique_columns(error)
+    if columns:
+        names = " and ".join(column.name for column in columns)
+        duplicate = with_article(noun_of_table(columns[0].table))
+        return Conflict(f"{duplicate[0].upper()}{duplicate[1:]} with this {names} already exists.")
+    if _code(error) in FOREIGN_KEY or "FOREIGN KEY" in str(error.orig):
+        return Conflict("The request refers to a row that does not exist, or another row still refers to this one.")
+    return Conflict("The request conflicts with existing data.")
+
+
+def _unique_columns(error: DBAPIError) -> list[Column[Any]]:
+    """The columns of the unique constraint that was violated; none where it was another kind of constraint."""
+    diagnostics = getattr(error.orig, "diag", None)
+    if diagnostics is not None:
+        return _columns_of(diagnostics.constraint_name)
+    message = str(error.orig)
+    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+        return []
+    if failed := re.search(r"UNIQUE constraint failed: (.+)", message):
+        named = (each.split(".") for each in failed[1].split(", "))
+        return [SQLModel.metadata.tables[table].columns[column] for table, column in named]
+    if key := re.search(r"Duplicate entry .* for key '(?:\w+\.)?(\w+)'", message, re.DOTALL):
+        return _columns_of(key[1])
+    return []
+
+
+def _columns_of(constraint_name: str | None) -> list[Column[Any]]:
+    for table in SQLModel.metadata.tables.values():
+        for constraint in table.constraints:
+            if constraint.name == constraint_name and isinstance(constraint, UniqueConstraint):
+                return list(constraint.columns)
+    return []

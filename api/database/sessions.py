@@ -1,0 +1,73 @@
+"""The two kinds of session, and the one engine whose pool both use.
+
+A read session is in autocommit: each statement sees what is committed, and no transaction is opened for it. A write
+session is one transaction.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import AsyncAdaptedQueuePool
+from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlmodel import text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.database.engine import IS_WRITING, create_engine, pool_limits
+from api.database.sqlalchemy_internals import BEFORE_CONNECTING, WaitingSession
+from api.database.write_slots import WriteSlot, WriteSlots, slots_for
+from api.settings import Settings
+
+
+class Database:
+    """One engine with its pool, and the sessions that use it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.engine = create_engine(settings)
+        self.reads = async_sessionmaker(self.engine, class_=AsyncSession, expire_on_commit=False, autoflush=False)
+        self.writes = async_sessionmaker(
+            self.engine.execution_options(**{IS_WRITING: True}),
+            class_=AsyncSession,
+            sync_session_class=WaitingSession,
+            expire_on_commit=False,
+            # An UPDATE or DELETE leaves loaded rows as they are: a route that answers one refreshes it.
+            execution_options={"synchronize_session": False},
+        )
+        pool = pool_limits(settings)
+        slots = slots_for(self.backend, pool and pool.size + pool.overflow)
+        self._write_slots = WriteSlots(slots, settings.database_pool_timeout)
+
+    @property
+    def backend(self) -> str:
+        """Its SQLAlchemy name: `sqlite`, `postgresql`, or `mysql` for MariaDB too."""
+        return self.engine.dialect.name
+
+    @property
+    def pool(self) -> AsyncAdaptedQueuePool | None:
+        """The pool, where connections are kept."""
+        return self.engine.pool if isinstance(self.engine.pool, AsyncAdaptedQueuePool) else None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """A write session, committed at the end. It waits for a write slot before its first statement.
+
+        Raises:
+            sqlalchemy.exc.TimeoutError: No slot became free in time.
+        """
+        slot = WriteSlot(self._write_slots)
+        try:
+            async with self.writes(info={BEFORE_CONNECTING: slot.take}) as session, session.begin():
+                yield session
+        finally:
+            slot.release()
+
+    def is_busy(self) -> bool:
+        """Whether a write would have to wait for a slot."""
+        return self._write_slots.are_taken()
+
+    async def ping(self) -> None:
+        """Raise an error where the database does not answer."""
+        async with self.reads() as session:
+            await session.scalar(text("SELECT 1"))
+
+    async def close(self) -> None:
+        await self.engine.dispose()

@@ -1,0 +1,58 @@
+"""The field types that several class families share, each with its limits and its example."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, EmailStr, JsonValue, StrictBool
+from pydantic import Field as Limits
+
+__all__ = ["ABSENT", "MAX_ID", "Count", "Email", "Id", "Integral", "JsonObject", "Quantity", "Slug", "StrictBool"]
+
+MAX_ID = 2**63 - 1
+"""The largest signed 64-bit integer, which is what all three databases store."""
+
+ABSENT: Any = None
+"""The default of a field that a request may leave out; where the field's type has no `None`, it is never null."""
+
+
+def without_nul(value: Any) -> Any:
+    """Refuse U+0000 anywhere in a value: PostgreSQL cannot store it, so no database here does.
+
+    Raises:
+        ValueError: The value holds one.
+    """
+    match value:
+        case str() if "\0" in value:
+            raise ValueError("must not contain the NUL character")
+        case dict():
+            without_nul(list(value.keys()))
+            without_nul(list(value.values()))
+        case list():
+            for item in value:
+                without_nul(item)
+    return value
+
+
+def _integral(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integral = BeforeValidator(_integral)
+"""Takes 2.0 for 2: JSON has one kind of number, and JSON Schema calls 2.0 an integer."""
+
+# Integers and booleans are strict, because JSON has both: "2" is no quantity and 1 is not true.
+StoredInteger = Annotated[int, Limits(ge=-MAX_ID - 1, le=MAX_ID)]
+Id = Annotated[int, Limits(strict=True, ge=1, le=MAX_ID, examples=[1]), Integral]
+Quantity = Annotated[int, Limits(strict=True, ge=1, le=10_000, examples=[2]), Integral]
+"""Units of one product in one order. Ten thousand of the dearest product still fit into 64 bits of cents."""
+
+Count = Annotated[int, Limits(examples=[12])]
+"""How many rows or units there are, in an answer."""
+
+Email = Annotated[EmailStr, Limits(max_length=254, examples=["john@example.com"]), AfterValidator(str.lower)]
+"""Stored in lower case, so that it is unique without regard to case. RFC 5321 allows 254 characters."""
+
+Slug = Annotated[
+    str, Limits(min_length=1, max_length=120, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", examples=["headphones"])
+]
+
+JsonObject = dict[str, JsonValue]

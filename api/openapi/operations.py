@@ -1,0 +1,100 @@
+"""The operations of the document: which errors each can answer, and everything that FastAPI leaves empty."""
+
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import Any
+
+from api.auth.callers import current_credentials, optional_credentials, staff
+from api.openapi.framework_internals import DocumentedRoute
+from api.openapi.nodes import Json
+from api.openapi.texts import ERROR_HEADERS, INITIALISMS, PATH_EXAMPLES, REPLAYED_HEADER, TYPICAL_DETAILS
+from api.web.idempotency import declare_key
+from api.web.problems import PROBLEM_JSON, FieldProblem, Problem, ValidationProblem, problems, title_of
+from api.web.sessions import read_session, write_session
+
+DATABASE_DEPENDENCIES: set[Callable[..., Any]] = {read_session, write_session, optional_credentials}
+"""A route that depends on one of these fails where the database does not answer."""
+
+
+def finish_operation(operation: Json, route: DocumentedRoute) -> None:
+    if route.summary is None:
+        words = [INITIALISMS.get(word, word) for word in route.name.split("_")]
+        operation["summary"] = " ".join([words[0].capitalize(), *words[1:]])
+    for parameter in operation.get("parameters", ()):
+        _finish_parameter(parameter)
+    operation["responses"] = _declared(*_implied_refusals(operation, route.dependencies)) | operation["responses"]
+    if "security" in operation:
+        schemes = [{name: scopes} for each in operation["security"] for name, scopes in each.items()]
+        nobody: list[Json] = [] if current_credentials in route.dependencies else [{}]
+        operation["security"] = [*nobody, *schemes, {"BearerToken": []}]
+    _finish_responses(operation)
+
+
+def _implied_refusals(operation: Json, dependencies: frozenset[Callable[..., Any]]) -> Iterator[int]:
+    """The errors that follow from what a route takes and depends on; its decorator names only its own."""
+    if dependencies & DATABASE_DEPENDENCIES:
+        yield 503
+    if "requestBody" in operation:
+        yield from (400, 413)
+    if "security" in operation:
+        yield 401
+    if staff in dependencies:
+        yield 403
+    if declare_key in dependencies:
+        yield 409
+
+
+def _declared(*statuses: int) -> Json:
+    return {str(status): response for status, response in problems(*statuses).items()}
+
+
+def _finish_parameter(parameter: Json) -> None:
+    """A parameter can be left out, but it cannot be null."""
+    schema = parameter["schema"]
+    choices = [each for each in schema.pop("anyOf", ()) if each != {"type": "null"}]
+    if len(choices) == 1:
+        schema.update({**choices[0], **schema})
+    elif choices:
+        schema["anyOf"] = choices
+    if schema.get("default", ...) is None:
+        del schema["default"]
+    if "description" in schema:
+        parameter.setdefault("description", schema.pop("description"))
+        schema.pop("description", None)
+    if parameter["in"] == "path":
+        if not parameter.get("description"):
+            parameter["description"] = f"The {parameter['name'].replace('_', ' ')} of the row."
+        if parameter["name"] in PATH_EXAMPLES and "examples" not in schema:
+            schema["examples"] = [PATH_EXAMPLES[parameter["name"]]]
+        if "examples" in schema:
+            parameter.setdefault("example", schema["examples"][0])  # the only one that Swagger UI fills in
+
+
+def _finish_responses(operation: Json) -> None:
+    responses = operation["responses"]
+    has_input = bool(operation.get("parameters") or operation.get("requestBody"))
+    if not has_input:
+        responses.pop("422", None)
+    elif "422" in responses:
+        responses |= _declared(422)
+    keyed = any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", ()))
+    for code, response in responses.items():
+        status = HTTPStatus(int(code))
+        if keyed and status < 300:
+            response["headers"] = REPLAYED_HEADER
+        if response.get("description") in (None, "Successful Response"):
+            response["description"] = title_of(status)
+        if PROBLEM_JSON in response.get("content", {}):
+            response["content"][PROBLEM_JSON].setdefault("example", _example(status))
+            if status in ERROR_HEADERS:
+                response.setdefault("headers", ERROR_HEADERS[status])
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _example(status: HTTPStatus) -> Json:
+    problem = Problem(title=title_of(status), status=status, detail=TYPICAL_DETAILS.get(status, status.description))
+    if status != HTTPStatus.UNPROCESSABLE_ENTITY:
+        return problem.model_dump()
+    wrong = FieldProblem(field="body.price", message="Input should be greater than 0")
+    detail = f"{wrong.field}: {wrong.message}"
+    return ValidationProblem(**{**problem.model_dump(), "detail": detail}, errors=[wrong]).model_dump()

@@ -1,0 +1,83 @@
+"""The schemas of the document, made as strict and as full as the app is."""
+
+from pydantic.json_schema import models_json_schema
+
+from api.models.types import MAX_ID
+from api.openapi.nodes import Json, nodes, operations, reachable
+from api.openapi.texts import EXAMPLE_TIME, FORM_EXAMPLES
+from api.web.problems import FieldProblem, Problem, ValidationProblem
+
+WITHOUT_NUL = r"^[^\x00]*$"
+NOT_BLANK = r"^[^\x00]*[^\x00\s\x85][^\x00]*$"
+
+
+def finish_schemas(document: Json) -> None:
+    schemas = document["components"]["schemas"]
+    _require_what_is_always_there(document)
+    _finish_sign_in_form(schemas)
+    _finish_texts(document)
+    for node in nodes(document):
+        _finish_node(node)
+
+
+def problem_schemas() -> Json:
+    template = "#/components/schemas/{model}"
+    models = [(each, "serialization") for each in (FieldProblem, Problem, ValidationProblem)]
+    _, definitions = models_json_schema(models, ref_template=template)  # type: ignore[arg-type]
+    schemas: Json = definitions["$defs"]
+    return schemas
+
+
+def _finish_sign_in_form(schemas: Json) -> None:
+    """Keep the fields of the OAuth2 password form that the shop reads: it knows users, but no clients and no scopes."""
+    for schema in schemas.values():
+        fields = schema.get("properties", {})
+        if "grant_type" in fields:
+            grant = {
+                "type": "string",
+                "const": "password",
+                "default": "password",
+                "title": fields["grant_type"]["title"],
+            }
+            filled = {
+                name: {**fields[name], "minLength": 1, "examples": [example]} for name, example in FORM_EXAMPLES.items()
+            }
+            schema["properties"] = {"grant_type": grant, **filled}
+
+
+def _finish_texts(document: Json) -> None:
+    """No text in a request may hold NUL. A text that must not be empty must not be blank, as white space is dropped.
+
+    The sign-in form is an exception: whatever it holds, the answer is that the password is wrong.
+    """
+    bodies = [each.get("requestBody", {}).get("content", {}) for each in operations(document)]
+    for name in reachable(document, [each.get("application/json", {}) for each in bodies]):
+        for node in nodes(document["components"]["schemas"][name].get("properties", {})):
+            _finish_text(node, NOT_BLANK if node.get("minLength") else WITHOUT_NUL)
+    for operation in operations(document):
+        for parameter in operation.get("parameters", ()):
+            _finish_text(parameter["schema"], WITHOUT_NUL)
+
+
+def _finish_text(schema: Json, pattern: str) -> None:
+    if schema.get("type") == "string" and not {"pattern", "format", "enum", "const"} & set(schema):
+        schema["pattern"] = pattern
+
+
+def _finish_node(node: Json) -> None:
+    if node.get("type") == "string" and node.get("format") == "date-time":
+        node.setdefault("examples", [EXAMPLE_TIME])
+    if node.get("type") == "integer":  # FastAPI writes limits as floats, and so 2^63 for the greatest id
+        for limit in ("minimum", "maximum"):
+            if isinstance(node.get(limit), float):
+                node[limit] = min(int(node[limit]), MAX_ID)
+
+
+def _require_what_is_always_there(document: Json) -> None:
+    """A default means that a request may leave a field out, but an answer never does."""
+    requested = reachable(document, [each.get("requestBody", {}) for each in operations(document)])
+    answered = reachable(document, [each["responses"] for each in operations(document)])
+    for name in answered - requested:
+        schema = document["components"]["schemas"][name]
+        if "properties" in schema:
+            schema["required"] = list(schema["properties"])

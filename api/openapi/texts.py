@@ -1,0 +1,66 @@
+"""What the OpenAPI document says in prose, and its examples."""
+
+from typing import Any
+
+Json = dict[str, Any]
+
+SUMMARY = "Users, a catalog, orders, payments, store credit and posts, over one HTTP API."
+
+DESCRIPTION = """
+The backend of a shop: a catalog with exact stock, orders that stay as they were placed, payments and refunds,
+store credit kept by double entry, and posts.
+
+**Signing in.** Press *Authorize* and give a username or e-mail address and a password, or get a token from
+`POST /auth/token` and send it as `Authorization: Bearer …`. Programs use an API key from `POST /auth/keys` likewise.
+*Staff* are users whose `is_superuser` is set. A row that belongs to another user does not exist for the caller: 404.
+
+**Money** is exact and in one currency, {currency}. Answers hold it as a string with two decimal places, `"79.99"`;
+requests may also send a number. **Times** are UTC, as in RFC 3339.
+
+**Lists** come in pages: `page` and `page_size` answer with totals. With `cursor` instead, empty at first and then each
+answer's `next_cursor`, no row is skipped or shown twice while rows come and go, and depth costs nothing.
+
+**Trying again.** Send an `Idempotency-Key` of your own with an order, a payment, a refund, a transfer, a deposit or a
+change of stock. The same request with the same key is done once, and later answered again with the first answer.
+A request that was answered with 503 did nothing: send it again after `Retry-After` seconds.
+
+**Errors** are `application/problem+json` (RFC 9457): `title`, `status` and `detail` say what is wrong, and a 422 lists
+each field in `errors`. Unknown fields in a request are refused.
+"""
+
+TYPICAL_DETAILS = {
+    400: "There was an error parsing the body",
+    401: "The token is invalid or has expired. Sign in again.",
+    403: "Only staff may do this.",
+    404: "There is no such row.",
+    409: "A product with this slug already exists.",
+    413: "The body is too large.",
+    429: "Too many attempts. Try again later.",
+    503: "The database is busy or cannot be reached. Try again shortly.",
+}
+"""What an error may say, for the examples."""
+
+RETRY_AFTER: Json = {
+    "Retry-After": {
+        "description": "Seconds to wait before the next attempt.",
+        "schema": {"type": "integer", "examples": [1]},
+    }
+}
+
+ERROR_HEADERS: dict[int, Json] = {
+    401: {"WWW-Authenticate": {"description": "How to sign in.", "schema": {"type": "string", "examples": ["Bearer"]}}},
+    429: RETRY_AFTER,
+    503: RETRY_AFTER,
+}
+
+REPLAYED_HEADER = {
+    "Idempotent-Replayed": {
+        "description": "Set where this is the stored answer to an earlier request with the same `Idempotency-Key`.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+
+EXAMPLE_TIME = "2026-05-12T09:30:00Z"
+PATH_EXAMPLES = {"email": "john@example.com", "sku": "WH-001", "slug": "headphones"}
+FORM_EXAMPLES = {"username": "johndoe", "password": "SecurePass123"}
+INITIALISMS = {"sku": "SKU", "api": "API"}

@@ -1,0 +1,133 @@
+"""Erasing a user: the person is forgotten, and the books are kept.
+
+A user without orders and transactions is deleted, and the foreign keys say what goes along. A user with some keeps a
+row without a name. Then no foreign key fires, so what goes is deleted here: every row of a table whose foreign key to
+users says CASCADE. The other tables stand in `KEPT_ROWS`, each with its reason.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, inspect
+from sqlmodel import Column, SQLModel, String, and_, cast, col, delete, exists, literal, not_, or_, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.models.account import Account
+from api.models.base import utcnow
+from api.models.transaction import Transaction
+from api.models.user import User
+from api.rules.user_access import keep_one_staff_user
+
+KEPT_ROWS = {
+    "accounts.user_id": "a balance that transactions add up to; the account names its user by number only",
+    "orders.user_id": "an order is a frozen document of the books",
+    "order_events.user_id": "who confirmed, shipped or cancelled an order, by number only",
+    "refunds.user_id": "who refunded a payment, by number only",
+    "stock_movements.user_id": "who changed the stock, by number only",
+}
+"""Foreign keys to users whose rows outlive an erased user. Add a line here, or declare `ondelete="CASCADE"`."""
+
+KEPT_TEXTS = {
+    "accounts.name": "made by the shop from the user's number",
+    "orders.order_number": "random",
+    "orders.shipping_address": "where the goods went is part of the order, and tax law wants it kept",
+    "order_items.product_name": "of a product, and not of a person",
+    "order_items.sku": "of a product, and not of a person",
+    "payments.reference": "the payment processor's own number, by which a payment is found again",
+    "refunds.reason": "written by staff, for the books",
+    "stock_movements.note": "written by staff, for the books",
+    "transactions.description": "what a transfer was for, which also belongs to the other account",
+}
+"""Texts in rows that are kept, each with the reason why it may stay."""
+
+USERS_PER_STATEMENT = 5_000
+"""Each is a parameter, and PostgreSQL takes 65,535 of those in a statement, SQLite 32,766."""
+
+
+def foreign_keys_to_users() -> list[Column[Any]]:
+    """In the order in which their rows can be deleted: children first."""
+    return [
+        column
+        for table in reversed(SQLModel.metadata.sorted_tables)
+        for column in table.columns
+        if any(key.column.table is inspect(User).local_table for key in column.foreign_keys)
+    ]
+
+
+def owners_of_erased_rows() -> list[Column[Any]]:
+    """The foreign keys whose rows are deleted also where the user's own row is kept."""
+    return [each for each in foreign_keys_to_users() if _ondelete(each) == "CASCADE" and str(each) not in KEPT_ROWS]
+
+
+def _ondelete(column: Column[Any]) -> str | None:
+    (foreign_key,) = column.foreign_keys
+    return foreign_key.ondelete
+
+
+async def erase(session: AsyncSession, user: User) -> None:
+    """Erase one user.
+
+    Raises:
+        Conflict: It is the last staff user who can sign in.
+    """
+    await keep_one_staff_user(session, user)
+    await _lock_accounts(session, [user.id])
+    if (await session.exec(select(User.id).where(User.id == user.id, _has_books()))).first() is None:
+        await session.exec(delete(User).where(col(User.id) == user.id))
+        return
+    await _delete_owned(session, [user.id])
+    user.erase()
+    await session.flush()
+
+
+async def erase_inactive(session: AsyncSession) -> int:
+    """Erase all inactive customers, many at a time, and return how many those were."""
+    inactive = and_(not_(col(User.is_active)), not_(col(User.is_superuser)), User.not_erased())
+    # Locked, so that none of them is made active again meanwhile.
+    locked = select(User.id).where(inactive).order_by(col(User.id)).with_for_update()
+    user_ids = (await session.exec(locked)).all()
+    batches = [user_ids[start : start + USERS_PER_STATEMENT] for start in range(0, len(user_ids), USERS_PER_STATEMENT)]
+    return sum([await _erase_many(session, batch) for batch in batches])
+
+
+async def _erase_many(session: AsyncSession, user_ids: Sequence[int]) -> int:
+    await _lock_accounts(session, user_ids)
+    await _delete_owned(session, user_ids)
+    these = col(User.id).in_(user_ids)
+    deleted = await session.exec(delete(User).where(these, not_(_has_books())))
+    nameless = literal("erased-", String) + cast(col(User.id), String(20))
+    anonymised = await session.exec(
+        update(User)
+        .where(these)
+        .values(
+            username=nameless,
+            email=nameless,
+            full_name=None,
+            bio=None,
+            last_login_at=None,
+            hashed_password="",
+            erased_at=utcnow(),
+        ),
+    )
+    return deleted.rowcount + anonymised.rowcount
+
+
+async def _delete_owned(session: AsyncSession, user_ids: Sequence[int]) -> None:
+    for owner in owners_of_erased_rows():
+        await session.exec(delete(owner.table).where(owner.in_(user_ids)))
+
+
+async def _lock_accounts(session: AsyncSession, user_ids: Sequence[int]) -> None:
+    """Keep money from coming in after it was looked for."""
+    accounts = select(Account.id).where(col(Account.user_id).in_(user_ids)).order_by(col(Account.id))
+    await session.exec(accounts.with_for_update())
+
+
+def _has_books() -> ColumnElement[bool]:
+    """Users whom a foreign key keeps from being deleted, and users whose account has transactions."""
+    restricting = [each for each in foreign_keys_to_users() if _ondelete(each) == "RESTRICT"]
+    transactions = exists().where(
+        col(Account.user_id) == col(User.id),
+        or_(col(Transaction.from_account_id) == col(Account.id), col(Transaction.to_account_id) == col(Account.id)),
+    )
+    return or_(*(exists().where(each == col(User.id)) for each in restricting), transactions)

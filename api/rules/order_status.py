@@ -1,0 +1,73 @@
+"""The status of an order: each change is recorded and told, and cancelling gives back stock and money exactly once."""
+
+from sqlmodel import col, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.errors import Conflict
+from api.models.notification import Notification, NotificationKind
+from api.models.order import Order, OrderStatus
+from api.models.order_event import OrderEvent
+from api.models.order_item import OrderItem
+from api.rules import payments, stock
+from api.rules.notifications import notify
+
+STATUS_MESSAGES = {
+    OrderStatus.PENDING: (NotificationKind.ORDER_PLACED, "We received your order {}."),
+    OrderStatus.CONFIRMED: (NotificationKind.ORDER_CONFIRMED, "Your order {} is confirmed."),
+    OrderStatus.SHIPPED: (NotificationKind.ORDER_SHIPPED, "Your order {} is on its way."),
+    OrderStatus.DELIVERED: (NotificationKind.ORDER_DELIVERED, "Your order {} was delivered."),
+    OrderStatus.CANCELLED: (NotificationKind.ORDER_CANCELLED, "Your order {} is cancelled."),
+}
+"""What the customer is told when an order gets a status."""
+
+
+async def change_status(session: AsyncSession, order: Order, status: OrderStatus, *, changed_by: int) -> Order:
+    """Bring an order to its next status; `cancelled` gives back its stock and what was paid.
+
+    The UPDATE compares the old status, so of two changes at once one waits, and then checks again whether it may.
+
+    Raises:
+        Conflict: That status does not follow the present one.
+    """
+    before = order.status
+    while not await _advance(session, order, status):
+        await session.refresh(order)
+        before = order.status
+    await session.refresh(order)
+    await record_status(session, order, before, changed_by=changed_by)
+    if status is OrderStatus.CANCELLED:
+        await _give_back(session, order, changed_by)
+    return order
+
+
+async def confirm_if_paid(session: AsyncSession, order: Order, *, changed_by: int) -> None:
+    """Confirm an order that is paid in full."""
+    if order.status is OrderStatus.PENDING and await payments.is_settled(session, order):
+        await change_status(session, order, OrderStatus.CONFIRMED, changed_by=changed_by)
+
+
+async def record_status(session: AsyncSession, order: Order, before: OrderStatus | None, *, changed_by: int) -> None:
+    """Add the event of a status that an order has just got, and tell the customer."""
+    session.add(OrderEvent(order_id=order.id, from_status=before, to_status=order.status, user_id=changed_by))
+    await session.flush()
+    kind, message = STATUS_MESSAGES[order.status]
+    await notify(
+        session,
+        Notification(user_id=order.user_id, order_id=order.id, kind=kind, message=message.format(order.order_number)),
+    )
+
+
+async def _advance(session: AsyncSession, order: Order, status: OrderStatus) -> bool:
+    """Whether the order still had the status with which it was read."""
+    if not order.may_become(status):
+        raise Conflict(f"An order that is {order.status} cannot become {status}.")
+    changed = await session.exec(
+        update(Order).where(col(Order.id) == order.id, col(Order.status) == order.status).values(status=status)
+    )
+    return changed.rowcount == 1
+
+
+async def _give_back(session: AsyncSession, order: Order, user_id: int) -> None:
+    lines = await session.exec(select(OrderItem.product_id, OrderItem.quantity).where(OrderItem.order_id == order.id))
+    await stock.give_back(session, dict(lines.all()), order_id=order.id, user_id=user_id)
+    await payments.refund_all(session, order, reason="Order cancelled", user_id=user_id)

@@ -1,0 +1,74 @@
+"""Changing and deactivating users, so that a staff user who can sign in always remains."""
+
+from datetime import datetime
+
+from sqlmodel import col, delete, func, not_, or_, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.errors import Conflict, NotFound
+from api.models.token import Token
+from api.models.user import User, UserUpdate
+
+
+async def lock(session: AsyncSession, user: User) -> None:
+    """Keep a user from others until the transaction ends, so that nobody who is being erased gets a name again.
+
+    Staff are locked together, in ascending order: two of them can remove each other at once without a deadlock.
+
+    Raises:
+        NotFound: The user was erased meanwhile.
+    """
+    itself = col(User.id) == user.id
+    rows = select(User).where(or_(itself, col(User.is_superuser)) if user.is_superuser else itself)
+    locked = rows.order_by(col(User.id)).with_for_update().execution_options(populate_existing=True)
+    if user not in (await session.exec(locked)).all() or user.erased_at is not None:
+        raise NotFound("There is no such user.")
+
+
+async def change(session: AsyncSession, user: User, data: UserUpdate) -> None:
+    """Change what was sent.
+
+    Raises:
+        Conflict: It is the last staff user who can sign in, and would cease to be one.
+    """
+    if data.is_superuser is False:
+        await keep_one_staff_user(session, user)
+    if data.is_active is False:
+        await deactivate(session, user)
+    user.sqlmodel_update(data.model_dump(exclude_unset=True))
+    await session.flush()
+
+
+async def deactivate(session: AsyncSession, user: User) -> None:
+    """Lock a user out, at once.
+
+    Raises:
+        Conflict: It is the last staff user who can sign in.
+    """
+    await keep_one_staff_user(session, user)
+    user.is_active = False
+    await session.exec(delete(Token).where(col(Token.user_id) == user.id))
+    await session.flush()
+
+
+async def deactivate_idle(session: AsyncSession, since: datetime) -> int:
+    """Deactivate customers who have not signed in since, and return how many those were."""
+    last_seen = func.coalesce(col(User.last_login_at), col(User.created_at))
+    idle = update(User).where(col(User.is_active), not_(col(User.is_superuser)), last_seen < since)
+    changed = (await session.exec(idle.values(is_active=False))).rowcount
+    inactive = select(User.id).where(not_(col(User.is_active)))
+    await session.exec(delete(Token).where(col(Token.user_id).in_(inactive)))
+    return changed
+
+
+async def keep_one_staff_user(session: AsyncSession, leaving: User) -> None:
+    """Of two who leave at once the second one waits: `lock` locks all staff.
+
+    Raises:
+        Conflict: It is the last staff user who can sign in.
+    """
+    if not leaving.is_superuser:
+        return
+    active_staff = select(User.id).where(col(User.is_superuser), col(User.is_active))
+    if set((await session.exec(active_staff)).all()) <= {leaving.id}:
+        raise Conflict("The last staff user who can sign in must stay.")

@@ -1,0 +1,1 @@
+"""HTTP: routes and their transactions, idempotency keys, errors as responses, middleware, pages, searches."""

@@ -1,0 +1,85 @@
+"""What the app answers to an exception, always as a problem."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.errors import ShopError
+from api.web.framework_internals import why_body_is_unreadable
+from api.web.methods import refuse_method
+from api.web.problems import FieldProblem, problem_response, refusal_response
+
+E = TypeVar("E", bound=Exception)
+
+MAX_ERRORS_IN_ANSWER = 100
+"""Mistakes that an answer names; a body of a megabyte has room for a hundred thousand, which would take seconds."""
+
+MAX_ERRORS_IN_DETAIL = 3
+"""Mistakes that the one line of `detail` names; all are in `errors`."""
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    _install(app, ShopError, _on_shop_error)
+    _install(app, HTTPException, _on_http_exception)
+    _install(app, RequestValidationError, _on_validation_error)
+    _install(app, Exception, _on_other_exception)
+
+
+def _install(app: FastAPI, kind: type[E], respond: Callable[[Request, E], Awaitable[Response]]) -> None:
+    """Starlette hands a handler only exceptions of its kind, but its types do not say so."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        if not isinstance(error, kind):
+            raise error
+        return await respond(request, error)
+
+    app.add_exception_handler(kind, handle)
+
+
+async def _on_shop_error(request: Request, error: ShopError) -> Response:
+    return refusal_response(error)
+
+
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
+    match error.status_code:
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            return refuse_method(request)
+        case HTTPStatus.BAD_REQUEST:
+            return problem_response(400, why_body_is_unreadable(error) or str(error.detail))
+    return problem_response(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+
+
+async def _on_validation_error(request: Request, error: RequestValidationError) -> Response:
+    """Say where and why, and never the value: it can be a password, or no valid JSON.
+
+    Each mistake is named once, also where a route and its dependency read the same body.
+    """
+    mistakes = dict.fromkeys((_location(each), _message(each)) for each in error.errors()[:MAX_ERRORS_IN_ANSWER])
+    errors = [FieldProblem(field=field, message=message) for field, message in mistakes]
+    detail = "; ".join(f"{each.field}: {each.message}" for each in errors[:MAX_ERRORS_IN_DETAIL])
+    return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
+
+
+async def _on_other_exception(request: Request, error: Exception) -> Response:
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "The shop made a mistake. The error is in its log.")
+
+
+def _location(error: dict[str, Any]) -> str:
+    if error["type"] == "json_invalid":
+        return "body"
+    return ".".join(str(part) for part in error["loc"]).encode("utf-8", "backslashreplace").decode()
+
+
+def _message(error: dict[str, Any]) -> str:
+    if error["type"] == "json_invalid":
+        return f"is not JSON: {error['ctx']['error'].lower()}, at character {error['loc'][1]}"
+    if error["loc"] == ("body",) and isinstance(error.get("input"), bytes):
+        return "must be sent with the Content-Type application/json"
+    if error["type"] == "string_unicode":  # in a value, or in the name of a field, which then cannot be named
+        return "must not contain half of a surrogate pair"
+    return str(error["msg"]).removeprefix("Value error, ")

@@ -1,0 +1,183 @@
+"""Idempotency keys: a request that is sent again is answered again, and not done again.
+
+The way of a request with a key, from top to bottom:
+
+    in_transaction           opens an attempt, and commits it at the end
+      answer_once            claims the key in the transaction of the attempt
+                             ├ used before: answers what is stored, and the route is not run
+                             └ new: opens a savepoint and runs the route
+        FastAPI's handler    the dependencies and the route; they use the same transaction
+      answer_once            stores the answer, or undoes the savepoint and stores the refusal
+
+Follows the IETF draft "The Idempotency-Key HTTP Header Field" (draft-ietf-httpapi-idempotency-key-header).
+"""
+
+import hashlib
+import re
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+from fastapi.routing import APIRoute
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlmodel import and_, bindparam, col, delete, insert, select, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.responses import Response
+
+from api.database.errors import is_duplicate, is_lock_timeout, refusal_for
+from api.errors import Conflict, ShopError, Unprocessable
+from api.models.base import utcnow
+from api.models.idempotency_key import IdempotencyKey
+from api.web.app_state import caller_id_of
+from api.web.framework_internals import path_template
+from api.web.problems import PROBLEM_JSON, refusal_response
+from api.web.transactions import Handler, attempt_of
+
+KEY_LIFETIME = timedelta(days=30)
+"""Longer than any client tries again."""
+
+MAX_KEY_LENGTH = 255
+KEY_PATTERN = r"^[\x21-\x7e]+$"
+
+THIS_KEY = and_(
+    col(IdempotencyKey.user_id) == bindparam("key_user_id"),
+    col(IdempotencyKey.route) == bindparam("key_route"),
+    col(IdempotencyKey.key) == bindparam("key_text"),
+)
+# Built once: each order, payment, refund and transfer runs these.
+INSERT_KEY = insert(IdempotencyKey)
+INSERT_KEY_UNLESS_PRESENT = postgresql.insert(IdempotencyKey).on_conflict_do_nothing()
+SELECT_KEY = select(IdempotencyKey).where(THIS_KEY)
+STORE_ANSWER = update(IdempotencyKey).where(THIS_KEY)
+
+
+async def declare_key(
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            min_length=1,
+            max_length=MAX_KEY_LENGTH,
+            pattern=KEY_PATTERN,
+            description="Any unique text. A request that is sent again with it is answered again, and not done again.",
+            examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
+        ),
+    ] = None,
+) -> None:
+    """Have FastAPI document the header, and refuse a malformed one."""
+
+
+Idempotent = Depends(declare_key)
+"""For `dependencies=[Idempotent]` of a route: it takes an `Idempotency-Key`."""
+
+
+def takes_key(route: APIRoute) -> bool:
+    return Idempotent in route.dependencies
+
+
+def answer_once(answer: Handler) -> Handler:
+    """Run a route once for each key, and answer every later request with that key like the first one.
+
+    A refusal is stored too, but not an error that a later attempt may overcome, and not a request that does not fit
+    its schema.
+    """
+
+    async def run(request: Request) -> Response:
+        key = await _key_of(request)
+        if key is None:
+            return await answer(request)
+        session = await attempt_of(request).write_session()
+        if answered := await claim(session, key):
+            return _replay(answered)
+        work = await session.begin_nested()
+        try:
+            response = await answer(request)
+        except (ShopError, SQLAlchemyError) as error:
+            refusal = error if isinstance(error, ShopError) else refusal_for(error)
+            if refusal is None or refusal.status >= 500:
+                raise
+            await work.rollback()
+            response = refusal_response(refusal)
+        await store_answer(session, key, response.status_code, bytes(response.body).decode())
+        return response
+
+    return run
+
+
+async def _key_of(request: Request) -> IdempotencyKey | None:
+    """The key that a request claims; `None` where it has none, or where the route will refuse it."""
+    key = request.headers.get("Idempotency-Key", "")
+    if len(key) > MAX_KEY_LENGTH or not re.fullmatch(KEY_PATTERN, key):
+        return None
+    user_id = await caller_id_of(request)
+    if user_id is None:
+        return None
+    route = f"{request.method} {path_template(request)}"
+    return IdempotencyKey(user_id=user_id, route=route, key=key, fingerprint=await _fingerprint(request))
+
+
+async def _fingerprint(request: Request) -> str:
+    """A hash of all that makes a request what it is."""
+    scope = request.scope  # `request.url` would have the query as text, which its bytes need not be
+    target = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"] + b"\n"
+    return hashlib.sha256(target + await request.body()).hexdigest()
+
+
+async def claim(session: AsyncSession, wanted: IdempotencyKey) -> IdempotencyKey | None:
+    """Insert a key. Where it was used before, return its row, whose answer is then the answer.
+
+    The INSERT waits for another transaction that holds the same key, so of two requests at once one does the work.
+
+    Raises:
+        Unprocessable: The key was used for another request.
+        Conflict: The request with this key is still in progress.
+    """
+    found = None
+    while found is None:  # a row that was there can be purged, or erased with its user, before it is read
+        try:
+            if await _is_first(session, wanted):
+                return None
+        except DBAPIError as error:
+            if is_lock_timeout(error):
+                raise Conflict("A request with this Idempotency-Key is in progress.", retry_after=1) from error
+            raise
+        found = (await session.exec(SELECT_KEY, params=_parameters(wanted))).one_or_none()
+    if found.fingerprint != wanted.fingerprint:
+        raise Unprocessable("header.Idempotency-Key", "was already used for another request")
+    return found
+
+
+async def _is_first(session: AsyncSession, wanted: IdempotencyKey) -> bool:
+    """On PostgreSQL a failed INSERT would end the transaction, so it is told not to fail; the others undo it alone."""
+    connection = await session.connection()
+    insertion = INSERT_KEY_UNLESS_PRESENT if connection.dialect.name == "postgresql" else INSERT_KEY
+    row, count_it = wanted.model_dump(exclude={"id"}), {"preserve_rowcount": True}
+    try:
+        inserted = await connection.execute(insertion, row, execution_options=count_it)
+    except IntegrityError as error:
+        if is_duplicate(error):
+            return False
+        raise
+    return inserted.rowcount == 1
+
+
+async def store_answer(session: AsyncSession, claimed: IdempotencyKey, status_code: int, body: str) -> None:
+    connection = await session.connection()
+    await connection.execute(STORE_ANSWER, {**_parameters(claimed), "status_code": status_code, "body": body})
+
+
+def _replay(answered: IdempotencyKey) -> Response:
+    status = answered.status_code or 200
+    media_type = PROBLEM_JSON if status >= 400 else "application/json"
+    return Response((answered.body or "").encode(), status, {"Idempotent-Replayed": "true"}, media_type)
+
+
+def _parameters(key: IdempotencyKey) -> dict[str, int | str]:
+    return {"key_user_id": key.user_id, "key_route": key.route, "key_text": key.key}
+
+
+async def purge(session: AsyncSession) -> int:
+    """Delete keys that are older than their lifetime, and return how many those were."""
+    result = await session.exec(delete(IdempotencyKey).where(col(IdempotencyKey.created_at) < utcnow() - KEY_LIFETIME))
+    return result.rowcount

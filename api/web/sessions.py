@@ -1,0 +1,23 @@
+"""The sessions as a route asks for them. Both end, and a write session commits, before the answer is sent."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.web.transactions import attempt_of
+
+
+async def read_session(request: Request) -> AsyncSession:
+    return await attempt_of(request).read_session()
+
+
+async def write_session(request: Request) -> AsyncSession:
+    return await attempt_of(request).write_session()
+
+
+ReadSession = Annotated[AsyncSession, Depends(read_session)]
+"""In autocommit: each statement sees what is committed."""
+
+WriteSession = Annotated[AsyncSession, Depends(write_session)]
+"""One transaction. A route never commits it: `api/web/transactions.py` does."""

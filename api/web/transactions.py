@@ -1,0 +1,122 @@
+"""How a route is run: in a transaction that is committed before the answer is sent, and again after a deadlock."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
+from typing import Any, TypeVar
+
+from fastapi import Request
+from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from api.database.errors import DATABASE_ERRORS, is_duplicate_slug, is_transient, refusal_for
+from api.errors import Unavailable
+from api.web.app_state import database_of
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Found = TypeVar("Found")
+
+MAX_ATTEMPTS = 6
+"""Runs of one request. The five waits between them add up to 1.24 seconds at most, well within the deadline."""
+
+REQUEST_DEADLINE = 9.0
+"""Seconds for all attempts together, whatever they wait for, so that a client has its answer within ten."""
+
+FIRST_BACKOFF = 0.04
+"""Seconds to wait at most before the second attempt, doubled before each later one. A transaction lasts about 20 ms."""
+
+
+class Attempt:
+    """One run of a route, with the sessions that its dependencies hand out. They end with it."""
+
+    def __init__(self, request: Request, sessions: AsyncExitStack) -> None:
+        self._request = request
+        self._sessions = sessions
+        self._read_session: AsyncSession | None = None
+        self._write_session: AsyncSession | None = None
+        self._found: dict[Any, Any] = {}
+
+    async def read_session(self) -> AsyncSession:
+        if self._read_session is None:
+            self._read_session = await self._sessions.enter_async_context(database_of(self._request).reads())
+        return self._read_session
+
+    async def write_session(self) -> AsyncSession:
+        """The session of the transaction, which is committed when the attempt ends without an error."""
+        if self._write_session is None:
+            self._write_session = await self._sessions.enter_async_context(database_of(self._request).transaction())
+        return self._write_session
+
+    async def once(self, find: Callable[[Request], Awaitable[Found]]) -> Found:
+        """What `find` answers for this request, asked for only once in an attempt."""
+        if find not in self._found:
+            self._found[find] = await find(self._request)
+        found: Found = self._found[find]
+        return found
+
+
+def attempt_of(request: Request) -> Attempt:
+    """The attempt that a dependency belongs to.
+
+    Raises:
+        RuntimeError: The route runs without a transaction.
+    """
+    attempt: Attempt | None = getattr(request.state, "attempt", None)
+    if attempt is None:
+        raise RuntimeError(f"{request.url.path} runs without a transaction: its router is no api.web.routing.Router")
+    return attempt
+
+
+def in_transaction(answer: Handler) -> Handler:
+    """Run a route, and run it again on fresh sessions where that helps.
+
+    Raises:
+        Unavailable: The deadline is over, or the database stays busy or unreachable.
+    """
+
+    async def run(request: Request) -> Response:
+        await _read_body(request)
+        deadline = asyncio.get_running_loop().time() + REQUEST_DEADLINE
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            try:
+                return await _run_once(answer, request, deadline)
+            except TimeoutError as error:
+                raise Unavailable("This took too long. Try again shortly.") from error
+            except DATABASE_ERRORS as error:
+                may_succeed = is_transient(error) or (attempt == 1 and is_duplicate_slug(error))
+                if attempt == MAX_ATTEMPTS or not may_succeed:
+                    if refusal := refusal_for(error):
+                        raise refusal from error
+                    raise
+                logger.info("%s %s is run again: %s", request.method, request.scope["path"], type(error).__name__)
+                await asyncio.sleep(_full_jitter(attempt))
+        raise AssertionError("the last attempt returns or raises")
+
+    return run
+
+
+async def _run_once(answer: Handler, request: Request, deadline: float) -> Response:
+    """Run a route with sessions of its own, which are committed when this returns.
+
+    The deadline ends the work, which is then rolled back, but never a commit: nobody would know what became of it.
+    """
+    async with AsyncExitStack() as sessions:
+        request.state.attempt = Attempt(request, sessions)
+        async with asyncio.timeout_at(deadline):
+            return await answer(request)
+
+
+async def _read_body(request: Request) -> None:
+    """Before the clock starts, so that a slow client has all the time it needs. FastAPI finds the body read."""
+    with suppress(ClientDisconnect):  # which FastAPI reports in its own way
+        await request.body()
+
+
+def _full_jitter(attempt: int) -> float:
+    """Seconds to wait, after "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015)."""
+    return random.uniform(0, FIRST_BACKOFF * 2 ** (attempt - 1))  # noqa: S311
