@@ -18,37 +18,25 @@ from typing import Any, TypeVar
 from sqlmodel import SQLModel, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.auth import new_token
-from api.models import (
-    Account,
-    Attempt,
-    AttemptKind,
-    Category,
-    IdempotencyKey,
-    Notification,
-    NotificationKind,
-    Order,
-    OrderEvent,
-    OrderItem,
-    OrderStatus,
-    Payment,
-    PaymentMethod,
-    PaymentStatus,
-    Post,
-    PostStatus,
-    PostTag,
-    Product,
-    Refund,
-    ShopAccount,
-    StockMovement,
-    StockReason,
-    Tag,
-    Token,
-    TokenKind,
-    Transaction,
-    User,
-)
+from api.auth.tokens import new_token
+from api.models.account import Account, ShopAccount
+from api.models.attempt import Attempt, AttemptKind
 from api.models.base import utcnow
+from api.models.category import Category
+from api.models.idempotency_key import IdempotencyKey
+from api.models.notification import Notification, NotificationKind
+from api.models.order import Order, OrderStatus
+from api.models.order_event import OrderEvent
+from api.models.order_item import OrderItem
+from api.models.payment import Payment, PaymentMethod, PaymentStatus
+from api.models.post import Post, PostStatus
+from api.models.product import Product
+from api.models.refund import Refund
+from api.models.stock_movement import StockMovement, StockReason
+from api.models.tag import PostTag, Tag
+from api.models.token import Token, TokenKind
+from api.models.transaction import Transaction
+from api.models.user import User
 from tests.support import PASSWORD_HASH, save
 
 Row = TypeVar("Row", bound=SQLModel)

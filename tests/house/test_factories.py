@@ -10,9 +10,14 @@ from sqlmodel import SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 import api.models
-from api.database import Database
-from api.models import Account, Order, OrderEvent, OrderStatus, PaymentMethod, PaymentStatus, PostTag, StockMovement
-from api.verify import verify
+from api.commands.verify import verify
+from api.database.sessions import Database
+from api.models.account import Account
+from api.models.order import Order, OrderStatus
+from api.models.order_event import OrderEvent
+from api.models.payment import PaymentMethod, PaymentStatus
+from api.models.stock_movement import StockMovement
+from api.models.tag import PostTag
 from tests import factories
 from tests.factories import (
     a_payment,
