@@ -18,7 +18,7 @@ from fastapi.routing import iter_route_contexts
 from api.commands.verify import verify
 from api.main import create_app
 from api.settings import Settings
-from tests.access_world import (
+from tests.world import (
     BAD,
     CATEGORY,
     DRAFT,
