@@ -8,13 +8,17 @@ each DDL statement by themselves: there, mend by hand what a failed migration le
 import asyncio
 import logging
 import sqlite3
+import subprocess
+import sys
 import time
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import DropIndexOp, DropTableOp, MigrationScript, ModifyTableOps
 from alembic.runtime.migration import MigrationContext
+from alembic.script import write_hooks
 from sqlalchemy import URL, Connection, NullPool, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import SQLModel
@@ -24,7 +28,7 @@ from api.models import columns
 from api.settings import Settings, get_settings
 
 MAX_WAIT = 600
-"""Seconds to wait for a migration that runs already. PostgreSQL waits for as long as it takes."""
+"""Seconds to wait for a migration that is running. PostgreSQL waits without limit."""
 
 settings: Settings = context.config.attributes.get("settings") or get_settings()
 
@@ -39,13 +43,21 @@ def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]
 
 
 def drop_tables_with_their_indexes(_: MigrationContext, __: Any, directives: list[MigrationScript]) -> None:
-    """Leave out what dropping the table does: MariaDB refuses to drop an index that a foreign key needs."""
+    """A dropped table takes its indexes along, and MariaDB refuses to drop an index that a foreign key needs."""
     for script in directives:
         for operations in (*script.upgrade_ops_list, *script.downgrade_ops_list):
             dropped = {each.table_name for each in operations.ops if isinstance(each, DropTableOp)}
             for each in operations.ops:
                 if isinstance(each, ModifyTableOps) and each.table_name in dropped:
                     each.ops = [change for change in each.ops if not isinstance(change, DropIndexOp)]
+
+
+@write_hooks.register("ruff")
+def format_revision(filename: str, options: dict[str, str]) -> None:
+    """Lint and format a generated revision, where the tools of requirements-dev.txt are installed."""
+    if find_spec("ruff") is not None:
+        for command in (["check", "--fix"], ["format"]):
+            subprocess.run([sys.executable, "-m", "ruff", *command, "--quiet", filename], check=True)  # noqa: S603
 
 
 OPTIONS: dict[str, Any] = {
@@ -58,7 +70,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def options_for(backend: str) -> dict[str, Any]:
-    """SQLite can alter hardly anything in place, but does all of its DDL in transactions."""
+    """SQLite can alter almost nothing in place, but does all of its DDL in transactions."""
     return OPTIONS | ({"render_as_batch": True, "transactional_ddl": True} if backend == "sqlite" else {})
 
 
@@ -92,8 +104,8 @@ def create_engine(url: URL) -> AsyncEngine:
 def prepare_sqlite(connection: Any, record: Any) -> None:
     """A table is altered by copying and dropping it, which would cascade to the rows that refer to it.
 
-    The shop uses a write-ahead log. SQLite changes to it once, and then and there: it does not wait for other
-    connections, so this is the place for it, and not the first requests.
+    SQLite switches to its write-ahead log here, once. The switch does not wait for other connections, so it must not
+    be left to the first requests.
     """
     connection.execute("PRAGMA foreign_keys = OFF")
     deadline = time.monotonic() + MAX_WAIT
