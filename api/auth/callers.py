@@ -54,20 +54,20 @@ async def _find_credentials(request: Request) -> Credentials | None:
         raise Unauthorized(INVALID_TOKEN)
     credentials = Credentials(*found)
     if not credentials.token.was_used_recently():
-        await _note_use(database, credentials.token)
+        await _record_use(database, credentials.token)
     return credentials
 
 
-async def _note_use(database: Database, token: Token) -> None:
-    """A request neither fails nor waits because this could not be noted; the next one will note it."""
+async def _record_use(database: Database, token: Token) -> None:
+    """Record when a token was used. A request neither fails nor waits for this; the next one records it otherwise."""
     if database.is_busy():
         return
-    # Of many requests at once, one notes it.
+    # Of many requests at once, one records it.
     unchanged = (col(Token.id) == token.id, col(Token.last_used_at).is_not_distinct_from(token.last_used_at))
-    note = update(Token).where(*unchanged).values(last_used_at=utcnow())
+    record = update(Token).where(*unchanged).values(last_used_at=utcnow())
     try:
         async with database.transaction() as session:
-            await session.exec(note)
+            await session.exec(record)
     except DATABASE_ERRORS:
         return
 
@@ -118,11 +118,11 @@ async def lock_caller(session: AsyncSession, credentials: Credentials) -> None:
     """Keep the caller's tokens from being revoked until the transaction ends; a new key would outlive them otherwise.
 
     Raises:
-        Unauthorized: The user was deactivated or the token revoked meanwhile.
+        Unauthorized: The user has been deactivated, or the token revoked, since the request came in.
     """
     caller = select(User.id).where(User.id == credentials.user.id, col(User.is_active)).with_for_update(read=True)
     locked = (await session.exec(caller)).first()
-    # Asked after the user is locked: whoever revokes a token locks its user before.
+    # Asked after the user is locked: a request that revokes a token locks its user first.
     token = (await session.exec(select(Token.id).where(Token.id == credentials.token.id))).first()
     if locked is None or token is None:
         raise Unauthorized(INVALID_TOKEN)

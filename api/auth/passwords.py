@@ -12,7 +12,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 hashing_slots = CapacityLimiter(2)
 
 _hasher = PasswordHash([Argon2Hasher(time_cost=2, memory_cost=19_456, parallelism=1)])
-_hash_of_nobody = _hasher.hash(secrets.token_urlsafe())
+_dummy_hash = _hasher.hash(secrets.token_urlsafe())
 """Verified where there is no such user, so that the time it takes does not tell."""
 
 
@@ -26,5 +26,5 @@ async def verify_password(password: str, hashed: str | None) -> tuple[bool, str 
 
     The caller holds one of `hashing_slots`.
     """
-    right, new_hash = await to_thread.run_sync(_hasher.verify_and_update, password, hashed or _hash_of_nobody)
+    right, new_hash = await to_thread.run_sync(_hasher.verify_and_update, password, hashed or _dummy_hash)
     return (right, new_hash) if hashed else (False, None)

@@ -60,10 +60,10 @@ ReauthenticatedUser = Annotated[User, Depends(_reauthenticated_user)]
 
 
 async def update_verified(session: AsyncSession, user: User, **values: Any) -> None:
-    """Change a user whose password is still the one that was right: no session outlives a change made meanwhile.
+    """Change a user whose password is still the one that was right: no session outlives a change of the password.
 
     Raises:
-        Unavailable: The user was changed meanwhile.
+        Unavailable: Another request changed the user since the password was verified.
     """
     unchanged = (col(User.id) == user.id, col(User.is_active), col(User.hashed_password) == user.hashed_password)
     change = update(User).where(*unchanged).values(**values)

@@ -52,7 +52,7 @@ def network_of(host: str) -> str:
 
 
 async def refuse_at_limit(session: AsyncSession, subjects: Subjects, settings: Settings) -> None:
-    """Let a client try once more.
+    """Refuse a client that has used up its attempts.
 
     Raises:
         TooManyRequests: One of the limits is reached in this window.

@@ -56,7 +56,7 @@ async def list_keys(user: CurrentUser, session: ReadSession, paging: PagingParam
 
 @router.post("/keys", status_code=201, responses=problems(409))
 async def create_key(data: TokenCreate, credentials: CurrentCredentials, session: WriteSession) -> TokenReadOnce:
-    """Make an API key. Its answer is the only one that ever holds it."""
+    """Make an API key. Only this answer ever holds the key itself."""
     await lock_caller(session, credentials)
     secret, key = new_token(credentials.user, TokenKind.KEY, data.name, timedelta(days=data.expires_in_days))
     session.add(key)
@@ -69,4 +69,4 @@ async def revoke_key(key_id: PathId, user: CurrentUser, session: WriteSession) -
     """Revoke an API key."""
     revoked = await session.exec(delete(Token).where(col(Token.id) == key_id, Token.keys_visible_to(user)))
     if revoked.rowcount == 0:
-        raise NotFound("There is no such key.")
+        raise NotFound("There is no such API key.")

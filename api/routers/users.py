@@ -61,7 +61,7 @@ UserToWrite = Annotated[User, Depends(_user_to_write)]
 CallerToWrite = Annotated[User, Depends(_caller_to_write)]
 
 
-async def _refuse_switches_of_others(data: UserUpdate, user_id: VisibleUserId, caller: CurrentUser) -> None:
+async def _refuse_staff_fields(data: UserUpdate, user_id: VisibleUserId, caller: CurrentUser) -> None:
     if data.needs_staff and not caller.is_superuser:
         raise Forbidden("Only staff may set is_active and is_superuser.")
 
@@ -118,21 +118,21 @@ async def search_users(
     return await paginate(session, users, paging, model=User)
 
 
-@router.get("/me", response_model=UserRead, summary="Read oneself")
+@router.get("/me", response_model=UserRead, summary="Read the current user")
 async def read_me(user: CurrentUser) -> User:
-    """Read the caller's own row."""
+    """Read the user who sends the request."""
     return user
 
 
 @router.patch(
     "/me",
     response_model=UserRead,
-    summary="Update oneself",
+    summary="Update the current user",
     responses=problems(404, 409, 429),
     dependencies=[Depends(current_user), Throttled],
 )
 async def update_me(data: ProfileUpdate, user: CallerToWrite, session: WriteSession) -> User:
-    """Change only what is sent of the caller's own row."""
+    """Change only what is sent."""
     user.sqlmodel_update(data.model_dump(exclude_unset=True))
     await session.flush()
     return user
@@ -194,7 +194,7 @@ async def erase_inactive_users(session: WriteSession, staff: Staff) -> UsersChan
 
 @router.get("/{id}", response_model=UserRead, responses=problems(404))
 async def read_user(user: UserToRead) -> User:
-    """Read a user: oneself, or anyone as staff."""
+    """Read a user: the current user, or any user for staff."""
     return user
 
 
@@ -211,7 +211,7 @@ async def read_user_with_posts(user_id: VisibleUserId, session: ReadSession) -> 
     dependencies=[Depends(_visible_user_id), Throttled],
 )
 async def replace_user(data: UserBase, user: UserToWrite, session: WriteSession) -> User:
-    """Replace all fields that users can write of themselves; absent fields are cleared."""
+    """Replace the username, the e-mail address, the full name and the bio; absent fields are cleared."""
     user.sqlmodel_update(data)
     await session.flush()
     return user
@@ -221,7 +221,7 @@ async def replace_user(data: UserBase, user: UserToWrite, session: WriteSession)
     "/{id}",
     response_model=UserRead,
     responses=problems(403, 404, 409, 429),
-    dependencies=[Depends(_refuse_switches_of_others), Throttled],
+    dependencies=[Depends(_refuse_staff_fields), Throttled],
 )
 async def update_user(data: UserUpdate, user: UserToWrite, session: WriteSession) -> User:
     """Change only what is sent. Only staff may set `is_active` and `is_superuser`."""

@@ -83,7 +83,7 @@ async def erase(session: AsyncSession, user: User) -> None:
 async def erase_inactive(session: AsyncSession) -> int:
     """Erase all inactive customers, many at a time, and return how many those were."""
     inactive = and_(not_(col(User.is_active)), not_(col(User.is_superuser)), User.not_erased())
-    # Locked, so that none of them is made active again meanwhile.
+    # Locked, so that another request does not make one of them active again.
     locked = select(User.id).where(inactive).order_by(col(User.id)).with_for_update()
     user_ids = (await session.exec(locked)).all()
     batches = [user_ids[start : start + USERS_PER_STATEMENT] for start in range(0, len(user_ids), USERS_PER_STATEMENT)]
@@ -95,13 +95,13 @@ async def _erase_many(session: AsyncSession, user_ids: Sequence[int]) -> int:
     await _delete_owned(session, user_ids)
     these = col(User.id).in_(user_ids)
     deleted = await session.exec(delete(User).where(these, not_(_has_books())))
-    nameless = literal("erased-", String) + cast(col(User.id), String(20))
+    anonymous = literal("erased-", String) + cast(col(User.id), String(20))
     anonymised = await session.exec(
         update(User)
         .where(these)
         .values(
-            username=nameless,
-            email=nameless,
+            username=anonymous,
+            email=anonymous,
             full_name=None,
             bio=None,
             last_login_at=None,

@@ -11,15 +11,15 @@ from api.models.user import User, UserUpdate
 
 
 async def lock(session: AsyncSession, user: User) -> None:
-    """Keep a user from others until the transaction ends, so that nobody who is being erased gets a name again.
+    """Lock a user until the transaction ends, so that a user who is being erased does not get a name again.
 
     Staff are locked together, in ascending order: two of them can remove each other at once without a deadlock.
 
     Raises:
-        NotFound: The user was erased meanwhile.
+        NotFound: Another request erased the user.
     """
-    itself = col(User.id) == user.id
-    rows = select(User).where(or_(itself, col(User.is_superuser)) if user.is_superuser else itself)
+    this_user = col(User.id) == user.id
+    rows = select(User).where(or_(this_user, col(User.is_superuser)) if user.is_superuser else this_user)
     locked = rows.order_by(col(User.id)).with_for_update().execution_options(populate_existing=True)
     if user not in (await session.exec(locked)).all() or user.erased_at is not None:
         raise NotFound("There is no such user.")
@@ -40,7 +40,7 @@ async def change(session: AsyncSession, user: User, data: UserUpdate) -> None:
 
 
 async def deactivate(session: AsyncSession, user: User) -> None:
-    """Lock a user out, at once.
+    """Lock a user out, from the next request on.
 
     Raises:
         Conflict: It is the last staff user who can sign in.
@@ -62,7 +62,7 @@ async def deactivate_idle(session: AsyncSession, since: datetime) -> int:
 
 
 async def keep_one_staff_user(session: AsyncSession, leaving: User) -> None:
-    """Of two who leave at once the second one waits: `lock` locks all staff.
+    """Of two staff users who leave at once the second one waits: `lock` locks all staff.
 
     Raises:
         Conflict: It is the last staff user who can sign in.

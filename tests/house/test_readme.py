@@ -1,0 +1,57 @@
+"""The README is true: its tour can be taken, and its tables name what there is."""
+
+import os
+import re
+from pathlib import Path
+
+from api.settings import Settings
+from tests.databases import Backend
+from tests.house.documents import BIN, ROOT, blocks, run, section
+from tests.house.first_start import first_start
+
+README = (ROOT / "README.md").read_text()
+
+
+def steps(script: str) -> list[tuple[str, list[str]]]:
+    """The commands of a script, each with the parts of its answer that the lines after it promise."""
+    found = re.findall(r"((?:(?!#> ).*\n)+)((?:#> .*\n)*)", script)
+    return [(commands, [line.removeprefix("#> ") for line in promised.splitlines()]) for commands, promised in found]
+
+
+def test_every_answer_of_the_tour_is_as_the_readme_promises(backend: Backend, tmp_path: Path) -> None:
+    variables, *script = blocks(section(README, "Ten minutes"), "sh")
+    assert variables.startswith("BASE=http://127.0.0.1:8000\nPASSWORD=")
+    with backend.new_database() as url:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "DATABASE_URL": url, "PORT": "0"}
+        with first_start(environment, tmp_path) as (address, password):
+            environment |= {"BASE": address, "PASSWORD": password}
+            tour = steps("".join(script).replace(".venv/bin/", f"{BIN}/"))
+            commands = "".join(f"{{ {each}\n}} 2>&1\nprintf '\\n--next--\\n'\n" for each, _ in tour)
+            *answers, rest = run(["bash", "-c", commands], environment, tmp_path).split("--next--\n")
+    assert rest == ""
+    for (command, promised), answer in zip(tour, answers, strict=True):
+        for part in promised:
+            assert part in answer, f"{command}answered\n{answer}"
+    assert sum(len(promised) for _, promised in tour) > 15
+
+
+def test_every_setting_is_in_the_table() -> None:
+    table = re.findall(r"^\|([^|]*)\|", section(README, "Configuration"), re.MULTILINE)
+    named = set(re.findall(r"`([A-Z_]+)`", "".join(table)))
+    assert named == {name.upper() for name in Settings.model_fields}
+
+
+def test_every_module_and_folder_of_the_api_has_its_place_in_the_architecture() -> None:
+    """A file in a folder needs none: its name says what it holds."""
+    first_column = "".join(re.findall(r"^\| (`[^|]*)\|", section(README, "Architecture"), re.MULTILINE))
+    named = set(re.findall(r"`(\w+(?:\.py|/))`", first_column))
+    modules = {module.name for module in (ROOT / "api").glob("*.py")} - {"__init__.py"}
+    folders = {f"{package.parent.name}/" for package in (ROOT / "api").glob("*/__init__.py")}
+    assert named == modules | folders
+
+
+def test_the_two_commands_are_one_line_each() -> None:
+    serve, test = blocks(section(README, "Two commands"), "sh")
+    assert serve.count("\n") == test.count("\n") == 1
+    assert "python -m api" in serve
+    assert "pytest" in test
