@@ -1,0 +1,81 @@
+"""What can be forgotten when an entity is added: each time a test turns red that names the file and the line to add."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.house.documents import copy_of_the_project
+from tests.house.recipe import FACTORIES, FAMILIES, FAMILY, ROUTER, ROUTERS, TESTS, WORLD, follow, migrate
+
+pytestmark = pytest.mark.faults
+
+
+@dataclass(frozen=True)
+class Omission:
+    """A step that is left out, or a piece of a file that is taken away; the tests that find it, and what they say."""
+
+    file: str
+    piece: str
+    """A regular expression; empty for the whole step."""
+    found_by: str
+    says: str
+
+
+HOUSE = "tests/house/test_%s.py"
+OMISSIONS = {
+    "the line of the family": Omission(FAMILIES, "", "tests/models", r"api/models/__init__\.py.*`review,`"),
+    "the line of the router": Omission(ROUTERS, "", HOUSE % "routers", r"api/routers/__init__\.py.*\"reviews\","),
+    "the builder": Omission(FACTORIES, "", HOUSE % "factories", r"a_review.*tests/factories\.py"),
+    "the row in the world": Omission(WORLD, "", HOUSE % "world", r"reviews.*tests/world\.py.*`await a_review"),
+    "the migration": Omission("", "", HOUSE % "migrations", r"alembic revision --autogenerate"),
+    "a line of ACCESS": Omission(
+        TESTS, r"POST   /reviews .*\n", HOUSE % "access", r"POST /reviews.*tests/routes/reviews/test_reviews\.py"
+    ),
+    "the ondelete": Omission(
+        FAMILY, r', ondelete="CASCADE"(?=, index)', "tests/models", r"api/models/review\.py.*ondelete.*author_id"
+    ),
+    "the ondelete of an owner who is erased": Omission(
+        FAMILY, r'(?<=ondelete=")CASCADE(?=", index)', HOUSE % "erasure", r"reviews\.author_id.*CASCADE.*KEPT_ROWS"
+    ),
+    "the index of a foreign key": Omission(
+        FAMILY, r", index=True", "tests/models", r"api/models/review\.py.*index=True.*author_id"
+    ),
+    "the maximum length of a text": Omission(
+        FAMILY, r", max_length=2_000", "tests/models", r"api/models/review\.py.*(max_length|maximum length).*text"
+    ),
+    "the docstring of the router": Omission(
+        ROUTER, r'\A""".*"""\n', HOUSE % "routers", r"api/routers/reviews\.py.*docstring"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_of_the_project(tmp_path_factory.mktemp("forgotten"))
+
+
+@pytest.mark.parametrize("name", OMISSIONS)
+def test_a_test_turns_red_and_names_the_file_and_the_line(name: str, copy: Path, tmp_path: Path) -> None:
+    omission = OMISSIONS[name]
+    shop = Path(shutil.copytree(copy, tmp_path / "shop"))
+    environment = {**os.environ, "PYTHONPATH": str(shop), "DATABASE_URL": "sqlite:///shop.db", "COLUMNS": "400"}
+    follow(shop, without="" if omission.piece else omission.file)
+    if omission.piece:
+        file = shop / omission.file
+        text, times = re.subn(omission.piece, "RESTRICT" if "erased" in name else "", file.read_text(), count=1)
+        assert times == 1, f"{omission.file} has no such piece: {omission.piece}"
+        file.write_text(text)
+    if omission.file:
+        migrate(shop, environment)
+
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--database", "sqlite", omission.found_by]
+    done = subprocess.run(command, env=environment, cwd=shop, capture_output=True, text=True, timeout=120)
+
+    assert done.returncode == 1, f"nothing turned red without {name}:\n{done.stdout}{done.stderr}"
+    assert re.search(omission.says, done.stdout), f"no file and line is named:\n{done.stdout}"

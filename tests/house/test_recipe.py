@@ -1,0 +1,72 @@
+"""The recipe for an entity works as it stands in CONTRIBUTING: it is followed in a copy of the project."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.documents import copy_of_the_project, run
+from tests.house.recipe import FACTORIES, FAMILIES, FAMILY, ROUTER, ROUTERS, TESTS, WORLD, follow, migrate, steps
+
+RUFF = [sys.executable, "-m", "ruff"]
+
+QUICK = [
+    "tests/routes/reviews",
+    "tests/models",
+    "tests/house/test_erasure.py",
+    "tests/house/test_factories.py",
+    "tests/house/test_routers.py",
+    "tests/house/test_world.py",
+]
+NOT_AGAIN = ["test_recipe", "test_readme", "test_requirements", "test_schemathesis", "test_northwind"]
+"""Tests of the house that take long and would find nothing new in the copy, or would follow the recipe in it again."""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which the recipe was followed."""
+    shop = copy_of_the_project(tmp_path_factory.mktemp("recipe"))
+    follow(shop)
+    return shop
+
+
+@pytest.fixture(scope="module")
+def environment(shop: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(shop), "DATABASE_URL": "sqlite:///shop.db"}
+
+
+@pytest.fixture(scope="module")
+def revision(shop: Path, environment: dict[str, str]) -> Path:
+    return migrate(shop, environment)
+
+
+def test_the_recipe_takes_three_new_files_and_a_line_or_a_few_in_four() -> None:
+    assert set(steps()) == {FAMILY, ROUTER, TESTS, FAMILIES, ROUTERS, FACTORIES, WORLD}
+    assert [steps()[file].count("\n") for file in (FAMILIES, ROUTERS, WORLD)] == [1, 1, 1]
+
+
+def test_the_generated_revision_and_the_new_code_pass_the_checks(
+    shop: Path, environment: dict[str, str], revision: Path
+) -> None:
+    assert "uq_reviews_product_id_author_id" in revision.read_text()
+    changed = [str(revision), *(str(shop / file) for file in steps())]
+    run([*RUFF, "check", *changed], environment, shop)
+    run([*RUFF, "format", "--check", *changed], environment, shop)
+
+
+def test_the_tests_of_the_new_entity_and_the_quick_ones_of_the_house_pass_on_sqlite(
+    shop: Path, environment: dict[str, str], revision: Path
+) -> None:
+    pytest_ = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--database", "sqlite"]
+    assert "passed" in run([*pytest_, *QUICK], environment, shop)
+    assert "passed" in run([*pytest_, "-k", "reviews", "tests/house"], environment, shop)
+
+
+@pytest.mark.faults
+def test_all_tests_of_the_house_pass_on_every_database(
+    shop: Path, environment: dict[str, str], revision: Path
+) -> None:
+    pytest_ = [sys.executable, "-m", "pytest", "-q", "--all", "-m", "not fuzz and not faults"]
+    leaving_out = ["-k", " and ".join(f"not {name}" for name in NOT_AGAIN)]
+    assert "passed" in run([*pytest_, *leaving_out, "tests/routes/reviews", "tests/house"], environment, shop, 900)
