@@ -30,7 +30,7 @@ from api.models.user import User
 from tests.conftest import Connect
 from tests.databases import Backend
 from tests.support import assert_refused, count_statements, save
-from tests.test_accounts import an_account, balances, patience
+from tests.routes.accounts.test_accounts import an_account, balances, patience
 
 numbers = count(1)
 
