@@ -1,43 +1,30 @@
-"""/notifications: what the caller should know, and never in the way of what it tells of."""
+"""/notifications: who may call which route, and how notifications are listed and marked as read."""
 
 import asyncio
 from datetime import UTC, datetime
-from decimal import Decimal
-from itertools import count
 from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from sqlmodel import col, func, select, text
+from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
-from api.models.notification import Notification, NotificationKind
-from api.models.order import Order
-from api.models.order_event import OrderEvent
-from api.models.product import Product
-from api.models.stock_movement import StockMovement, StockReason
+from api.models.notification import Notification
 from api.models.user import User
-from tests.support import assert_refused, count_statements, save
+from tests.factories import a_notification
+from tests.support import assert_refused, count_statements
 
-numbers = count(1)
-A_WHILE_AGO = datetime(2026, 5, 12, 9, 30, tzinfo=UTC)
+ACCESS = """
+                                             nobody  owner  other  staff
+GET    /notifications                           401    200    200    200
+POST   /notifications/{id}/read                 401    200    404    404
+"""
 
+REQUESTS: dict[str, dict[str, Any]] = {}
+"""What is sent on a line of `ACCESS`, and what stands in the path where it is not the row of the world."""
 
-async def a_notification(session: AsyncSession, user: User, **fields: Any) -> Notification:
-    message = f"Notification {next(numbers)}"
-    notification = Notification(
-        user_id=user.id, **{"kind": NotificationKind.CREDIT_RECEIVED, "message": message, **fields}
-    )
-    await save(session, notification)
-    return notification
-
-
-async def a_product(session: AsyncSession) -> Product:
-    product = Product(name="Lamp", slug="lamp", sku="LAMP", price=Decimal("20.00"), stock_quantity=10)
-    await save(session, product)
-    await save(session, StockMovement(product_id=product.id, delta=10, reason=StockReason.INITIAL))
-    return product
+EARLIER = datetime(2026, 5, 12, 9, 30, tzinfo=UTC)
 
 
 async def read_at(session: AsyncSession, notification: Notification) -> datetime | None:
@@ -49,7 +36,7 @@ def ids(page: Any) -> list[int]:
 
 
 class TestListNotifications:
-    async def test_the_newest_comes_first(
+    async def test_notifications_are_listed_newest_first(
         self, as_customer: AsyncClient, customer: User, session: AsyncSession
     ) -> None:
         old, new = [await a_notification(session, customer) for _ in range(2)]
@@ -66,7 +53,7 @@ class TestListNotifications:
             "created_at": page["items"][0]["created_at"],
         }
 
-    async def test_each_sees_their_own_and_staff_too(
+    async def test_users_and_staff_see_only_their_own_notifications(
         self,
         as_staff: AsyncClient,
         as_customer: AsyncClient,
@@ -80,21 +67,21 @@ class TestListNotifications:
         assert ids((await as_customer.get("/notifications")).json()) == [own.id]
         assert ids((await as_staff.get("/notifications")).json()) == []
 
-    async def test_nobody_has_none(self, client: AsyncClient) -> None:
+    async def test_an_anonymous_caller_is_refused(self, client: AsyncClient) -> None:
         assert_refused(await client.get("/notifications"), 401)
 
-    async def test_read_and_unread_ones_are_told_apart(
+    async def test_the_list_can_be_limited_to_unread_or_read_notifications(
         self, as_customer: AsyncClient, customer: User, session: AsyncSession
     ) -> None:
         unread = await a_notification(session, customer)
-        read = await a_notification(session, customer, read_at=A_WHILE_AGO)
+        read = await a_notification(session, customer, read_at=EARLIER)
 
         for wanted, expected in (("true", [unread.id]), ("false", [read.id])):
             page = (await as_customer.get("/notifications", params={"unread": wanted})).json()
             assert (ids(page), page["total"]) == (expected, 1)
         assert_refused(await as_customer.get("/notifications", params={"unread": "perhaps"}), 422, "query.unread")
 
-    async def test_pages_and_cursors_show_each_once(
+    async def test_pages_and_cursors_show_each_notification_once(
         self, as_customer: AsyncClient, customer: User, session: AsyncSession
     ) -> None:
         expected = [(await a_notification(session, customer)).id for _ in range(5)][::-1]
@@ -113,7 +100,7 @@ class TestListNotifications:
         assert seen == expected
 
     @pytest.mark.parametrize("size", [1, 30])
-    async def test_takes_as_many_statements_whatever_its_size(
+    async def test_a_list_of_any_length_takes_three_statements(
         self, as_customer: AsyncClient, customer: User, session: AsyncSession, database: Database, size: int
     ) -> None:
         for _ in range(size):
@@ -126,7 +113,7 @@ class TestListNotifications:
 
 
 class TestMarkNotificationRead:
-    async def test_it_is_read_from_then_on(
+    async def test_a_marked_notification_is_read(
         self, as_customer: AsyncClient, customer: User, session: AsyncSession
     ) -> None:
         notification = await a_notification(session, customer)
@@ -138,15 +125,17 @@ class TestMarkNotificationRead:
         assert datetime.fromisoformat(response.json()["read_at"]) == await read_at(session, notification)
         assert ids((await as_customer.get("/notifications", params={"unread": True})).json()) == [other.id]
 
-    async def test_the_first_time_counts(self, as_customer: AsyncClient, customer: User, session: AsyncSession) -> None:
-        notification = await a_notification(session, customer, read_at=A_WHILE_AGO)
+    async def test_the_time_of_the_first_request_is_kept(
+        self, as_customer: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        notification = await a_notification(session, customer, read_at=EARLIER)
 
         response = await as_customer.post(f"/notifications/{notification.id}/read")
 
-        assert datetime.fromisoformat(response.json()["read_at"]) == A_WHILE_AGO
-        assert await read_at(session, notification) == A_WHILE_AGO
+        assert datetime.fromisoformat(response.json()["read_at"]) == EARLIER
+        assert await read_at(session, notification) == EARLIER
 
-    async def test_the_first_time_counts_when_many_come_at_once(
+    async def test_simultaneous_requests_get_the_same_time(
         self, as_customer: AsyncClient, customer: User, session: AsyncSession
     ) -> None:
         notification = await a_notification(session, customer)
@@ -157,7 +146,7 @@ class TestMarkNotificationRead:
         assert len({response.content for response in responses}) == 1
         assert datetime.fromisoformat(responses[0].json()["read_at"]) == await read_at(session, notification)
 
-    async def test_that_of_another_does_not_exist(
+    async def test_a_notification_of_another_user_is_not_found(
         self,
         client: AsyncClient,
         as_staff: AsyncClient,
@@ -173,52 +162,3 @@ class TestMarkNotificationRead:
         assert_refused(await client.post(path), 401)
         assert_refused(await as_customer.post("/notifications/1000000/read"), 404)
         assert await read_at(session, notification) is None
-
-
-class TestWhatItTellsOf:
-    async def test_is_told_along_the_way(
-        self, as_customer: AsyncClient, as_staff: AsyncClient, customer: User, session: AsyncSession
-    ) -> None:
-        product = await a_product(session)
-        body = {"items": [{"product_id": product.id, "quantity": 1}]}
-        order = (await as_customer.post("/orders", json=body)).json()
-        await as_staff.post(f"/orders/{order['id']}/payments", json={"method": "card", "amount": "20.00"})
-        for status in ("shipped", "delivered"):
-            await as_staff.patch(f"/orders/{order['id']}/status", params={"new_status": status})
-
-        items = (await as_customer.get("/notifications")).json()["items"]
-
-        assert [item["kind"] for item in items] == [
-            "order_delivered",
-            "order_shipped",
-            "order_confirmed",
-            "payment_received",
-            "order_placed",
-        ]
-        assert {item["order_id"] for item in items} == {order["id"]}
-        assert all(order["order_number"] in item["message"] for item in items)
-
-    async def test_stands_where_the_notification_fails(
-        self, as_customer: AsyncClient, session: AsyncSession, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        product = await a_product(session)
-        body = {"items": [{"product_id": product.id, "quantity": 2}]}
-        await session.exec(text("ALTER TABLE notifications RENAME TO mislaid"))  # type: ignore[call-overload]
-        try:
-            response = await as_customer.post("/orders", json=body)
-        finally:
-            await session.exec(text("ALTER TABLE mislaid RENAME TO notifications"))  # type: ignore[call-overload]
-
-        assert response.status_code == 201
-        assert "a notification could not be written" in caplog.text
-        assert (await session.exec(select(Order.id))).all() == [response.json()["id"]]
-        assert (await session.exec(select(func.count()).select_from(OrderEvent))).one() == 1
-        assert (await session.exec(select(col(Product.stock_quantity)))).one() == 8
-        assert (await session.exec(select(Notification))).all() == []
-
-    async def test_takes_it_along_where_it_fails_itself(self, as_customer: AsyncClient, session: AsyncSession) -> None:
-        product = await a_product(session)
-        body = {"items": [{"product_id": product.id, "quantity": 11}]}
-
-        assert_refused(await as_customer.post("/orders", json=body), 409)
-        assert (await session.exec(select(Notification))).all() == []
