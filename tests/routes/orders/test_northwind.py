@@ -1,6 +1,6 @@
-"""A real year and a half of trading through the HTTP API, and the shop's own statistics held against the files.
+"""A year and a half of orders, the Northwind sample, goes through the API; then the statistics equal the files.
 
-The files are not part of this repository; the test is skipped where they are absent.
+The files are not part of this repository. The test is skipped where they are absent.
 """
 
 import csv
@@ -36,19 +36,19 @@ def read(name: str) -> Rows:
         return list(csv.DictReader(file))
 
 
-async def sent(client: AsyncClient, method: str, path: str, body: Any, status: int = 201) -> Any:
+async def send(client: AsyncClient, method: str, path: str, body: Any, status: int = 201) -> Any:
     response = await client.request(method, path, json=body)
     assert response.status_code == status, response.text
     return response.json()
 
 
 async def add_categories(as_staff: AsyncClient, rows: Rows) -> dict[str, int]:
-    """The id of each by its name."""
-    return {row["name"]: (await sent(as_staff, "POST", "/categories", row))["id"] for row in rows}
+    """Add the categories, and return their ids by name."""
+    return {row["name"]: (await send(as_staff, "POST", "/categories", row))["id"] for row in rows}
 
 
 async def add_products(as_staff: AsyncClient, rows: Rows, categories: dict[str, int]) -> dict[str, int]:
-    """The id of each by its SKU; all active, because nothing else can be ordered."""
+    """Add the products, and return their ids by SKU. All are active at first: an inactive product cannot be ordered."""
     products = [
         {
             "sku": row["sku"],
@@ -60,11 +60,11 @@ async def add_products(as_staff: AsyncClient, rows: Rows, categories: dict[str, 
         }
         for row in rows
     ]
-    return {each["sku"]: each["id"] for each in await sent(as_staff, "POST", "/products/bulk", products)}
+    return {each["sku"]: each["id"] for each in await send(as_staff, "POST", "/products/bulk", products)}
 
 
 async def add_customers(as_staff: AsyncClient, rows: Rows) -> dict[str, int]:
-    """The id of each by its code."""
+    """Add the customers, and return their ids by code."""
     customers = [
         {
             "username": row["code"],
@@ -75,10 +75,10 @@ async def add_customers(as_staff: AsyncClient, rows: Rows) -> dict[str, int]:
         }
         for row in rows
     ]
-    return {each["username"]: each["id"] for each in await sent(as_staff, "POST", "/users/bulk", customers)}
+    return {each["username"]: each["id"] for each in await send(as_staff, "POST", "/users/bulk", customers)}
 
 
-async def test_the_shop_agrees_with_the_files(as_staff: AsyncClient, session: AsyncSession) -> None:
+async def test_stock_and_statistics_agree_with_the_files(as_staff: AsyncClient, session: AsyncSession) -> None:
     await session.exec(delete(Category))
     rows, orders, lines = read("products"), read("orders"), read("order_lines")
     categories = await add_categories(as_staff, read("categories"))
@@ -92,21 +92,21 @@ async def test_the_shop_agrees_with_the_files(as_staff: AsyncClient, session: As
         sold[line["sku"]] += int(line["quantity"])
         lines_of[line["order_id"]].append({"product_id": products[line["sku"]], "quantity": int(line["quantity"])})
     for sku, units in sold.items():
-        delivery = {"delta": units, "reason": "What will be sold"}
-        await sent(as_staff, "POST", f"/products/{products[sku]}/stock", delivery)
+        delivery = {"delta": units, "reason": "Units for all orders"}
+        await send(as_staff, "POST", f"/products/{products[sku]}/stock", delivery)
     stock = select(Product.sku, Product.stock_quantity)
     before = dict((await session.exec(stock)).all())
 
     for order in orders:
-        document = {
+        body = {
             "items": lines_of[order["order_id"]],
             "user_id": customers[order["customer"]],
             "shipping_address": order["shipping_address"],
         }
-        await sent(as_staff, "POST", "/orders", document)
+        await send(as_staff, "POST", "/orders", body)
     for row in rows:
         if row["is_active"] == "false":
-            await sent(as_staff, "PATCH", f"/products/{products[row['sku']]}", {"is_active": False}, 200)
+            await send(as_staff, "PATCH", f"/products/{products[row['sku']]}", {"is_active": False}, 200)
 
     after = dict((await session.exec(stock)).all())
     assert after == {sku: units - sold[sku] for sku, units in before.items()}
@@ -124,7 +124,7 @@ async def assert_statistics_agree(
         revenue[row["category"]] += sold[row["sku"]] * Decimal(row["price"])
     assert sum(revenue.values()) == TOTAL
 
-    summary = await sent(as_staff, "GET", "/orders/stats/summary", None, 200)
+    summary = await send(as_staff, "GET", "/orders/stats/summary", None, 200)
 
     assert (summary["total_orders"], summary["total_revenue"]) == (830, str(TOTAL))
     assert summary["average_order_value"] == str(round(TOTAL / 830, 2))
@@ -134,4 +134,4 @@ async def assert_statistics_agree(
         for name in sorted(categories)
     ]
     active = {row["sku"] for row in rows if row["is_active"] == "true"}
-    assert (await sent(as_staff, "GET", "/products?is_active=true", None, 200))["total"] == len(active)
+    assert (await send(as_staff, "GET", "/products?is_active=true", None, 200))["total"] == len(active)
