@@ -195,6 +195,7 @@ class TestTransfer:
             ({"order_id": 1}, "body.order_id"),
             ({"created_at": "2026-01-01T00:00:00Z"}, "body.created_at"),
         ],
+        ids=lambda value: ascii(value)[:40],
     )
     async def test_a_transfer_with_bad_input_is_refused(
         self, as_customer: AsyncClient, customer: User, session: AsyncSession, change: dict[str, Any], field: str

@@ -17,10 +17,8 @@ class TestRefusedOrder:
     async def test_an_order_is_refused_when_stock_is_short(
         self, as_customer: AsyncClient, session: AsyncSession
     ) -> None:
-        common, rare = (
-            await a_product(session, stock_quantity=100),
-            await a_product(session, "Rare", stock_quantity=2, sku="RARE"),
-        )
+        common = await a_product(session, stock_quantity=100)
+        rare = await a_product(session, "Rare", stock_quantity=2, sku="RARE")
         before = await all_rows(session)
 
         response = await as_customer.post("/orders", json=order_body((common, 5), (rare, 3)))

@@ -282,6 +282,7 @@ class TestPayOrder:
             ({"refunded_amount": "1"}, "body.refunded_amount"),
             ({"order_id": 1}, "body.order_id"),
         ],
+        ids=lambda value: ascii(value)[:40],
     )
     async def test_a_payment_with_bad_input_is_refused(
         self, as_staff: AsyncClient, customer: User, session: AsyncSession, change: dict[str, Any], field: str

@@ -124,6 +124,7 @@ class TestRefundPayment:
             ({"payment_id": 1}, "body.payment_id"),
             ({"user_id": 1}, "body.user_id"),
         ],
+        ids=lambda value: ascii(value)[:40],
     )
     async def test_a_refund_with_bad_input_is_refused(
         self, as_staff: AsyncClient, customer: User, session: AsyncSession, change: dict[str, Any], field: str
