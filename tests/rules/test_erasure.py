@@ -22,7 +22,7 @@ from api.models.user import User
 from api.rules import ledger
 from tests.databases import Backend
 from tests.factories import a_user, an_account, an_order, an_order_event
-from tests.rules.users import assert_anonymous, count_belongings, count_rows, give_belongings, stored_user
+from tests.rules.users import assert_anonymised, count_belongings, count_rows, give_belongings, stored_user
 from tests.support import assert_refused
 
 
@@ -37,7 +37,7 @@ class TestErase:
 
         assert (await as_customer.delete(f"/users/{customer.id}")).status_code == 204
 
-        assert_anonymous(await stored_user(session, customer.id))
+        assert_anonymised(await stored_user(session, customer.id))
         assert await count_belongings(session, customer) == [0, 0, 0, 0]
         assert_refused(await as_customer.get("/users/me"), 401)
 
@@ -77,7 +77,7 @@ class TestErase:
             deleted, _ = await asyncio.gather(as_staff.delete(f"/users/{user.id}"), order(user))
             assert deleted.status_code in {204, 409}
             if await count_rows(session, Order, Order.user_id == user.id) and deleted.status_code == 204:
-                assert_anonymous(await stored_user(session, user.id))
+                assert_anonymised(await stored_user(session, user.id))
 
 
 class TestEraseInactive:
@@ -113,7 +113,7 @@ class TestEraseInactive:
 
         assert response.json() == {"changed": 2}
         for user in (buyer, saver):
-            assert_anonymous(await stored_user(session, user.id))
+            assert_anonymised(await stored_user(session, user.id))
             assert await count_belongings(session, user) == [0, 0, 0, 0]
         assert await session.get(Order, order.id) is not None
         assert await session.get(Account, account.id) is not None
@@ -188,7 +188,7 @@ class TestSimultaneousDeposit:
             assert not erasing.done(), f"the erasure did not wait: {erasing.result().text}"
 
         assert erasing.result().status_code == (200 if bulk else 204), erasing.result().text
-        assert_anonymous(await stored_user(session, user.id))
+        assert_anonymised(await stored_user(session, user.id))
         assert await verify(database)
 
     async def test_a_deposit_that_waits_for_an_erasure_is_refused(
@@ -227,7 +227,7 @@ class TestSimultaneousDeposit:
             after = await session.get(User, user.id)
             if deposited.status_code == 201:
                 assert after is not None
-                assert_anonymous(after)
+                assert_anonymised(after)
             else:
                 assert deposited.status_code in {404, 422}, deposited.text
                 assert after is None

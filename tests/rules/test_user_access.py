@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.models.user import User
 from tests.conftest import Connect
 from tests.factories import a_user, an_order
-from tests.rules.users import assert_anonymous, count_active_staff, stored_user
+from tests.rules.users import assert_anonymised, count_active_staff, stored_user
 from tests.support import assert_refused
 
 Leaving = Callable[[AsyncClient, int], Coroutine[Any, Any, httpx.Response]]
@@ -63,7 +63,7 @@ class TestLock:
                 as_staff.patch(f"/users/{user.id}", json={"full_name": "Ann Other", "is_active": True}),
             )
             assert deleted.status_code == 204
-            assert_anonymous(await stored_user(session, user.id))
+            assert_anonymised(await stored_user(session, user.id))
 
 
 @pytest.mark.parametrize("leaving", LEAVING.values(), ids=LEAVING)

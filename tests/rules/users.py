@@ -53,7 +53,7 @@ async def count_belongings(session: AsyncSession, user: User) -> list[int]:
     return [await count_rows(session, table, owner == user.id) for table, owner in OWNERS.items()]
 
 
-def assert_anonymous(user: User) -> None:
+def assert_anonymised(user: User) -> None:
     """Check that nothing in a user's row tells who the user was."""
     assert (user.username, user.email) == (f"erased-{user.id}", f"erased-{user.id}")
     assert (user.full_name, user.bio, user.last_login_at, user.hashed_password) == (None, None, None, "")

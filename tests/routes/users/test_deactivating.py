@@ -104,7 +104,9 @@ class TestDeactivateIdleUsers:
         assert_refused(await as_customer.patch("/users/bulk/deactivate?days=30"), 403)
         assert (await stored_user(session, idle.id)).is_active
 
-    @pytest.mark.parametrize("query", [{}, {"days": 0}, {"days": -1}, {"days": 36_501}, {"days": "x"}, {"days": 2**70}])
+    @pytest.mark.parametrize(
+        "query", [{}, {"days": 0}, {"days": -1}, {"days": 36_501}, {"days": "x"}, {"days": 2**70}], ids=str
+    )
     async def test_an_invalid_number_of_days_is_refused(self, as_staff: AsyncClient, query: dict[str, Any]) -> None:
         assert_refused(await as_staff.patch("/users/bulk/deactivate", params=query), 422, "query.days")
 

@@ -11,7 +11,7 @@ from api.database.sessions import Database
 from api.models.user import User
 from tests.factories import a_user, an_order
 from tests.routes.users.support import usernames
-from tests.rules.users import assert_anonymous, count_belongings, give_belongings, stored_user
+from tests.rules.users import assert_anonymised, count_belongings, give_belongings, stored_user
 from tests.support import PASSWORD, assert_refused, count_statements
 
 
@@ -125,7 +125,7 @@ class TestErasedUser:
         path = path.format(id=erased.id, email=erased.email)
 
         assert_refused(await as_staff.request(method, path, json=body), 404, "no such user")
-        assert_anonymous(await stored_user(session, erased.id))
+        assert_anonymised(await stored_user(session, erased.id))
 
     async def test_an_erased_user_is_in_no_list_and_no_count(self, as_staff: AsyncClient, erased: User) -> None:
         assert usernames(await as_staff.get("/users")) == ["staff"]

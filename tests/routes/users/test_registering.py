@@ -265,6 +265,7 @@ class TestCreateUsers:
             ({"is_superuser": True}, "body.2.is_superuser"),
             ({"full_name": "\0"}, "body.2.full_name"),
         ],
+        ids=str,
     )
     async def test_one_invalid_user_is_named_and_no_user_is_registered(
         self, as_staff: AsyncClient, session: AsyncSession, changes: dict[str, Any], named: str

@@ -51,7 +51,9 @@ class TestUpdateMe:
         assert_refused(await as_customer.patch("/users/me", json=changes), 422, field)
 
     @pytest.mark.parametrize(
-        ("changes", "field"), [({"username": "staff"}, "username"), ({"email": "STAFF@example.com"}, "email")]
+        ("changes", "field"),
+        [({"username": "staff"}, "username"), ({"email": "STAFF@example.com"}, "email")],
+        ids=str,
     )
     async def test_a_username_or_email_that_another_user_has_is_refused(
         self, as_customer: AsyncClient, staff: User, changes: dict[str, str], field: str
@@ -139,7 +141,9 @@ class TestUpdateUser:
         assert (user.username, user.full_name, user.bio) == ("customer", "C. Ustomer", "Hello.")
         assert (user.email, user.hashed_password) == ("customer@example.com", PASSWORD_HASH)
 
-    @pytest.mark.parametrize("changes", [{"is_active": False}, {"is_superuser": True}, {"is_active": True, "bio": "x"}])
+    @pytest.mark.parametrize(
+        "changes", [{"is_active": False}, {"is_superuser": True}, {"is_active": True, "bio": "x"}], ids=str
+    )
     async def test_customers_cannot_set_is_active_or_is_superuser(
         self, as_customer: AsyncClient, customer: User, session: AsyncSession, changes: dict[str, Any]
     ) -> None:
