@@ -129,7 +129,7 @@ class World:
         async with FreshSession(database.engine) as session:
             secrets = await write_rows(session)
             for change in changes:
-                await session.execute(change)
+                await session.exec(change)
         return cls(database, secrets, await Seed.of(database), seed)
 
     def _first(self, name: str, before: Seed) -> dict[str, Any] | None:

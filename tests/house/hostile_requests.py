@@ -1,10 +1,5 @@
-"""Hostile requests, made from the OpenAPI document: every place of every operation, and what is sent there.
+"""Hostile requests, made from the OpenAPI document: every operation, its places, and what to send in each of them."""
 
-A JSON value is kept as it is written, because much of what is hostile is nothing that Python would write: `NaN`,
-`1e400`, one half of a surrogate pair.
-"""
-
-import base64
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -16,108 +11,25 @@ from typing import Any
 
 from openapi_schema_validator import OAS31Validator, oas31_format_checker
 
-Json = dict[str, Any]
+from tests.house.hostile_values import (
+    AMOUNTS,
+    ANYTHING,
+    DEEP,
+    MOMENTS,
+    NUMBERS,
+    OBJECTS,
+    SECRET,
+    SECRETS,
+    TEXTS,
+    URL_CHOICES,
+    URL_NUMBERS,
+    URL_TEXTS,
+)
 
-SECRET = "Sesame0penSesame"
-"""Stands in passwords and tokens; no answer may hold it."""
+Json = dict[str, Any]
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
-
-DIGITS = "9" * 4_000
-LONG = "x" * 50_000
-LARGE_INTEGERS = ["2147483648", "9223372036854775808", "-9223372036854775809", DIGITS]
-"""Beyond 32 bits, beyond 64, and beyond all. `-` and digits alone, so they are the same in JSON and in a URL."""
-
-ANYTHING = ["null", "true", "0", "-1.5", '""', '"x"', "[]", "{}", "[null]", '{"": null}', "NaN", "-Infinity", "1e400"]
-DEEP = ["[" * 500 + "]" * 500, '{"a":' * 500 + "1" + "}" * 500]
-
-TEXTS = [
-    *('" "', '"\\t\\n"', '"\\u0000"', '"a\\u0000b"', '"\\ud800"', '"a\\udc00"', '"\\udc00\\ud800"', '"\\ud83d\\udca5"'),
-    *(f'"{LONG}"', '"%"', '"_"', '"\\\\"', '"\'; DROP TABLE users; --"', '"\\u202e\\u200b\\ufeff"', '"\\uffff"'),
-    *('"\u0130\u1e9e\ufb01"', '"{0}${a}%s"', '"<script>"', '"../.."', DIGITS),
-    *('"a@b"', '"a@localhost"', '"a\\u0000@example.com"', '"@@@"', '"null"', '"1"', '"-"', '"a--b"'),
-]
-NUMBERS = [
-    *LARGE_INTEGERS,
-    *("-1", "1.0", "1.5", "1e2", "1e308", "-1e400", "-1e99999999", "1e-400", "Infinity", "0.001", f"-{DIGITS}"),
-    *('"1"', '"-1"', '" 1 "', '"1_000"', '"\u0661"', '"0x10"', '"1e2"', '"\\u0000"', '"\\ud800"', '"Infinity"'),
-]
-AMOUNTS = [
-    *("0.00", "79.999", "79.9900000000000001", "9999999999.99", "10000000000", "0.005", "1e-99999999"),
-    *(f'"{text}"' for text in ("inf", "-inf", "NaN", "sNaN", "1e400", "-1e99999999", "1e-99999999", "0.001", "-0")),
-    *(
-        f'"{text}"'
-        for text in ("0", "0.00", "+1", "1.", ".5", "9999999999.99", "9999999999.999", "10000000000", DIGITS)
-    ),
-]
-SECRETS = [
-    f'"{SECRET}\\u0000"',
-    f'"\\ud800{SECRET}"',
-    f'"{SECRET * 10}"',
-    f'["{SECRET}"]',
-    f'{{"{SECRET}": "{SECRET}"}}',
-]
-"""Passwords that must be refused, and not be repeated."""
-
-MOMENTS = [
-    *('"2026-01-01T00:00:00"', '"2026-01-01"', '"0001-01-01T00:00:00+14:00"', '"9999-12-31T23:59:59-14:00"'),
-    *('"10000-01-01T00:00:00Z"', '"infinity"', '"now"', '"2026-02-30T00:00:00Z"', "253402300800", "-62135596801"),
-]
-OBJECTS = [
-    *('{"a": NaN}', '{"a": [1e400]}', '{"a": "\\u0000"}', '{"a\\u0000": 1}', '{"a": ["\\ud800"]}', '{"\\udfff": 1}'),
-    *(f'{{"a": {DIGITS}}}', '{"a": 1e308}', '{"a": 1, "a": 2}', '{"__proto__": {"a": 1}}', f'{{"{LONG}": 1}}'),
-    *('{"a": ' * 21 + "1" + "}" * 21, '{"a": {"": {" ": [true, null, -0.0, 1e-400]}}}', '{"$ref": "#/x", "%s": "{}"}'),
-]
-
-URL_TEXTS = [
-    *("", " ", "\0", "a\0b", "\ud800", "a\udfffb", "\ufffd", "%", "_", "\\", "'", '"', "'; DROP TABLE users; --"),
-    *("x" * 301, LONG, "\U0001f4a5" * 100, "\u0130" * 100, "\r\n", "[]", "{}", "null", "a;b", "a&b=c", "#", "+"),
-]
-URL_NUMBERS = [
-    *LARGE_INTEGERS,
-    *("0", "-1", "1.5", "1e400", "-1e99999999", "0.001", "NaN", "-Infinity", "true", f"-{DIGITS}"),
-    *("", "\0", "1\0", "\ud800", "9999999999.999", "10000000000", "\u0661\u0662"),
-]
-URL_CHOICES = [
-    "",
-    " ",
-    "true\0",
-    "2",
-    "maybe",
-    "\ud800",
-    "-1",
-    "null",
-    "TRUE",
-    "id; DROP TABLE users",
-    "hashed_password",
-]
-
-HEADERS = [
-    b"",
-    b" ",
-    b"a b",
-    b"\xff\xfe",
-    b"a\x00b",
-    b"\xed\xa0\x80",
-    b"x" * 256,
-    b"x" * 60_000,
-    "\u0661".encode(),
-    b"\t",
-]
-
-NO_TOKENS = [
-    *(b"", b"Bearer", b"Bearer \xff\x00", b"Bearer a b", b"Bearer " + DIGITS.encode(), b"bearer " + SECRET.encode()),
-    *(b"Basic " + SECRET.encode(), SECRET.encode(), b"Bearer \xed\xa0\x80" + SECRET.encode() * 4_000),
-    b"Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiI5OTk5OTk5OTk5OTk5OTk5OTk5OTk5In0.",
-]
-
-_QUERIES = [
-    *(b"%", b"%zz=%zz", b"page=%2", b"%00", b"a=%00", b"%ED%A0%80=%ED%A0%80", b"%FF=%FF", b"page[a]=1", b"page[]=1"),
-    *(b"&&&", b"=", b"==&=", b"?", b";", b"#", b"nothing=1", b"+" * 1_000, b"a=" + LONG.encode(), b"search=%FF&q=%FF"),
-    *(b"a%d=1" % number for number in range(1_000)),
-]
-QUERIES = [b"&".join(_QUERIES), b"\xff=\xfe&search=\xed\xa0\x80&q=\x00", b"page=1&page=2&page_size=1&page_size=1"]
 
 
 @dataclass(frozen=True)
@@ -167,7 +79,7 @@ class Place:
         return ".".join(map(str, ("body", *self.steps)))
 
     def emptied(self, body: Any) -> bytes:
-        """The body without this place."""
+        """The body without this field."""
         changed = json.loads(json.dumps(body))
         del self._holder(changed)[self.steps[-1]]
         return json.dumps(changed).encode()
@@ -185,7 +97,7 @@ class Place:
 
 
 def filled(body: Any, texts: Mapping[Place, str]) -> bytes:
-    """A body with JSON texts in places of it, as they are written."""
+    """A body with a JSON text in each of these places."""
     changed = json.loads(json.dumps(body))
     for number, place in enumerate(texts):
         place.mark(changed, f"\0{number}\0")
@@ -196,7 +108,7 @@ def filled(body: Any, texts: Mapping[Place, str]) -> bytes:
 
 
 class Document:
-    """The OpenAPI document, and what it says of values."""
+    """The OpenAPI document: which values it allows in a place, and which hostile values to send there."""
 
     def __init__(self, openapi: Json) -> None:
         self.openapi = openapi
@@ -218,7 +130,7 @@ class Document:
         return {**schema, **self.resolved(choices[0])} if len(choices) == 1 else schema
 
     def example(self, schema: Json) -> Any:
-        """A value that is all right."""
+        """A valid value."""
         if schema.get("examples"):
             return schema["examples"][0]
         schema = self.resolved(schema)
@@ -233,10 +145,10 @@ class Document:
                 return value
             case {"items": items}:
                 return [self.example(items)]
-        raise AssertionError(f"no example in {schema}")
+        raise AssertionError(f"give this field or parameter `examples=[...]` in its type: {schema}")
 
     def places(self, schema: Json, *steps: str | int) -> Iterator[Place]:
-        """Every field within a body, lists and what is in them included."""
+        """Every field of a body, of its objects and of the first item of its lists."""
         schema = self.resolved(schema)
         for name, each in schema.get("properties", {}).items():
             yield Place((*steps, name), each, name in schema.get("required", []))
@@ -246,7 +158,7 @@ class Document:
             yield from self.places(schema["items"], *steps, 0)
 
     def hostile(self, schema: Json) -> Iterator[tuple[str, Any]]:
-        """What to send in a place of a body, as JSON is written, and what Python makes of it."""
+        """What to send in a place of a body, as JSON text, and the value that Python reads from it."""
         for written in self._written(schema):
             yield written, json.loads(written)
 
@@ -284,16 +196,16 @@ class Document:
         return URL_CHOICES if "boolean" in kinds or "enum" in schema else URL_TEXTS
 
     def forbids(self, schema: Json, value: Any) -> bool:
-        """Whether a value must be refused: no database could keep it, or its schema says so, white space dropped."""
+        """Whether a value must be refused: no database can store it, or its schema forbids it, stripped or not."""
         if not _is_storable(value):
             return True
         candidates = [value, value.strip()] if isinstance(value, str) else [value]
         return not any(self._validator(schema).is_valid(each) for each in candidates)
 
     def forbids_text(self, schema: Json, text: str) -> bool:
-        """Likewise of a text in a URL or a form, which stands for a number or a truth value where its schema wants one.
+        """Whether a text in a URL or a form must be refused. It can stand for a number or a boolean.
 
-        What may or may not stand for one, such as `1_000` or `1.0`, is let pass.
+        A text that one reader takes for a number and another does not, such as `1_000`, is not forbidden.
         """
         received = text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
         match self.resolved(schema):
@@ -334,32 +246,3 @@ def _is_storable(value: Any) -> bool:
             case list(items):
                 waiting += items
     return True
-
-
-def hostile_cursors() -> list[str]:
-    """Of the form that lists give out, with what they would never put in, and some that are of no form."""
-    values = ["NaN", "1e400", "9223372036854775808", DIGITS, '"\\u0000"', '"\\ud800"', "[]", "true"]
-    rows = [f'["{sort}", {each}, null]' for sort in ("-id", "id") for each in [*values, "0", '"1"']]
-    rows += [f'["name", 1, {each}]' for each in [*values, "null"]]
-    rows += [f'["stock_quantity", 1, {each}]' for each in [*values, "null", '"inf"', f'"{DIGITS}"', '"1e400"']]
-    rows += ["[" * 1_000, "{}", "[]", "1", "\udcff"]
-    return [base64.urlsafe_b64encode(each.encode("utf-8", "surrogateescape")).decode().rstrip("=") for each in rows]
-
-
-def hostile_bodies(example: Any) -> list[bytes]:
-    """Whole bodies that can be no JSON object or array that is wanted, whatever that is."""
-    valid = json.dumps(example).encode()
-    return [
-        *(b"", b" ", b"null", b"true", b'"x"', b"NaN", b"-Infinity", b"1e400", b"[NaN]", b"\x00", b"{}{}", b"{'a': 1}"),
-        *(b'{"a": "\n"}', valid[:-1], valid + b"x", b"\xff" + valid, b'{"\xed\xa0\x80": 1}', b"\xff\xfe", b"\x1f\x8b"),
-        *(b"[" * 100_000, b'{"a":' * 100_000, b"[" * 5_000 + b"]" * 5_000, b"9" * 5_000, DIGITS.encode(), b"a=1&b=2"),
-        valid.decode().encode("utf-16")[:-1],
-    ]
-
-
-def hostile_keys(example: Any) -> list[bytes]:
-    """The example with one more field, of a name that nothing has."""
-    names = ["nothing", "\\u0000", "\\ud800", "a\\udfffb", "id", "hashed_password", "__class__", "", LONG]
-    written = json.dumps(example[0] if isinstance(example, list) else example)
-    bodies = [f'{written[:-1]}, "{name}": 1}}' for name in names]
-    return [(f"[{each}]" if isinstance(example, list) else each).encode() for each in bodies]
