@@ -22,20 +22,20 @@ READERS = {
 @pytest.mark.parametrize("status", PostStatus)
 @pytest.mark.parametrize("caller", sorted(CALLERS))
 class TestPostVisibility:
-    async def test_a_post_is_found_by_its_id_and_slug_by_those_who_may_read_it(
+    async def test_only_a_permitted_caller_finds_a_post_by_its_id_and_slug(
         self, clients: dict[str, AsyncClient], customer: User, session: AsyncSession, status: PostStatus, caller: str
     ) -> None:
         post = await a_post(session, customer, status=status)
-        seen = caller in READERS[status]
+        permitted = caller in READERS[status]
 
         for path in (f"/posts/{post.id}", f"/posts/by-slug/{post.slug}"):
             response = await clients[caller].get(path)
-            assert response.status_code == (200 if seen else 404)
-            assert ("We listened." in response.text) == seen
+            assert response.status_code == (200 if permitted else 404)
+            assert ("We listened." in response.text) == permitted
         missing = await clients[caller].get("/posts/1000000")
-        assert seen or (await clients[caller].get(f"/posts/{post.id}")).content == missing.content
+        assert permitted or (await clients[caller].get(f"/posts/{post.id}")).content == missing.content
 
-    async def test_a_post_is_listed_for_those_who_may_read_it(
+    async def test_only_a_permitted_caller_finds_a_post_in_lists(
         self, clients: dict[str, AsyncClient], customer: User, session: AsyncSession, status: PostStatus, caller: str
     ) -> None:
         await a_post(session, customer, "Amplifier", status=status)
