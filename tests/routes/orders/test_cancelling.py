@@ -181,7 +181,7 @@ class TestCancelOrder:
         once_per_order = Counter(order["id"] for order in placed)
         for product in products:
             stock = await stock_of(session, product)
-            assert stock == 100, f"{stock} units are in stock of the 100 before the orders"
+            assert stock == 100, f"{stock} units are in stock instead of 100"
             moved = await movements_of(session, product)
             assert Counter(order_id for _, reason, order_id in moved if reason == "cancellation") == once_per_order
         assert (await balances(session))[account.id] == Decimal("1000.00")
