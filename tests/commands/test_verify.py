@@ -1,9 +1,8 @@
-"""`python -m api verify`: a shop that was used is sound, and whatever is broken by hand in SQL is named."""
+"""`python -m api verify`: the books of a shop that was used are right, and rows that are changed by hand are named."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from decimal import Decimal
 
 import pytest
 from httpx import AsyncClient
@@ -11,13 +10,13 @@ from sqlalchemy import text
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api import __main__ as cli
 from api.commands.verify import CHECKS, verify
 from api.database.sessions import Database
-from api.models.account import Account
 from api.models.product import Product
-from api.models.stock_movement import StockMovement, StockReason
 from api.models.user import User
-from tests.support import save
+from tests.alembic_support import sql
+from tests.factories import a_product, an_account, order_body
 
 BREACHES = {
     "a product's stock is the sum of its movements": ["UPDATE products SET stock_quantity = stock_quantity + 1"],
@@ -47,18 +46,16 @@ BREACHES = {
     "a notification belongs to a user": ["UPDATE notifications SET user_id = 999999"],
     "a used idempotency key has its answer": ["UPDATE idempotency_keys SET status_code = NULL"],
 }
-"""What each promise says, and statements that break it without a constraint minding."""
+"""A part of each promise, and statements that break the promise on a connection without constraints."""
 
 
 @pytest.fixture
 async def used_shop(
     session: AsyncSession, customer: User, as_customer: AsyncClient, as_staff: AsyncClient
 ) -> AsyncClient:
-    """With an order that is pending, one that is partly paid by card, and one that was paid by credit and cancelled."""
-    product = Product(name="Headphones", slug="headphones", sku="WH-001", price=Decimal("79.99"), stock_quantity=50)
-    account = Account(name="Credit", user_id=customer.id)
-    await save(session, product, account)
-    await save(session, StockMovement(product_id=product.id, delta=50, reason=StockReason.INITIAL))
+    """A shop with a pending order, one that is partly paid by card, and a cancelled one that was paid by credit."""
+    product = await a_product(session, price="79.99", stock_quantity=50)
+    account = await an_account(session, customer)
     deposit = await as_staff.post(f"/accounts/{account.id}/deposits", json={"amount": "500.00"})
     assert deposit.status_code == 201
     orders = [await _order(as_customer, product, key) for key in ("one", "two", "three")]
@@ -72,14 +69,13 @@ async def used_shop(
 
 
 async def _order(client: AsyncClient, product: Product, key: str) -> int:
-    lines = [{"product_id": product.id, "quantity": 2}]
-    placed = await client.post("/orders", json={"items": lines}, headers={"Idempotency-Key": key})
-    assert placed.status_code == 201
+    placed = await client.post("/orders", json=order_body((product, 2)), headers={"Idempotency-Key": key})
+    assert placed.status_code == 201, placed.text
     order_id: int = placed.json()["id"]
     return order_id
 
 
-UNGUARDED = {
+WITHOUT_CONSTRAINTS = {
     "sqlite": ["PRAGMA ignore_check_constraints = ON", "PRAGMA foreign_keys = OFF"],
     "mysql": ["SET check_constraint_checks = 0", "SET foreign_key_checks = 0"],
     "postgresql": [
@@ -87,9 +83,9 @@ UNGUARDED = {
         "ALTER TABLE order_items DROP CONSTRAINT ck_order_items_total_price",  # a CHECK cannot be switched off
     ],
 }
-"""How a connection is made to mind no constraint, as a wrong restore or a careless hand would not."""
+"""Statements that switch the constraints of a connection off, as they are during a careless restore."""
 
-GUARDED_AGAIN = [
+RESTORE_CHECK = [
     "DELETE FROM order_items",
     "ALTER TABLE order_items ADD CONSTRAINT ck_order_items_total_price CHECK (total_price = quantity * unit_price)",
 ]
@@ -99,61 +95,71 @@ GUARDED_AGAIN = [
 async def broken(database: Database, promise: str) -> AsyncIterator[None]:
     kind = database.engine.dialect.name
     try:
-        await _run(database, [*UNGUARDED[kind], *BREACHES[promise]])
+        await _run(database, [*WITHOUT_CONSTRAINTS[kind], *BREACHES[promise]])
         yield
     finally:
         if kind == "postgresql":
-            await _run(database, GUARDED_AGAIN)
+            await _run(database, RESTORE_CHECK)
 
 
 async def _run(database: Database, statements: Sequence[str]) -> None:
     async with database.engine.connect() as connection:
         for statement in statements:
             await connection.execute(text(statement))
-        await connection.invalidate()  # and with it what was switched off
+        await connection.invalidate()  # with the constraints that are switched off
 
 
-@pytest.mark.usefixtures("used_shop")
-async def test_a_shop_that_was_used_is_sound(database: Database, capsys: pytest.CaptureFixture[str]) -> None:
-    assert await verify(database)
-    printed = capsys.readouterr().out
-    assert f"{len(CHECKS)} checks, all is well" in printed
-    assert "(3 orders, " in printed
+class TestVerify:
+    @pytest.mark.usefixtures("used_shop")
+    async def test_the_books_of_a_used_shop_are_right(
+        self, database: Database, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert await verify(database)
+        printed = capsys.readouterr().out
+        assert f"{len(CHECKS)} checks, all is well" in printed
+        assert "(3 orders, " in printed
 
+    async def test_the_books_of_a_shop_in_use_are_right_at_every_moment(
+        self, used_shop: AsyncClient, as_customer: AsyncClient, database: Database, session: AsyncSession
+    ) -> None:
+        """Each check is one statement, which never sees an order without its lines."""
+        (product,) = (await session.exec(select(Product))).all()
 
-async def test_a_shop_in_use_is_sound_at_every_moment(
-    used_shop: AsyncClient, as_customer: AsyncClient, database: Database, session: AsyncSession
-) -> None:
-    """Each check sees one moment: between an order and its lines, there is none."""
-    (product,) = (await session.exec(select(Product))).all()
+        async def buy(number: int) -> None:
+            order = await _order(as_customer, product, f"buy-{number}")
+            cash = {"method": "cash", "amount": "159.98"}
+            assert (await used_shop.post(f"/orders/{order}/payments", json=cash)).status_code == 201
+            assert (await as_customer.post(f"/orders/{order}/cancel")).status_code == 200
 
-    async def buy(number: int) -> None:
-        order = await _order(as_customer, product, f"buy-{number}")
-        cash = {"method": "cash", "amount": "159.98"}
-        assert (await used_shop.post(f"/orders/{order}/payments", json=cash)).status_code == 201
-        assert (await as_customer.post(f"/orders/{order}/cancel")).status_code == 200
+        buying = asyncio.gather(*(buy(number) for number in range(20)))
+        found = []
+        while not buying.done():
+            found.append(await verify(database))
+        await buying
+        assert len(found) > 1, "the books were not verified while orders were placed"
+        assert all(found), f"{found.count(False)} of {len(found)} times the books of a shop in use were wrong"
 
-    buying = asyncio.gather(*(buy(number) for number in range(20)))
-    found = []
-    while not buying.done():
-        found.append(await verify(database))
-    await buying
-    assert len(found) > 1
-    assert all(found)
+    @pytest.mark.usefixtures("used_shop")
+    @pytest.mark.parametrize("promise", BREACHES)
+    async def test_rows_that_break_a_promise_are_named(
+        self, promise: str, database: Database, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async with broken(database, promise):
+            assert not await verify(database)
+        lines = capsys.readouterr().out.splitlines()
+        broken_lines = [number for number, line in enumerate(lines) if line.startswith("BROKEN") and promise in line]
+        assert len(broken_lines) == 1, lines
+        assert lines[broken_lines[0] + 1].startswith("        "), f"no row is named: {lines}"
 
+    def test_every_check_has_a_breach(self) -> None:
+        for check in CHECKS:
+            assert any(promise in check.promise for promise in BREACHES), (
+                f"add to BREACHES how to break: {check.promise}"
+            )
 
-@pytest.mark.usefixtures("used_shop")
-@pytest.mark.parametrize("promise", BREACHES)
-async def test_whatever_is_broken_is_named(
-    promise: str, database: Database, capsys: pytest.CaptureFixture[str]
-) -> None:
-    async with broken(database, promise):
-        assert not await verify(database)
-    lines = capsys.readouterr().out.splitlines()
-    (found,) = [number for number, line in enumerate(lines) if line.startswith("BROKEN") and promise in line]
-    assert lines[found + 1].startswith("        "), "a row is named"
-
-
-def test_each_check_is_broken_once() -> None:
-    for check in CHECKS:
-        assert any(promise in check.promise for promise in BREACHES), check.promise
+    def test_the_exit_code_says_whether_the_books_are_right(
+        self, migrated: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli.main(["verify"]) == 0
+        sql(migrated, "UPDATE accounts SET balance = 100 WHERE name = 'Sales'")
+        assert cli.main(["verify"]) == 1
