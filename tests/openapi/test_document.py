@@ -1,4 +1,4 @@
-"""The OpenAPI document is what typed clients are made from and what /docs shows: it must be complete, and true."""
+"""The OpenAPI document, from which typed clients and /docs are made, is complete and true."""
 
 import re
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api.auth.callers import current_credentials, optional_credentials
 from api.main import create_app
+from api.openapi.framework_internals import documented_routes
 from api.settings import Settings
 from api.web.problems import PROBLEM_JSON
 
@@ -21,7 +22,7 @@ Json = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
-    return create_app(Settings(database_url="sqlite:///unused.db"))
+    return create_app(Settings(_env_file=None, database_url="sqlite:///unused.db"))
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def document(app: FastAPI) -> Json:
 
 @pytest.fixture(scope="module")
 def operations(document: Json) -> dict[str, Json]:
-    """Every operation, by what it is called in messages: `GET /users`."""
+    """Every operation, by its method and path: `GET /users`."""
     return {
         f"{method.upper()} {path}": operation
         for path, item in document["paths"].items()
@@ -39,34 +40,34 @@ def operations(document: Json) -> dict[str, Json]:
     }
 
 
-class TestTheDocument:
-    def test_is_valid_openapi_3_1(self, document: Json) -> None:
+class TestDocument:
+    def test_the_document_is_valid_openapi_3_1(self, document: Json) -> None:
         assert document["openapi"].startswith("3.1.")
         assert [error.message for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
-    def test_says_what_the_shop_is(self, document: Json) -> None:
+    def test_the_document_says_what_the_shop_is(self, document: Json) -> None:
         info = document["info"]
         assert info["title"] == "Shop"
         assert info["version"]
         assert info["summary"]
         assert info["license"]["name"]
-        for told in ("Authorize", "EUR", "cursor", "Idempotency-Key", PROBLEM_JSON):
-            assert told in info["description"]
+        for text in ("Authorize", "EUR", "cursor", "Idempotency-Key", PROBLEM_JSON):
+            assert text in info["description"]
 
     def test_every_reference_resolves(self, document: Json) -> None:
         for node in nodes(document):
             if "$ref" in node:
                 assert isinstance(resolved(document, node), dict)
 
-    def test_holds_no_schema_that_nothing_refers_to(self, document: Json) -> None:
+    def test_every_schema_is_referred_to(self, document: Json) -> None:
         used = {node["$ref"].rpartition("/")[2] for node in nodes(document) if "$ref" in node}
         assert set(document["components"]["schemas"]) - used == set()
 
-    def test_is_derived_once(self, app: FastAPI, document: Json) -> None:
+    def test_the_document_is_made_once(self, app: FastAPI, document: Json) -> None:
         assert app.openapi() is document
 
-    def test_follows_a_route_that_is_added_later(self) -> None:
-        app = create_app(Settings(database_url="sqlite:///unused.db"))
+    def test_a_route_that_is_added_later_is_in_the_document(self) -> None:
+        app = create_app(Settings(_env_file=None, database_url="sqlite:///unused.db"))
         before = app.openapi()
 
         async def late_arrival() -> None:
@@ -88,48 +89,48 @@ class TestTheDocument:
         assert all(isinstance(limit, int) and abs(limit) < 2**63 for limit in limits)
 
 
-class TestEveryOperation:
-    def test_has_a_tag_that_is_described(self, document: Json, operations: dict[str, Json]) -> None:
+class TestOperation:
+    def test_every_operation_has_one_tag_with_a_description(self, document: Json, operations: dict[str, Json]) -> None:
         described = [tag["name"] for tag in document["tags"]]
-        assert all(tag["description"] for tag in document["tags"])
+        assert [tag["name"] for tag in document["tags"] if not tag["description"]] == []
         assert len(described) == len(set(described))
         used = {name: operation.get("tags", []) for name, operation in operations.items()}
         assert {name: tags for name, tags in used.items() if len(tags) != 1} == {}
         assert {tag for tags in used.values() for tag in tags} == set(described)
 
-    def test_has_a_summary_and_a_description(self, operations: dict[str, Json]) -> None:
+    def test_every_operation_has_a_summary_and_a_description(self, operations: dict[str, Json]) -> None:
         for name, operation in operations.items():
             assert operation.get("description"), f"{name} has no docstring"
             assert re.fullmatch(r"[A-Z][^A-Z]*(?:\b(?:SKU|API)\b[^A-Z]*)*", operation["summary"]), name
 
-    def test_has_an_id_of_its_own(self, operations: dict[str, Json]) -> None:
+    def test_every_operation_has_a_unique_id(self, operations: dict[str, Json]) -> None:
         ids = [operation["operationId"] for operation in operations.values()]
         assert sorted(ids) == sorted(set(ids))
         assert [each for each in ids if not re.fullmatch(r"[a-z][a-z_]+", each)] == []
 
-    def test_describes_its_parameters(self, operations: dict[str, Json]) -> None:
-        silent = [
+    def test_every_parameter_is_described(self, operations: dict[str, Json]) -> None:
+        undescribed = [
             f"{name}: {parameter['name']}"
             for name, operation in operations.items()
             for parameter in operation.get("parameters", [])
             if not parameter.get("description")
         ]
-        assert silent == []
+        assert undescribed == []
 
-    def test_says_what_stands_in_its_path(self, operations: dict[str, Json]) -> None:
+    def test_every_path_parameter_has_an_example(self, operations: dict[str, Json]) -> None:
         for name, operation in operations.items():
             for parameter in operation.get("parameters", []):
                 if parameter["in"] == "path":
                     assert parameter.get("example"), f"{name}: {parameter['name']} has no example"
 
-    def test_takes_no_null_outside_of_a_body(self, operations: dict[str, Json]) -> None:
+    def test_no_parameter_takes_null(self, operations: dict[str, Json]) -> None:
         for name, operation in operations.items():
             for parameter in operation.get("parameters", []):
                 schema = parameter["schema"]
                 assert {"type": "null"} not in schema.get("anyOf", []), f"{name}: {parameter['name']}"
                 assert schema.get("default", ...) is not None, f"{name}: {parameter['name']}"
 
-    def test_answers_every_error_in_the_one_shape(self, operations: dict[str, Json]) -> None:
+    def test_every_error_is_a_problem_with_an_example(self, operations: dict[str, Json]) -> None:
         for name, operation in operations.items():
             errors = {status: each for status, each in operation["responses"].items() if status >= "400"}
             for status, response in errors.items():
@@ -139,68 +140,68 @@ class TestEveryOperation:
                 assert content["schema"] == {"$ref": f"#/components/schemas/{shape}"}, f"{name}: {status}"
                 assert content["example"]["status"] == int(status), f"{name}: {status}"
 
-    def test_declares_a_422_where_there_is_something_to_get_wrong(self, operations: dict[str, Json]) -> None:
+    def test_a_422_is_declared_exactly_for_operations_with_input(self, operations: dict[str, Json]) -> None:
         for name, operation in operations.items():
             takes = bool(operation.get("parameters") or operation.get("requestBody"))
             assert ("422" in operation["responses"]) is takes, name
 
-    def test_has_one_kind_of_success(self, operations: dict[str, Json]) -> None:
+    def test_every_operation_has_one_successful_status(self, operations: dict[str, Json]) -> None:
         for name, operation in operations.items():
             successes = [status for status in operation["responses"] if status < "300"]
             assert len(successes) == 1, name
 
-    def test_says_what_it_answers(self, operations: dict[str, Json]) -> None:
+    def test_every_answer_has_a_description_and_a_schema(self, operations: dict[str, Json]) -> None:
         for name, operation in operations.items():
             for status, response in operation["responses"].items():
                 assert response["description"] != "Successful Response"
                 schemas = [content.get("schema") for content in response.get("content", {}).values()]
                 assert schemas or status == "204", f"{name}: {status}"
-                assert all(schemas), f"{name}: {status} is of no known shape"
+                assert all(schemas), f"{name}: {status} has content without a schema"
 
 
-class TestTexts:
-    """That a schema forbids what is refused, so that a client can know before it asks."""
+class TestSchemaOfValue:
+    """A schema forbids what the shop refuses, so that a client knows before it sends a request."""
 
-    def test_which_no_database_keeps_are_forbidden(self, document: Json) -> None:
+    def test_a_text_with_a_nul_is_forbidden(self, document: Json) -> None:
         assert not fits(document, "ProductCreate", "description", "a\0b")
         assert fits(document, "ProductCreate", "description", "")
 
-    @pytest.mark.parametrize("name", ["", " ", "\t\n", "\u3000"])
-    def test_which_are_blank_are_forbidden_where_there_must_be_one(self, document: Json, name: str) -> None:
+    @pytest.mark.parametrize("name", ["", " ", "\t\n", "\u3000"], ids=ascii)
+    def test_a_blank_name_is_forbidden(self, document: Json, name: str) -> None:
         assert not fits(document, "ProductCreate", "name", name)
         assert fits(document, "ProductCreate", "name", f"{name}a{name}")
 
-    @pytest.mark.parametrize("password", ["securepass123", "SecurePass", "12345678", "SecurePass123\0"])
-    def test_which_are_no_passwords_are_forbidden(self, document: Json, password: str) -> None:
+    @pytest.mark.parametrize("password", ["securepass123", "SecurePass", "12345678", "SecurePass123\0"], ids=ascii)
+    def test_a_weak_password_is_forbidden(self, document: Json, password: str) -> None:
         assert not fits(document, "UserCreate", "password", password)
         assert fits(document, "UserCreate", "password", "1\nsecurE pass")
 
-    @pytest.mark.parametrize("amount", ["", "0", "000.00", "1.", "+1", "1e3", "12345678901", 0])
-    def test_and_numbers_which_are_no_amounts_are_forbidden(self, document: Json, amount: Any) -> None:
+    @pytest.mark.parametrize("amount", ["", "0", "000.00", "1.", "+1", "1e3", "12345678901", 0], ids=repr)
+    def test_a_malformed_amount_is_forbidden(self, document: Json, amount: Any) -> None:
         assert not fits(document, "DepositCreate", "amount", amount)
         assert fits(document, "DepositCreate", "amount", "00.01")
 
-    def test_in_urls_say_what_they_must_look_like(self, operations: dict[str, Json]) -> None:
+    def test_malformed_values_in_urls_are_forbidden(self, operations: dict[str, Json]) -> None:
         declared = {each["name"]: each["schema"] for each in operations["GET /products"]["parameters"]}
         assert not OAS31Validator(declared["search"]).is_valid("a\0b")
-        assert not OAS31Validator(declared["cursor"]).is_valid("no cursor")
+        assert not OAS31Validator(declared["cursor"]).is_valid("not a cursor")
         for text in ("", "+1", "cheap"):
             assert not OAS31Validator(declared["min_price"]).is_valid(text)
         assert OAS31Validator(declared["min_price"]).is_valid("0.00")
 
-    def test_in_the_sign_in_form_are_not_empty(self, document: Json) -> None:
+    def test_an_empty_password_in_the_sign_in_form_is_forbidden(self, document: Json) -> None:
         assert not fits(document, "Body_sign_in", "password", "")
 
 
-class TestLinks:
-    def test_lead_from_an_id_to_what_can_be_done_with_it(self, operations: dict[str, Json]) -> None:
+class TestLink:
+    def test_links_lead_from_the_id_of_a_row_to_its_operations(self, operations: dict[str, Json]) -> None:
         made = operations["POST /orders"]["responses"]["201"]["links"]
         listed = operations["GET /notifications"]["responses"]["200"]["links"]
         assert made["cancel_order"] == {"operationId": "cancel_order", "parameters": {"id": "$response.body#/id"}}
         assert listed["mark_notification_read"]["parameters"] == {"id": "$response.body#/items/0/id"}
         assert "refund_payment" in operations["POST /orders/{id}/payments"]["responses"]["201"]["links"]
 
-    def test_lead_to_operations_that_take_an_id(self, operations: dict[str, Json]) -> None:
+    def test_every_link_leads_to_an_operation_that_takes_an_id(self, operations: dict[str, Json]) -> None:
         taking = {
             each["operationId"]
             for each in operations.values()
@@ -211,8 +212,24 @@ class TestLinks:
                 assert set(response.get("links", {})) <= taking, name
 
 
-class TestSigningIn:
-    def test_is_declared_where_a_token_is_asked_for(self, app: FastAPI, operations: dict[str, Json]) -> None:
+class TestDocumentedRoutes:
+    """FastAPI promises neither a list of the routes of included routers nor the tree of their dependencies."""
+
+    def test_every_route_of_the_document_is_listed(self, app: FastAPI, operations: dict[str, Json]) -> None:
+        listed = {f"{method.upper()} {each.path}" for each in documented_routes(app) for method in each.methods}
+        assert operations.keys() <= listed, f"{sorted(operations.keys() - listed)} are not listed"
+
+    def test_a_route_has_its_name_its_summary_and_all_its_dependencies(self, app: FastAPI) -> None:
+        (listing,) = (each for each in documented_routes(app) if each.path == "/orders" and "get" in each.methods)
+        assert listing.name == "list_orders"
+        direct_and_indirect = {current_credentials, optional_credentials}
+        assert direct_and_indirect <= listing.dependencies, "a dependency of a dependency is missing"
+
+
+class TestSecurity:
+    def test_an_operation_that_needs_a_token_declares_both_schemes(
+        self, app: FastAPI, operations: dict[str, Json]
+    ) -> None:
         for name, dependant in dependants(app):
             if current_credentials in calls(dependant):
                 schemes = {scheme for each in operations[name]["security"] for scheme in each}
@@ -220,48 +237,54 @@ class TestSigningIn:
                 assert {} not in operations[name]["security"], name
                 assert "401" in operations[name]["responses"], name
 
-    def test_is_optional_where_a_token_is_only_looked_at(self, app: FastAPI, operations: dict[str, Json]) -> None:
+    def test_an_operation_with_an_optional_token_declares_it_as_optional(
+        self, app: FastAPI, operations: dict[str, Json]
+    ) -> None:
         for name, dependant in dependants(app):
             found = set(calls(dependant))
             if optional_credentials in found and current_credentials not in found:
                 assert {} in operations[name]["security"], name
-                assert "401" in operations[name]["responses"], f"{name}: a wrong token is refused"
+                assert "401" in operations[name]["responses"], (
+                    f"{name} does not declare that it refuses an invalid token"
+                )
 
-    def test_is_not_declared_elsewhere(self, app: FastAPI, operations: dict[str, Json]) -> None:
+    def test_an_operation_that_reads_no_token_declares_no_scheme(
+        self, app: FastAPI, operations: dict[str, Json]
+    ) -> None:
         for name, dependant in dependants(app):
             if optional_credentials not in calls(dependant):
                 assert "security" not in operations[name], name
 
-    def test_schemes_exist(self, document: Json, operations: dict[str, Json]) -> None:
-        asked_for = {scheme for each in operations.values() for one in each.get("security", []) for scheme in one}
-        assert asked_for == set(document["components"]["securitySchemes"])
+    def test_every_declared_scheme_exists(self, document: Json, operations: dict[str, Json]) -> None:
+        declared = {scheme for each in operations.values() for one in each.get("security", []) for scheme in one}
+        assert declared == set(document["components"]["securitySchemes"])
 
 
-class TestEveryExample:
-    """Swagger UI fills a request in from these, so that Execute can be pressed at once."""
+class TestExample:
+    """Swagger UI fills a request from examples, so that Execute works at once."""
 
-    def test_of_a_request_is_realistic(self, document: Json, operations: dict[str, Json]) -> None:
+    def test_every_request_has_an_example(self, document: Json, operations: dict[str, Json]) -> None:
         for name, operation in operations.items():
             for content in operation.get("requestBody", {}).get("content", {}).values():
                 if "example" not in content:
                     assert list(without_example(document, content["schema"], name)) == []
 
-    def test_of_an_answer_is_realistic(self, document: Json, operations: dict[str, Json]) -> None:
+    def test_every_answer_has_an_example(self, document: Json, operations: dict[str, Json]) -> None:
         for name, operation in operations.items():
             for status, response in operation["responses"].items():
                 for content in response.get("content", {}).values():
                     if status < "300":
                         assert list(without_example(document, content["schema"], name)) == []
 
-    def test_obeys_the_schema_that_it_stands_in(self, document: Json) -> None:
+    def test_every_example_fits_its_schema(self, document: Json) -> None:
         for node in nodes(document["components"]["schemas"]):
             for example in node.get("examples", []) if is_schema(node) else []:
                 against = {**node, "components": document["components"]}
                 errors = [error.message for error in OAS31Validator(against).iter_errors(example)]
                 assert errors == [], node
 
-    def test_holds_every_field_of_an_answer(self, document: Json, operations: dict[str, Json]) -> None:
-        """What an answer always holds is required, so that a typed client need not ask whether it is there."""
+    def test_every_field_of_an_answer_is_required(self, document: Json, operations: dict[str, Json]) -> None:
+        """A typed client then knows that each field is present."""
         reads = [name for name in document["components"]["schemas"] if name.endswith("Read")]
         assert reads
         for name in reads:
@@ -289,7 +312,7 @@ def resolved(document: Json, schema: Json) -> Json:
 
 
 def fits(document: Json, name: str, field: str, value: Any) -> bool:
-    """Whether the field of a schema takes a value."""
+    """Whether a field of a schema takes a value."""
     schema = document["components"]["schemas"][name]["properties"][field]
     return bool(OAS31Validator({**schema, "components": document["components"]}).is_valid(value))
 
@@ -308,7 +331,7 @@ def dependants(app: FastAPI) -> Iterator[tuple[str, Dependant]]:
 
 
 def without_example(document: Json, schema: Json, where: str, seen: tuple[str, ...] = ()) -> Iterator[str]:
-    """Where in a schema Swagger UI would have to make a value up."""
+    """The places of a schema for which Swagger UI would have to invent a value."""
     if {"examples", "example", "default", "enum", "const"} & set(schema):
         return
     if "$ref" in schema:

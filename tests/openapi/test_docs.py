@@ -1,4 +1,4 @@
-"""/docs in a real browser: it works without the internet, under a strict policy, and Authorize signs in."""
+"""The page at /docs, in a real browser: it works without the internet, under a strict policy, and signs users in."""
 
 import os
 import re
@@ -17,21 +17,31 @@ from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request
 from api.main import create_app
 from api.settings import Settings
 
-ROOT = Path(__file__).parent.parent
+ACCESS = """
+                                                     nobody  owner  other  staff
+GET    /docs                                             200    200    200    200
+GET    /docs/{digest}/{path}                             200    200    200    200
+GET    /openapi.json                                     200    200    200    200
+"""
+
+REQUESTS: dict[str, dict[str, Any]] = {"GET /docs/{digest}/{path}": {"path": "swagger-ui.css"}}
+"""What stands in the path of a line of `ACCESS`. `{digest}` is the one of the running app."""
+
+ROOT = Path(__file__).parent.parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 UNDERSCORES = "Deprecated: escaping deep link whitespace with `_`"
-"""Swagger UI takes every underscore in a link, as in `read_me`, for an old way to write a space, and works."""
+"""Swagger UI warns that an underscore in a link, as in `read_me`, is an old way to write a space; the link works."""
 
-NOTE_VIOLATIONS = """
+REPORT_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", event =>
-    noteViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`))
+    reportViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`))
 """
 
 
 @dataclass(frozen=True)
 class Shop:
-    """A running shop, and its first admin as the command line tells it."""
+    """A running shop, and its first admin as the command line shows it."""
 
     url: str
     username: str
@@ -40,7 +50,7 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A shop as `python -m api` starts it on an empty directory."""
+    """A shop that `python -m api` started in an empty directory."""
     directory = tmp_path_factory.mktemp("shop")
     database = f"sqlite:///{directory / 'shop.db'}"
     environment = os.environ | {"DATABASE_URL": database, "HOST": "127.0.0.1", "PORT": "0", "PYTHONPATH": str(ROOT)}
@@ -57,59 +67,60 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         ) as server,
     ):
         try:
-            yield told_by(server, log)
+            yield shop_of(server, log)
         finally:
             server.terminate()
 
 
-def told_by(server: "subprocess.Popen[str]", log: Path) -> Shop:
-    told = ""
+def shop_of(server: "subprocess.Popen[str]", log: Path) -> Shop:
+    """The address and the admin that a server prints when it starts."""
+    output = ""
     for line in server.stdout or ():
-        told += line
-        if found := re.search(r"documentation is at (\S+)/docs", told):
-            admin = re.search(r"Sign in as (\S+) with the password (\S+)", told)
-            assert admin, told
+        output += line
+        if found := re.search(r"documentation is at (\S+)/docs", output):
+            admin = re.search(r"Sign in as (\S+) with the password (\S+)", output)
+            assert admin, output
             return Shop(found[1], admin[1], admin[2])
-    pytest.fail(f"The shop does not start: {told}{log.read_text()}")
+    pytest.fail(f"The shop does not start: {output}{log.read_text()}")
 
 
 @pytest.fixture(scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """Chromium as the system has it. Where there is none the tests are skipped, but not in CI."""
+    """The Chromium of the system. Without one the tests are skipped, and fail in CI."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
     if found is None:
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-        give_up(f"/docs is NOT TESTED in a browser: there is none of {', '.join(BROWSERS)}")
+        give_up(f"/docs is NOT TESTED in a browser: the system has none of {', '.join(BROWSERS)}")
     async with async_playwright() as playwright:
-        # Chromium refuses to run as root in its sandbox, as tests in a container often do.
+        # As root, which is usual in a container, Chromium does not start with its sandbox.
         yield await playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
 
 
 @dataclass
 class Watched:
-    """A page, and all that its browser complained of or asked for."""
+    """A page, the errors that its browser reported, and the URLs that it requested."""
 
     page: Page
-    asked_for: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.on("request", lambda request: self.asked_for.append(request.url))
-        self.page.on("requestfailed", self._note_failure)
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", self._note)
+        self.page.on("request", lambda request: self.requested.append(request.url))
+        self.page.on("requestfailed", self._keep_failure)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._keep_error)
 
-    def _note(self, message: ConsoleMessage) -> None:
+    def _keep_error(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "assert") and not message.text.startswith(UNDERSCORES):
-            self.complaints.append(message.text)
+            self.errors.append(message.text)
 
-    def _note_failure(self, request: Request) -> None:
+    def _keep_failure(self, request: Request) -> None:
         if request.failure != "net::ERR_ABORTED":  # another page was opened meanwhile
-            self.complaints.append(f"{request.url}: {request.failure}")
+            self.errors.append(f"{request.url}: {request.failure}")
 
     async def open(self, url: str) -> Page:
-        await self.page.expose_function("noteViolation", lambda text: self.complaints.append(f"policy: {text}"))
-        await self.page.add_init_script(NOTE_VIOLATIONS)
+        await self.page.expose_function("reportViolation", lambda text: self.errors.append(f"policy: {text}"))
+        await self.page.add_init_script(REPORT_VIOLATIONS)
         await self.page.goto(url)
         await expect(self.page.locator(".opblock-tag").first).to_be_visible(timeout=30_000)
         return self.page
@@ -123,7 +134,7 @@ async def watched(browser: Browser) -> AsyncIterator[Watched]:
 
 
 async def unfolded(page: Page, operation_id: str) -> Locator:
-    """An operation, opened below its tag."""
+    """An operation that is opened below its tag."""
     await page.evaluate("id => { location.hash = id }", operation_id)
     await page.reload()  # a link to an operation opens it
     operation = page.locator(f"#operations-{operation_id.replace('/', '-')}")
@@ -147,8 +158,8 @@ async def execute(operation: Locator) -> Locator:
     return answer
 
 
-class TestTheBrowser:
-    async def test_shows_every_operation(self, shop: Shop, watched: Watched) -> None:
+class TestBrowser:
+    async def test_the_page_shows_every_operation(self, shop: Shop, watched: Watched) -> None:
         page = await watched.open(f"{shop.url}/docs")
         document = await (await page.request.get(f"{shop.url}/openapi.json")).json()
         for tag in document["tags"]:
@@ -157,14 +168,14 @@ class TestTheBrowser:
         await expect(page.locator(".opblock")).to_have_count(operations)
         assert await page.title() == document["info"]["title"]
 
-    async def test_asks_nobody_but_the_shop(self, shop: Shop, watched: Watched) -> None:
+    async def test_the_page_loads_nothing_from_other_hosts(self, shop: Shop, watched: Watched) -> None:
         page = await watched.open(f"{shop.url}/docs")
         await unfolded(page, "products/create_product")
         await page.wait_for_load_state("networkidle")
-        assert f"{shop.url}/openapi.json" in watched.asked_for
-        assert [url for url in watched.asked_for if not url.startswith((f"{shop.url}/", "data:"))] == []
+        assert f"{shop.url}/openapi.json" in watched.requested
+        assert [url for url in watched.requested if not url.startswith((f"{shop.url}/", "data:"))] == []
 
-    async def test_finds_nothing_to_complain_of(self, shop: Shop, watched: Watched) -> None:
+    async def test_the_browser_reports_no_error_on_the_page(self, shop: Shop, watched: Watched) -> None:
         page = await watched.open(f"{shop.url}/docs")
         operation = await unfolded(page, "products/create_product")
         await operation.locator(".model-example").first.get_by_text("Schema").click()
@@ -172,28 +183,29 @@ class TestTheBrowser:
         await page.locator(".operation-filter-input").fill("orders")
         await page.locator(".auth-wrapper .authorize").click()
         await page.wait_for_load_state("networkidle")
-        assert watched.complaints == []
+        assert watched.errors == []
 
-    async def test_signs_in_and_asks_who_it_is(self, shop: Shop, watched: Watched) -> None:
+    async def test_a_user_signs_in_and_reads_their_own_data(self, shop: Shop, watched: Watched) -> None:
         page = await watched.open(f"{shop.url}/docs")
         await sign_in(page, shop)
-        answer = await execute(await unfolded(page, "users/read_me"))  # which loads the page anew: it stays signed in
+        # The page is loaded again, and the user stays signed in.
+        answer = await execute(await unfolded(page, "users/read_me"))
         await expect(answer.locator(".response-col_status")).to_have_text("200")
         await expect(answer).to_contain_text(f'"username": "{shop.username}"')
-        assert watched.complaints == []
+        assert watched.errors == []
 
-    async def test_shows_the_refusal_of_who_has_not_signed_in(self, shop: Shop, watched: Watched) -> None:
+    async def test_a_request_without_a_token_shows_its_refusal(self, shop: Shop, watched: Watched) -> None:
         page = await watched.open(f"{shop.url}/docs")
         answer = await execute(await unfolded(page, "users/read_me"))
         await expect(answer.locator(".response-col_status")).to_contain_text("401")
         await expect(answer).to_contain_text("Sign in first")
 
-    async def test_signs_in_from_the_path_with_a_trailing_slash(self, shop: Shop, watched: Watched) -> None:
+    async def test_a_user_signs_in_from_the_path_with_a_trailing_slash(self, shop: Shop, watched: Watched) -> None:
         page = await watched.open(f"{shop.url}/docs/")
         await sign_in(page, shop)
-        assert watched.complaints == []
+        assert watched.errors == []
 
-    async def test_asks_for_no_client_and_no_scope(self, shop: Shop, watched: Watched) -> None:
+    async def test_the_sign_in_form_asks_for_no_client_and_no_scope(self, shop: Shop, watched: Watched) -> None:
         page = await watched.open(f"{shop.url}/docs")
         await page.locator(".auth-wrapper .authorize").click()
         await expect(page.locator("#oauth_password")).to_be_visible()
@@ -211,20 +223,24 @@ class TestTheBrowser:
             ),
             ("fetch('https://example.com/').catch(() => null)", "connect-src"),
         ],
+        ids=["inline script", "inline style", "another host"],
     )
-    async def test_is_held_to_the_policy(self, shop: Shop, watched: Watched, attempt: str, directive: str) -> None:
+    async def test_an_attempt_against_the_policy_is_blocked(
+        self, shop: Shop, watched: Watched, attempt: str, directive: str
+    ) -> None:
         page = await watched.open(f"{shop.url}/docs")
         await page.evaluate(f"() => {{ {attempt} }}")
         await page.wait_for_timeout(200)
-        assert any(complaint.startswith(f"policy: {directive}") for complaint in watched.complaints)
+        blocked = [error for error in watched.errors if error.startswith(f"policy: {directive}")]
+        assert blocked, f"the browser did not block it: {watched.errors}"
 
 
-class TestTheFiles:
-    """Without a browser."""
+class TestFiles:
+    """The page and its files, without a browser."""
 
     @pytest.fixture
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
-        app: Any = create_app(Settings(database_url="sqlite:///unused.db", shop_name="<Tom & Jerry's>"))
+        app: Any = create_app(Settings(_env_file=None, database_url="sqlite:///unused.db", shop_name="<Tom & Jerry's>"))
         transport = httpx.ASGITransport(app, root_path="/shop")
         async with httpx.AsyncClient(transport=transport, base_url="http://shop.example") as client:
             yield client
@@ -237,7 +253,7 @@ class TestTheFiles:
             assert path.startswith("/shop/")
             assert (await client.get(path)).status_code == 200
 
-    async def test_the_page_allows_nothing_but_itself(self, client: httpx.AsyncClient) -> None:
+    async def test_the_policy_of_the_page_allows_only_its_own_files(self, client: httpx.AsyncClient) -> None:
         response = await client.get("/shop/docs")
         policy = response.headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none'")
@@ -245,7 +261,7 @@ class TestTheFiles:
         assert "http" not in policy
         assert "<title>&lt;Tom &amp; Jerry&#x27;s&gt;</title>" in response.text
 
-    async def test_files_are_fetched_once_and_the_page_each_time(self, client: httpx.AsyncClient) -> None:
+    async def test_files_are_cached_and_the_page_is_not(self, client: httpx.AsyncClient) -> None:
         page = await client.get("/shop/docs")
         assert page.headers["Cache-Control"] == "no-cache"
         bundle = page.text.partition('<script src="')[2].partition('"')[0]
