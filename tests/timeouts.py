@@ -18,7 +18,7 @@ LONG_TIMEOUT = 60
 def long_timeouts(database: Database) -> Iterator[None]:
     """Let each request wait `LONG_TIMEOUT` for its connection, its write slot and its answer.
 
-    `tests/web/test_transactions.py` shows what happens to a request that exceeds the ordinary timeouts.
+    The tests in tests/web/ show what happens to a request that exceeds the ordinary timeouts.
     """
 
     def set_connect_timeout(dialect: Dialect, record: Any, arguments: Any, options: dict[str, Any]) -> None:
