@@ -1,172 +1,200 @@
-"""A small world for tests of who may do what: a customer with one row of everything, another customer, and staff.
+"""The world of the tests: one row of every entity, and more where a test needs them.
 
-Ids are fixed, far beyond those that the databases give out, and no two are the same: so a request can be written down
-with them, and the same request is one for rows that do not exist once each id in it is replaced.
+The access tests, the hostile requests, the migrations and the test of erasure all run on these rows. For a new entity,
+add one line to `write_rows`; `tests/house/test_world.py` says which line is missing.
+
+- The owner owns one row of everything. Whatever nobody else may see says `PRIVATE`.
+- Every valid request can succeed: the stock is large, every user has credit, the order is pending and partly paid.
+- A row that a request can name has a fixed id, far above the ids that a database gives out, of the form 9x0000y.
 """
 
-import json
 from collections.abc import Iterable
-from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
-import httpx
-from fastapi import FastAPI
-from sqlalchemy import select
+from sqlalchemy import Table, Update, select
 from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.auth.tokens import new_token
 from api.database.sessions import Database
-from api.models.account import Account, ShopAccount
-from api.models.base import utcnow
-from api.models.category import Category
-from api.models.notification import Notification, NotificationKind
-from api.models.order import Order, OrderStatus
-from api.models.order_event import OrderEvent
-from api.models.order_item import OrderItem
-from api.models.payment import Payment, PaymentMethod
-from api.models.post import Post, PostStatus
-from api.models.product import Product
-from api.models.refund import Refund
-from api.models.stock_movement import StockMovement, StockReason
-from api.models.tag import PostTag, Tag
-from api.models.token import Token, TokenKind
-from api.models.transaction import Transaction
-from api.models.user import User
-from tests.support import PASSWORD_HASH, CheckedTransport, Contract, Seed
+from api.models.base import noun_of_table, with_article
+from api.models.notification import NotificationKind
+from api.models.post import PostStatus
+from api.models.token import TokenKind
+from tests.factories import (
+    a_category,
+    a_notification,
+    a_payment,
+    a_post,
+    a_product,
+    a_refund,
+    a_stock_movement,
+    a_tag,
+    a_token,
+    a_transaction,
+    a_user,
+    an_account,
+    an_attempt,
+    an_idempotency_key,
+    an_order,
+)
+from tests.support import FreshSession, Seed
 
 OWNER, OTHER, STAFF, DEACTIVATED = range(9_100_001, 9_100_005)
 OWNER_ACCOUNT, OTHER_ACCOUNT, STAFF_ACCOUNT, FOURTH_ACCOUNT = range(9_200_001, 9_200_005)
-CATEGORY, PRODUCT, INACTIVE_PRODUCT, TAG = range(9_300_001, 9_300_005)
+CATEGORY, PRODUCT, INACTIVE_PRODUCT, TAG, PARENT_CATEGORY, SUBCATEGORY = range(9_300_001, 9_300_007)
 ORDER, PAYMENT, NOTIFICATION = range(9_400_001, 9_400_004)
-DRAFT, PUBLISHED = range(9_500_001, 9_500_003)
+PUBLISHED, DRAFT = range(9_500_001, 9_500_003)
 KEY = 9_600_001
 
 PRIVATE = "private"
-"""Stands in everything of the owner's that nobody else may see."""
+"""Stands in every row of the owner that nobody else may see."""
 
-GOOD = ("owner", "other", "staff", "the owner's API key")
-BAD = ("expired session", "expired API key", "deactivated user's session", "deactivated user's API key", "revoked one")
+ODD = "5%_\\'"
+"""Stands in one row of every entity that can be searched: all characters that mean something in a LIKE."""
+
+PATH_TABLES = {"auth": "tokens"}
+"""The tables of the paths that do not begin with the name of their table."""
+
+REFERENCES = {
+    column.name: key.column.table.name
+    for table in SQLModel.metadata.sorted_tables
+    for column in table.columns
+    for key in column.foreign_keys
+}
+"""The table that each foreign key refers to, by the name of its column: `product_id` refers to `products`."""
 
 
-def _users() -> dict[str, User]:
-    return {
-        name: User(
-            id=user_id,
-            username=name,
-            email=f"{PRIVATE if user_id == OWNER else name}@example.com",
-            bio=PRIVATE if user_id == OWNER else None,
-            hashed_password=PASSWORD_HASH,
-            is_active=user_id != DEACTIVATED,
-            is_superuser=user_id == STAFF,
-        )
-        for user_id, name in ((OWNER, "owner"), (OTHER, "other"), (STAFF, "staff"), (DEACTIVATED, "deactivated"))
+async def write_rows(session: AsyncSession) -> dict[str, str]:
+    """Write the world into a database that has only the rows of the migrations; return the secret of each token."""
+    owner = await a_user(session, "owner", id=OWNER, email=f"{PRIVATE}@example.com", full_name=ODD, bio=PRIVATE)
+    other = await a_user(session, "other", id=OTHER)
+    staff = await a_user(session, "staff", id=STAFF, is_superuser=True)
+    deactivated = await a_user(session, "deactivated", id=DEACTIVATED, is_active=False)
+
+    for account_id, user in enumerate((owner, other, staff, deactivated), OWNER_ACCOUNT):
+        account = await an_account(session, user, id=account_id)
+        await a_transaction(session, to_account=account, amount="500.00", description=PRIVATE)
+
+    category = await a_category(session, "Vinyl", id=CATEGORY, description=f"x{ODD}x")
+    parent = await a_category(session, "Music", id=PARENT_CATEGORY)
+    await a_category(session, "Jazz", parent, id=SUBCATEGORY)
+    product = await a_product(
+        session, "wh-9", category, id=PRODUCT, sku="WH-9", slug="wh-9", price="100.00", description=ODD
+    )
+    await a_stock_movement(session, product, 100_000, note=PRIVATE)
+    await a_product(session, PRIVATE, id=INACTIVE_PRODUCT, sku=PRIVATE.upper(), slug=PRIVATE, is_active=False)
+
+    order = await an_order(session, owner, (product, 10), id=ORDER, shipping_address=PRIVATE)
+    payment = await a_payment(session, order, "100.00", id=PAYMENT, reference=PRIVATE)
+    await a_refund(session, payment, "10.00", reason=PRIVATE, user_id=OWNER)
+    kind = NotificationKind.ORDER_PLACED
+    await a_notification(session, owner, id=NOTIFICATION, message=PRIVATE, order_id=ORDER, kind=kind)
+
+    tag = await a_tag(session, ODD, id=TAG, slug="odd")
+    await a_post(session, owner, "published", id=PUBLISHED, slug="published", content=ODD, tags=[tag])
+    draft = PostStatus.DRAFT
+    await a_post(session, owner, PRIVATE, id=DRAFT, slug=PRIVATE, content=PRIVATE, status=draft, tags=[tag])
+
+    await an_idempotency_key(session, owner)
+    await an_attempt(session)
+
+    session_token, key = TokenKind.SESSION, TokenKind.KEY
+    tokens = {
+        "the owner's API key": await a_token(session, owner, key, id=KEY, name=PRIVATE),
+        "owner": await a_token(session, owner, session_token, name=PRIVATE),
+        "other": await a_token(session, other, session_token, name=PRIVATE),
+        "staff": await a_token(session, staff, session_token, name=PRIVATE),
+        "expired session": await a_token(session, owner, session_token, name=PRIVATE, days=-1),
+        "expired API key": await a_token(session, owner, key, name=PRIVATE, days=-1),
+        "deactivated user's session": await a_token(session, deactivated, session_token, name=PRIVATE),
+        "deactivated user's API key": await a_token(session, deactivated, key, name=PRIVATE),
     }
-
-
-def _tokens(users: dict[str, User]) -> tuple[dict[str, str], list[Token]]:
-    """What each caller sends, and the rows that stand for it; of a revoked token there is none."""
-    secrets, rows = {}, []
-    for number, caller in enumerate((*GOOD, *BAD)):
-        user = users.get(caller, users["deactivated" if caller.startswith("deactivated") else "owner"])
-        kind = TokenKind.KEY if "key" in caller.lower() else TokenKind.SESSION
-        lifetime = timedelta(days=-1 if caller.startswith("expired") else 1)
-        secrets[caller], row = new_token(user, kind, f"{PRIVATE} token {number}", lifetime)
-        row.id = KEY if caller == "the owner's API key" else KEY + 1 + number
-        row.last_used_at = utcnow()  # so that no request has to note its use
-        if not caller.startswith("revoked"):
-            rows.append(row)
-    return secrets, rows
-
-
-def _rows(users: Iterable[User], issued: int) -> Iterable[SQLModel]:
-    for user in users:
-        account_id, credit = OWNER_ACCOUNT + user.id - OWNER, Decimal("50.00")
-        yield user
-        yield Account(id=account_id, name=f"Store credit {user.username}", user_id=user.id, balance=credit)
-        yield Transaction(
-            id=account_id, from_account_id=issued, to_account_id=account_id, amount=credit, description=PRIVATE
-        )
-    yield Category(id=CATEGORY, name="Audio", slug="audio-9")
-    for product_id, sku, stock in ((PRODUCT, "WH-9", 8), (INACTIVE_PRODUCT, PRIVATE.upper(), 0)):
-        yield Product(
-            id=product_id,
-            name=sku.lower(),
-            slug=sku.lower(),
-            sku=sku,
-            price=Decimal("50.00"),
-            stock_quantity=stock,
-            is_active=product_id == PRODUCT,
-            category_id=CATEGORY,
-        )
-    total, paid, refunded = Decimal("100.00"), Decimal("30.00"), Decimal("10.00")
-    order = Order(id=ORDER, user_id=OWNER, total_amount=total, paid_amount=paid, shipping_address=PRIVATE)
-    yield order
-    yield OrderItem(
-        id=ORDER,
-        order_id=ORDER,
-        product_id=PRODUCT,
-        product_name="wh-9",
-        sku="WH-9",
-        quantity=2,
-        unit_price=Decimal("50.00"),
-        total_price=total,
-    )
-    yield OrderEvent(id=ORDER, order_id=ORDER, from_status=None, to_status=OrderStatus.PENDING, user_id=OWNER)
-    yield StockMovement(id=ORDER, product_id=PRODUCT, delta=10, reason=StockReason.INITIAL, note=PRIVATE)
-    yield StockMovement(id=ORDER + 1, product_id=PRODUCT, delta=-2, reason=StockReason.ORDER, order_id=ORDER)
-    payment = Payment(id=PAYMENT, order_id=ORDER, method=PaymentMethod.CARD, amount=paid, reference=PRIVATE)
-    payment.refunded_amount = refunded
-    yield payment
-    yield Refund(id=PAYMENT, payment_id=PAYMENT, amount=refunded, reason=PRIVATE)
-    yield Notification(
-        id=NOTIFICATION, user_id=OWNER, order_id=ORDER, kind=NotificationKind.ORDER_PLACED, message=PRIVATE
-    )
-    yield Tag(id=TAG, name="Reviews", slug="reviews-9")
-    for post_id, slug, status in ((DRAFT, PRIVATE, PostStatus.DRAFT), (PUBLISHED, "published", PostStatus.PUBLISHED)):
-        yield Post(id=post_id, author_id=OWNER, title=slug, slug=slug, content=slug, status=status)
-        yield PostTag(post_id=post_id, tag_id=TAG)
+    return {caller: secret for caller, (secret, _) in tokens.items()}
 
 
 class World:
-    """The world in one database, which can be made anew, and requests that are sent into it."""
+    """The rows of the world in one database, where they can be put back."""
 
-    def __init__(self, app: FastAPI, contract: Contract, seed: Seed) -> None:
-        self.database: Database = app.state.database
-        users = _users()
-        self.secrets, tokens = _tokens(users)
-        rows = {name: [dict(row) for row in found] for name, found in seed.rows.items()}
-        (issued,) = (each for each in rows["accounts"] if each["name"] == ShopAccount.ISSUED.value)
-        for row in (*_rows(users.values(), issued["id"]), *tokens):
-            rows[str(row.__tablename__)].append(row.model_dump())
-        issued["balance"] = -sum(each["balance"] for each in rows["accounts"] if each["user_id"])
-        self._seed = Seed(rows)
-        documented, undocumented = CheckedTransport(app, contract), httpx.ASGITransport(app)
-        mounts = {"all://test.example": documented, "all://undocumented.example": undocumented}
-        self.client = httpx.AsyncClient(mounts=mounts)
+    def __init__(self, database: Database, secrets: dict[str, str], rows: Seed, before: Seed) -> None:
+        self.database = database
+        self.secrets = secrets
+        self._rows = rows
+        self._named = {name: self._first(name, before) for name in rows.rows}
+        self._named["tokens"] = next(row for row in rows.rows["tokens"] if row["id"] == KEY)
+
+    @classmethod
+    async def write(cls, database: Database, seed: Seed, *changes: Update) -> "World":
+        """Write the world beside the rows of the migrations, and change it by statements."""
+        await seed.restore(database)
+        async with FreshSession(database.engine) as session:
+            secrets = await write_rows(session)
+            for change in changes:
+                await session.exec(change)
+        return cls(database, secrets, await Seed.of(database), seed)
+
+    def _first(self, name: str, before: Seed) -> dict[str, Any] | None:
+        """Its first row that no migration wrote; transactions change some rows that one wrote."""
+        migrated = {row.get("id") for row in before.rows[name]}
+        rows = [row for row in self._rows.rows[name] if row.get("id") not in migrated]
+        return min(rows, key=lambda row: row.get("id", 0), default=None)
+
+    def name_in_requests(self, table: str, row_id: int) -> None:
+        """Let requests name this row of a table. Without it, they name the row with the lowest id."""
+        self._named[table] = next(row for row in self._rows.rows[table] if row["id"] == row_id)
+
+    def row(self, table: str) -> dict[str, Any]:
+        """The row of a table that requests name: the row with the lowest id that no migration wrote."""
+        row = self._named[table]
+        assert row, self._missing_row(table)
+        return row
+
+    def missing_rows(self) -> list[str]:
+        """What to do for each table that has no row."""
+        return [self._missing_row(name) for name, row in self._named.items() if row is None]
+
+    def ids(self) -> set[int]:
+        """The ids of all rows."""
+        return {row["id"] for rows in self._rows.rows.values() for row in rows if "id" in row}
+
+    def _missing_row(self, name: str) -> str:
+        table = SQLModel.metadata.tables[name]
+        return missing_row(noun_of_table(table), table, self.ids())
+
+    def references(self) -> dict[str, int]:
+        """The id that stands in each foreign key, by the name of its column, such as `product_id`."""
+        return {column: self.row(table)["id"] for column, table in REFERENCES.items()}
+
+    def in_path(self, path: str, name: str) -> Any:
+        """The value of a parameter in a path.
+
+        `/reviews/{id}` is the row of the table `reviews`, `/reviews/by-slug/{slug}` its column `slug`, and
+        `/reviews/user/{user_id}` the row of `users`.
+        """
+        if name in REFERENCES:
+            return self.row(REFERENCES[name])["id"]
+        first = path.split("/")[1]
+        return self.row(PATH_TABLES.get(first, first))[name]
 
     async def restore(self) -> None:
-        await self._seed.restore(self.database)
+        """Put the rows back as `write` left them."""
+        await self._rows.restore(self.database)
 
-    async def rows(self) -> dict[str, list[str]]:
-        """All that is in the database."""
+    async def contents(self) -> dict[str, list[str]]:
+        """Every row of every table as it is now."""
         async with self.database.engine.connect() as connection:
             return {
                 table.name: sorted(map(repr, await connection.execute(select(table))))
                 for table in SQLModel.metadata.sorted_tables
             }
 
-    async def send(self, caller: str, method: str, path: str, **request: Any) -> httpx.Response:
-        """Send a request, which is held against the OpenAPI document where that knows the path."""
-        host = "undocumented" if path.startswith(("/docs", "/openapi.json")) else "test"
-        headers = {"Authorization": f"Bearer {self.secrets[caller]}"} if caller in self.secrets else {}
-        return await self.client.request(method, f"http://{host}.example{path}", headers=headers, **request)
 
-
-def elsewhere(request: Any) -> Any:
-    """The same request for rows that do not exist: each id in it, and each private name, is another one."""
-    text = json.dumps(request).replace(PRIVATE, "absent").replace(PRIVATE.upper(), "ABSENT")
-    for first in range(9_100_000, 9_700_000, 100_000):
-        for number in range(1, 5):
-            text = text.replace(str(first + number), str(first + 50_000 + number))
-    return json.loads(text)
+def missing_row(noun: str, table: Table, taken: Iterable[int] = ()) -> str:
+    """What to do for an entity that has no row in the world. A row can have no id that is `taken`."""
+    references = [column.name.removesuffix("_id") for column in table.columns if column.foreign_keys]
+    owners = [
+        f"{name}={'owner' if name == 'user' else name}" for name in sorted(references, key=lambda name: name != "user")
+    ]
+    block = next(block for block in range(9_000_001, 9_999_999, 100_000) if block not in taken)
+    given = [*owners, *([f"id={block:_}"] if "id" in table.columns else [])]
+    line = f"await {with_article(noun).replace(' ', '_')}({', '.join(['session', *given])})"
+    return f"{table.name} has no row in the world: add one line to `write_rows` in tests/world.py, such as `{line}`"

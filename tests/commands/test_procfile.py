@@ -1,0 +1,46 @@
+"""The Procfile: its release command and its web process."""
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.alembic_support import alembic
+from tests.commands.support import ROOT, finish, read_until, running
+
+pytestmark = pytest.mark.usefixtures("environment")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class TestProcfile:
+    @pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
+    def test_the_release_migrates_the_database_and_the_web_process_serves(
+        self, url: str, environment: pytest.MonkeyPatch
+    ) -> None:
+        port = free_port()
+        environment.setenv("DATABASE_URL", url.replace("postgresql://", "postgres://"))
+        environment.setenv("PORT", str(port))
+        environment.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        honcho = ["honcho", "--procfile", str(ROOT / "Procfile"), "--env", os.devnull]
+
+        with running(*honcho, "start", "release", cwd=ROOT) as release:
+            output, _ = release.communicate(timeout=60)
+        assert release.returncode == 0, output
+        alembic(url, "check")
+
+        with running(*honcho, "start", "web", cwd=ROOT) as web:
+            read_until(web, f"(http://0.0.0.0:{port})")
+            response = httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=30)
+            assert response.status_code == 200, response.text
+            _, output = finish(web, signal.SIGTERM)
+        assert "Application shutdown complete" in output
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://127.0.0.1:{port}/health")

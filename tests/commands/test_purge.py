@@ -1,0 +1,38 @@
+"""`python -m api purge`: it deletes rows that are past their time."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from api import __main__ as cli
+from api.models.base import utcnow
+from tests.alembic_support import on_engine
+from tests.commands.support import count
+from tests.factories import a_token, a_user, an_attempt, an_idempotency_key
+from tests.support import FreshSession
+
+
+class TestPurge:
+    def test_old_keys_expired_tokens_and_past_attempts_are_deleted(
+        self, migrated: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async def fill(engine: AsyncEngine) -> None:
+            async with FreshSession(engine) as session:
+                user = await a_user(session)
+                for days in (1, 29, 31, 400):
+                    await an_idempotency_key(session, user, created_at=utcnow() - timedelta(days=days))
+                for days in (-1, 0, 1):
+                    await a_token(session, user, days=days)
+                for window_start in (utcnow(), utcnow() - timedelta(days=2)):
+                    await an_attempt(session, window_start=window_start)
+
+        on_engine(migrated, fill)
+        assert cli.main(["purge"]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            "2 idempotency keys were older than 30 days.",
+            "2 tokens had expired.",
+            "1 counts of attempts were of past windows.",
+        ]
+        left = {table: count(migrated, table) for table in ("idempotency_keys", "tokens", "attempts")}
+        assert left == {"idempotency_keys": 2, "tokens": 1, "attempts": 1}

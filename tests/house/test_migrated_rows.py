@@ -1,0 +1,86 @@
+"""The rows that migrations add: the default categories and the accounts of the shop."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from sqlalchemy import make_url
+
+from api.models.account import Account, ShopAccount
+from api.models.category import Category
+from api.models.product import Product
+from tests.alembic_support import alembic, contents, put, sql
+from tests.databases import Backend
+from tests.house.migrations import DEFAULT_CATEGORIES, SCHEMA, write_world
+
+
+class TestDefaultCategories:
+    def categories(self, url: str) -> dict[str, str]:
+        return {row.name: row.slug for row in sql(url, "SELECT name, slug FROM categories")}
+
+    def test_the_default_categories_are_added(self, url: str) -> None:
+        alembic(url, "upgrade", "head")
+        assert self.categories(url) == DEFAULT_CATEGORIES
+
+    def test_categories_that_exist_are_left_as_they_are(self, url: str) -> None:
+        alembic(url, "upgrade", SCHEMA)
+        put(
+            url,
+            Category(name="Books", slug="read-me", description="Paper."),
+            Category(name="Things with plugs", slug="electronics"),
+        )
+        mine = contents(url)["categories"]
+        alembic(url, "upgrade", "head")
+        assert self.categories(url) == {
+            "Books": "read-me",
+            "Things with plugs": "electronics",
+            "Clothing": "clothing",
+            "Home & Garden": "home-garden",
+        }
+        alembic(url, "downgrade", SCHEMA)
+        assert contents(url)["categories"] == mine
+
+    def test_categories_in_use_outlive_a_downgrade(self, url: str) -> None:
+        alembic(url, "upgrade", "head")
+        ids = {row.name: row.id for row in sql(url, "SELECT id, name FROM categories")}
+        radio = Product(name="Radio", slug="radio", sku="R-1", price=Decimal("9.99"), category_id=ids["Electronics"])
+        put(url, radio, Category(name="Novels", slug="novels", parent_id=ids["Books"]))
+        sql(url, "UPDATE categories SET description = 'To wear.' WHERE name = 'Clothing'")
+        alembic(url, "downgrade", SCHEMA)
+        assert self.categories(url).keys() == {"Electronics", "Books", "Novels", "Clothing"}
+        alembic(url, "upgrade", "head")
+        assert self.categories(url) == DEFAULT_CATEGORIES | {"Novels": "novels"}
+
+    def test_the_times_of_migrated_rows_are_utc(self, url: str, backend: Backend) -> None:
+        if backend.name == "postgresql":
+            name = make_url(url).database
+            sql(url, f"ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'")
+        alembic(url, "upgrade", "head")
+        created = [row for table in ("categories", "accounts") for row in contents(url)[table]]
+        times = [value for row in created for value in row if isinstance(value, datetime)]
+        assert len(times) == 2 * len(created)
+        assert all(abs(each - datetime.now(UTC)) < timedelta(minutes=1) for each in times)
+
+
+class TestAccountsOfTheShop:
+    def names(self, url: str) -> set[str]:
+        return {row.name for row in sql(url, "SELECT name FROM accounts")}
+
+    def test_the_accounts_that_the_shop_asks_for_are_added(self, url: str) -> None:
+        alembic(url, "upgrade", "head")
+        assert self.names(url) == {each.value for each in ShopAccount}
+        assert [tuple(row) for row in sql(url, "SELECT DISTINCT user_id, balance FROM accounts")] == [(None, 0)]
+
+    def test_accounts_that_exist_are_left_as_they_are(self, url: str) -> None:
+        alembic(url, "upgrade", SCHEMA)
+        put(url, Account(name="Sales", balance=Decimal("0.00")))
+        mine = contents(url)["accounts"]
+        alembic(url, "upgrade", "head")
+        assert self.names(url) == {"Issued credit", "Sales"}
+        assert set(mine) < set(contents(url)["accounts"])
+
+    def test_accounts_with_transactions_outlive_a_downgrade(self, url: str) -> None:
+        alembic(url, "upgrade", "head")
+        write_world(url)  # credit was issued, and no order was paid with it
+        before = self.names(url)
+        alembic(url, "downgrade", SCHEMA)
+        assert self.names(url) == before - {"Sales"}

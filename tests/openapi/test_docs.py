@@ -1,0 +1,276 @@
+"""The page at /docs, in a real browser: it works without the internet, under a strict policy, and signs users in."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, async_playwright, expect
+
+from api.main import create_app
+from api.settings import Settings
+
+ACCESS = """
+                                                     nobody  owner  other  staff
+GET    /docs                                             200    200    200    200
+GET    /docs/{digest}/{path}                             200    200    200    200
+GET    /openapi.json                                     200    200    200    200
+"""
+
+REQUESTS: dict[str, dict[str, Any]] = {"GET /docs/{digest}/{path}": {"path": "swagger-ui.css"}}
+"""What stands in the path of a line of `ACCESS`. `{digest}` is the one of the running app."""
+
+ROOT = Path(__file__).parent.parent.parent
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+UNDERSCORES = "Deprecated: escaping deep link whitespace with `_`"
+"""Swagger UI warns that an underscore in a link, as in `read_me`, is an old way to write a space; the link works."""
+
+REPORT_VIOLATIONS = """
+document.addEventListener("securitypolicyviolation", event =>
+    reportViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`))
+"""
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A running shop, and its first admin as the command line shows it."""
+
+    url: str
+    username: str
+    password: str
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A shop that `python -m api` started in an empty directory."""
+    directory = tmp_path_factory.mktemp("shop")
+    database = f"sqlite:///{directory / 'shop.db'}"
+    environment = os.environ | {"DATABASE_URL": database, "HOST": "127.0.0.1", "PORT": "0", "PYTHONPATH": str(ROOT)}
+    log = directory / "log"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, "-m", "api"],
+            cwd=directory,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as server,
+    ):
+        try:
+            yield shop_of(server, log)
+        finally:
+            server.terminate()
+
+
+def shop_of(server: "subprocess.Popen[str]", log: Path) -> Shop:
+    """The address and the admin that a server prints when it starts."""
+    output = ""
+    for line in server.stdout or ():
+        output += line
+        if found := re.search(r"documentation is at (\S+)/docs", output):
+            admin = re.search(r"Sign in as (\S+) with the password (\S+)", output)
+            assert admin, output
+            return Shop(found[1], admin[1], admin[2])
+    pytest.fail(f"The shop does not start: {output}{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """The Chromium of the system. Without one the tests are skipped, and fail in CI."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up(f"/docs is NOT TESTED in a browser: the system has none of {', '.join(BROWSERS)}")
+    async with async_playwright() as playwright:
+        # As root, which is usual in a container, Chromium does not start with its sandbox.
+        yield await playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+
+
+@dataclass
+class Watched:
+    """A page, the errors that its browser reported, and the URLs that it requested."""
+
+    page: Page
+    requested: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("request", lambda request: self.requested.append(request.url))
+        self.page.on("requestfailed", self._keep_failure)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._keep_error)
+
+    def _keep_error(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "assert") and not message.text.startswith(UNDERSCORES):
+            self.errors.append(message.text)
+
+    def _keep_failure(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # another page was opened meanwhile
+            self.errors.append(f"{request.url}: {request.failure}")
+
+    async def open(self, url: str) -> Page:
+        await self.page.expose_function("reportViolation", lambda text: self.errors.append(f"policy: {text}"))
+        await self.page.add_init_script(REPORT_VIOLATIONS)
+        await self.page.goto(url)
+        await expect(self.page.locator(".opblock-tag").first).to_be_visible(timeout=30_000)
+        return self.page
+
+
+@pytest.fixture
+async def watched(browser: Browser) -> AsyncIterator[Watched]:
+    context = await browser.new_context()
+    yield Watched(await context.new_page())
+    await context.close()
+
+
+async def unfolded(page: Page, operation_id: str) -> Locator:
+    """An operation that is opened below its tag."""
+    await page.evaluate("id => { location.hash = id }", operation_id)
+    await page.reload()  # a link to an operation opens it
+    operation = page.locator(f"#operations-{operation_id.replace('/', '-')}")
+    await expect(operation.locator(".execute")).to_be_visible(timeout=30_000)
+    return operation
+
+
+async def sign_in(page: Page, shop: Shop) -> None:
+    await page.locator(".auth-wrapper .authorize").click()
+    await page.locator("#oauth_username").fill(shop.username)
+    await page.locator("#oauth_password").fill(shop.password)
+    await page.locator(".auth-container", has_text="password").first.locator("button.authorize").click()
+    await expect(page.locator(".auth-container").first.get_by_text("Logout")).to_be_visible(timeout=30_000)
+    await page.locator(".close-modal").click()
+
+
+async def execute(operation: Locator) -> Locator:
+    await operation.locator(".execute").click()
+    answer = operation.locator(".live-responses-table .response")
+    await expect(answer).to_be_visible(timeout=30_000)
+    return answer
+
+
+class TestBrowser:
+    async def test_the_page_shows_every_operation(self, shop: Shop, watched: Watched) -> None:
+        page = await watched.open(f"{shop.url}/docs")
+        document = await (await page.request.get(f"{shop.url}/openapi.json")).json()
+        for tag in document["tags"]:
+            await page.locator(f"#operations-tag-{tag['name']}").click()
+        operations = sum(len(path) for path in document["paths"].values())
+        await expect(page.locator(".opblock")).to_have_count(operations)
+        assert await page.title() == document["info"]["title"]
+
+    async def test_the_page_loads_nothing_from_other_hosts(self, shop: Shop, watched: Watched) -> None:
+        page = await watched.open(f"{shop.url}/docs")
+        await unfolded(page, "products/create_product")
+        await page.wait_for_load_state("networkidle")
+        assert f"{shop.url}/openapi.json" in watched.requested
+        assert [url for url in watched.requested if not url.startswith((f"{shop.url}/", "data:"))] == []
+
+    async def test_the_browser_reports_no_error_on_the_page(self, shop: Shop, watched: Watched) -> None:
+        page = await watched.open(f"{shop.url}/docs")
+        operation = await unfolded(page, "products/create_product")
+        await operation.locator(".model-example").first.get_by_text("Schema").click()
+        await page.locator(".models").get_by_role("button").first.click()
+        await page.locator(".operation-filter-input").fill("orders")
+        await page.locator(".auth-wrapper .authorize").click()
+        await page.wait_for_load_state("networkidle")
+        assert watched.errors == []
+
+    async def test_a_user_signs_in_and_reads_their_own_data(self, shop: Shop, watched: Watched) -> None:
+        page = await watched.open(f"{shop.url}/docs")
+        await sign_in(page, shop)
+        # The page is loaded again, and the user stays signed in.
+        answer = await execute(await unfolded(page, "users/read_me"))
+        await expect(answer.locator(".response-col_status")).to_have_text("200")
+        await expect(answer).to_contain_text(f'"username": "{shop.username}"')
+        assert watched.errors == []
+
+    async def test_a_request_without_a_token_shows_its_refusal(self, shop: Shop, watched: Watched) -> None:
+        page = await watched.open(f"{shop.url}/docs")
+        answer = await execute(await unfolded(page, "users/read_me"))
+        await expect(answer.locator(".response-col_status")).to_contain_text("401")
+        await expect(answer).to_contain_text("Sign in first")
+
+    async def test_a_user_signs_in_from_the_path_with_a_trailing_slash(self, shop: Shop, watched: Watched) -> None:
+        page = await watched.open(f"{shop.url}/docs/")
+        await sign_in(page, shop)
+        assert watched.errors == []
+
+    async def test_the_sign_in_form_asks_for_no_client_and_no_scope(self, shop: Shop, watched: Watched) -> None:
+        page = await watched.open(f"{shop.url}/docs")
+        await page.locator(".auth-wrapper .authorize").click()
+        await expect(page.locator("#oauth_password")).to_be_visible()
+        await expect(page.locator("#client_id_password")).to_be_hidden()
+        await expect(page.locator("#client_secret_password")).to_be_hidden()
+        await expect(page.get_by_text("Scopes are used")).to_be_hidden()
+
+    @pytest.mark.parametrize(
+        ("attempt", "directive"),
+        [
+            ("document.body.append(Object.assign(document.createElement('script'), {text: '1'}))", "script-src-elem"),
+            (
+                "document.body.append(Object.assign(document.createElement('style'), {textContent: 'a {}'}))",
+                "style-src",
+            ),
+            ("fetch('https://example.com/').catch(() => null)", "connect-src"),
+        ],
+        ids=["inline script", "inline style", "another host"],
+    )
+    async def test_an_attempt_against_the_policy_is_blocked(
+        self, shop: Shop, watched: Watched, attempt: str, directive: str
+    ) -> None:
+        page = await watched.open(f"{shop.url}/docs")
+        await page.evaluate(f"() => {{ {attempt} }}")
+        await page.wait_for_timeout(200)
+        blocked = [error for error in watched.errors if error.startswith(f"policy: {directive}")]
+        assert blocked, f"the browser did not block it: {watched.errors}"
+
+
+class TestFiles:
+    """The page and its files, without a browser."""
+
+    @pytest.fixture
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+        app: Any = create_app(Settings(_env_file=None, database_url="sqlite:///unused.db", shop_name="<Tom & Jerry's>"))
+        transport = httpx.ASGITransport(app, root_path="/shop")
+        async with httpx.AsyncClient(transport=transport, base_url="http://shop.example") as client:
+            yield client
+
+    async def test_the_page_names_files_below_the_prefix_of_a_proxy(self, client: httpx.AsyncClient) -> None:
+        page = (await client.get("/shop/docs")).text
+        named = [part.partition('"')[0] for key in (' src="', ' href="', '-url="') for part in page.split(key)[1:]]
+        assert len(named) == 6
+        for path in named:
+            assert path.startswith("/shop/")
+            assert (await client.get(path)).status_code == 200
+
+    async def test_the_policy_of_the_page_allows_only_its_own_files(self, client: httpx.AsyncClient) -> None:
+        response = await client.get("/shop/docs")
+        policy = response.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "unsafe" not in policy
+        assert "http" not in policy
+        assert "<title>&lt;Tom &amp; Jerry&#x27;s&gt;</title>" in response.text
+
+    async def test_files_are_cached_and_the_page_is_not(self, client: httpx.AsyncClient) -> None:
+        page = await client.get("/shop/docs")
+        assert page.headers["Cache-Control"] == "no-cache"
+        bundle = page.text.partition('<script src="')[2].partition('"')[0]
+        response = await client.get(bundle)
+        assert "immutable" in response.headers["Cache-Control"]
+        assert response.headers["Content-Type"].startswith("text/javascript")
+        missing = await client.get(bundle.replace("swagger", "no"))
+        assert missing.status_code == 404
+        assert "immutable" not in missing.headers.get("Cache-Control", "")
+
+    async def test_no_other_documentation_is_served(self, client: httpx.AsyncClient) -> None:
+        assert (await client.get("/shop/redoc")).status_code == 404

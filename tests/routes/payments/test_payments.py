@@ -1,0 +1,99 @@
+"""/payments and /orders/{id}/payments: who may pay and refund, and how payments are listed."""
+
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.database.sessions import Database
+from api.models.user import User
+from tests.factories import a_payment, a_refund, an_order
+from tests.routes.payments.support import refund_payment
+from tests.support import assert_refused, count_statements
+
+ACCESS = """
+                                                   nobody  owner  other  staff
+GET    /orders/{id}/payments                          401    200    404    200
+POST   /orders/{id}/payments  (store credit)          401    201    404    403
+POST   /orders/{id}/payments  (card)                  401    403    404    201
+POST   /payments/{id}/refunds                         401    403    403    201
+"""
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "POST /orders/{id}/payments (store credit)": {"json": {"amount": "5.00", "method": "store_credit"}},
+    "POST /orders/{id}/payments (card)": {"json": {"amount": "5.00", "method": "card"}},
+    "POST /payments/{id}/refunds": {"json": {"amount": "5.00", "reason": "Scratched"}},
+}
+"""What is sent on a line of `ACCESS`, and what stands in the path where it is not the row of the world."""
+
+
+class TestListOrderPayments:
+    async def test_the_owner_and_staff_see_payments_with_their_refunds(
+        self, as_customer: AsyncClient, as_staff: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        order = await an_order(session, customer)
+        first, second = await a_payment(session, order, "40.00"), await a_payment(session, order, "60.00")
+        for amount in ("1.00", "2.00"):
+            await refund_payment(as_staff, second, amount)
+
+        page = (await as_customer.get(f"/orders/{order.id}/payments")).json()
+
+        assert page == (await as_staff.get(f"/orders/{order.id}/payments")).json()
+        assert [item["id"] for item in page["items"]] == [first.id, second.id]
+        assert [item["amount"] for item in page["items"]] == ["40.00", "60.00"]
+        assert page["items"][0]["refunds"] == []
+        assert [each["amount"] for each in page["items"][1]["refunds"]] == ["1.00", "2.00"]
+        assert page["items"][1]["refunds"][0].keys() == {"id", "payment_id", "amount", "reason", "created_at"}
+        assert page["items"][1]["refunded_amount"] == "3.00"
+
+    async def test_payments_of_other_orders_are_left_out(
+        self, as_customer: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        order, other = await an_order(session, customer), await an_order(session, customer)
+        await a_payment(session, other, "40.00")
+
+        assert (await as_customer.get(f"/orders/{order.id}/payments")).json()["items"] == []
+
+    async def test_numbered_pages_and_cursor_pages_show_each_payment_once(
+        self, as_customer: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        order = await an_order(session, customer)
+        ids = [(await a_payment(session, order, "1.00")).id for _ in range(5)]
+        path = f"/orders/{order.id}/payments"
+
+        pages = [(await as_customer.get(path, params={"page": n, "page_size": 2})).json() for n in (1, 2, 3)]
+        assert [item["id"] for page in pages for item in page["items"]] == ids
+        assert {page["total"] for page in pages} == {5}
+
+        seen: list[int] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = (await as_customer.get(path, params={"cursor": cursor, "page_size": 2})).json()
+            seen += [item["id"] for item in page["items"]]
+            cursor = page["next_cursor"]
+        assert seen == ids
+
+    async def test_an_order_of_another_user_does_not_exist_for_a_customer(
+        self, client: AsyncClient, as_other_customer: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        order = await an_order(session, customer)
+
+        assert_refused(await as_other_customer.get(f"/orders/{order.id}/payments"), 404)
+        assert_refused(await as_other_customer.get("/orders/1000000/payments"), 404)
+        assert_refused(await client.get(f"/orders/{order.id}/payments"), 401)
+
+    @pytest.mark.parametrize("size", [1, 20])
+    async def test_a_list_takes_five_statements_whatever_its_size(
+        self, as_customer: AsyncClient, customer: User, session: AsyncSession, database: Database, size: int
+    ) -> None:
+        order = await an_order(session, customer)
+        for _ in range(size):
+            payment = await a_payment(session, order, "1.00")
+            for _ in range(2):
+                await a_refund(session, payment, "0.10")
+
+        with count_statements(database) as statements:
+            response = await as_customer.get(f"/orders/{order.id}/payments")
+        assert len(response.json()["items"]) == size
+        assert len(statements) == 5  # for the token, the order, the count, the payments and their refunds

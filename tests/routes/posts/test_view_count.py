@@ -1,0 +1,76 @@
+"""The view count of a post: every view of a published post is counted."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from httpx import AsyncClient
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.models.post import PostStatus
+from api.models.user import User
+from tests.factories import a_post
+from tests.routes.posts.support import stored_post
+
+
+class TestViewCount:
+    async def test_each_view_of_a_published_post_is_counted_and_changes_nothing_else(
+        self, clients: dict[str, AsyncClient], customer: User, session: AsyncSession
+    ) -> None:
+        post = await a_post(session, customer)
+        before = post.updated_at
+
+        for reader in clients.values():
+            assert (await reader.get(f"/posts/{post.id}")).status_code == 200
+            assert (await reader.get(f"/posts/by-slug/{post.slug}")).status_code == 200
+        await clients["nobody"].get("/posts")
+
+        after = await stored_post(session, post.id)
+        assert after.view_count == 8
+        assert after.updated_at == before
+
+    async def test_simultaneous_views_are_all_counted(
+        self, client: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        post = await a_post(session, customer)
+
+        await asyncio.gather(*(client.get(f"/posts/{post.id}") for _ in range(10)))
+
+        assert (await stored_post(session, post.id)).view_count == 10
+
+    @pytest.mark.parametrize("status", [PostStatus.DRAFT, PostStatus.ARCHIVED])
+    async def test_a_view_of_an_unpublished_post_is_not_counted(
+        self, clients: dict[str, AsyncClient], customer: User, session: AsyncSession, status: PostStatus
+    ) -> None:
+        post = await a_post(session, customer, status=status)
+
+        for reader in clients.values():
+            await reader.get(f"/posts/{post.id}")
+
+        assert (await stored_post(session, post.id)).view_count == 0
+
+    @pytest.mark.parametrize(
+        "error",
+        [OperationalError("UPDATE", {}, Exception("locked")), PoolTimeout()],
+        ids=["row locked", "no free connection"],
+    )
+    async def test_a_post_is_answered_when_its_view_cannot_be_counted(
+        self,
+        client: AsyncClient,
+        customer: User,
+        session: AsyncSession,
+        app: FastAPI,
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
+    ) -> None:
+        post = await a_post(session, customer)
+
+        def unavailable(**_: Any) -> AsyncSession:
+            raise error
+
+        monkeypatch.setattr(app.state.database, "writes", unavailable)
+
+        assert (await client.get(f"/posts/{post.id}")).status_code == 200

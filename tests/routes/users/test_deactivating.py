@@ -1,0 +1,126 @@
+"""Deactivating users: one, or all who have not signed in for long."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.database.sessions import Database
+from api.models.base import utcnow
+from api.models.token import Token
+from api.models.user import User
+from tests.conftest import Connect
+from tests.factories import a_user
+from tests.rules.users import count_belongings, count_rows, give_belongings, stored_user
+from tests.support import PASSWORD, assert_refused, count_statements
+
+
+class TestDeactivateUser:
+    async def test_users_can_deactivate_themselves(
+        self, as_customer: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        await give_belongings(session, customer)
+
+        response = await as_customer.delete(f"/users/{customer.id}/soft")
+
+        assert (response.status_code, response.json()["is_active"]) == (200, False)
+        user = await stored_user(session, customer.id)
+        assert (user.is_active, user.username, user.erased_at) == (False, "customer", None)
+        assert await count_belongings(session, customer) == [0, 1, 1, 1]
+        assert_refused(await as_customer.get("/users/me"), 401)
+        signing_in = {"username": "customer", "password": PASSWORD}
+        assert_refused(await as_customer.post("/auth/token", data=signing_in), 401)
+
+    async def test_staff_deactivate_any_user_and_activate_the_user_again(
+        self, as_staff: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        for _ in range(2):  # the second request changes nothing
+            assert (await as_staff.delete(f"/users/{customer.id}/soft")).json()["is_active"] is False
+        await as_staff.patch(f"/users/{customer.id}", json={"is_active": True})
+        assert (await stored_user(session, customer.id)).is_active
+
+    async def test_tokens_that_a_deactivation_revoked_stay_revoked_after_an_activation(
+        self, as_staff: AsyncClient, as_customer: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        response = await as_staff.patch(f"/users/{customer.id}", json={"is_active": False, "bio": "Locked."})
+        assert (response.json()["is_active"], response.json()["bio"]) == (False, "Locked.")
+        assert_refused(await as_customer.get("/users/me"), 401)
+
+        await as_staff.patch(f"/users/{customer.id}", json={"is_active": True})
+
+        assert (await stored_user(session, customer.id)).is_active
+        assert_refused(await as_customer.get("/users/me"), 401)
+        signed_in = await as_customer.post("/auth/token", data={"username": "customer", "password": PASSWORD})
+        assert signed_in.status_code == 200
+
+    async def test_other_users_are_not_found(
+        self, client: AsyncClient, as_customer: AsyncClient, other_customer: User, session: AsyncSession
+    ) -> None:
+        assert_refused(await client.delete(f"/users/{other_customer.id}/soft"), 401)
+        assert_refused(await as_customer.delete(f"/users/{other_customer.id}/soft"), 404)
+        assert (await stored_user(session, other_customer.id)).is_active
+
+
+class TestDeactivateIdleUsers:
+    async def test_customers_without_a_recent_sign_in_are_deactivated(
+        self, as_staff: AsyncClient, connect: Connect, session: AsyncSession
+    ) -> None:
+        now = utcnow()
+        idle = await a_user(session, last_login_at=now - timedelta(days=31))
+        recent = await a_user(session, last_login_at=now - timedelta(days=29), created_at=now - timedelta(days=900))
+        never = await a_user(session, created_at=now - timedelta(days=31))
+        new = await a_user(session)
+        employee = await a_user(session, is_superuser=True, last_login_at=now - timedelta(days=900))
+        inactive = await a_user(session, is_active=False, last_login_at=now - timedelta(days=900))
+        as_idle, as_recent = await connect(idle), await connect(recent)
+
+        response = await as_staff.patch("/users/bulk/deactivate", params={"days": 30})
+
+        assert response.json() == {"changed": 2}
+        active = {
+            user.id: (await stored_user(session, user.id)).is_active for user in (idle, recent, never, new, employee)
+        }
+        assert active == {idle.id: False, recent.id: True, never.id: False, new.id: True, employee.id: True}
+        assert not (await stored_user(session, inactive.id)).is_active
+        assert_refused(await as_idle.get("/users/me"), 401)
+        assert (await as_recent.get("/users/me")).status_code == 200
+        assert await count_rows(session, Token, Token.user_id == idle.id) == 0
+
+    async def test_a_second_request_changes_no_user(self, as_staff: AsyncClient, session: AsyncSession) -> None:
+        await a_user(session, last_login_at=utcnow() - timedelta(days=31))
+
+        changed = [(await as_staff.patch("/users/bulk/deactivate?days=30")).json()["changed"] for _ in range(2)]
+
+        assert changed == [1, 0]
+
+    async def test_callers_other_than_staff_are_refused(
+        self, client: AsyncClient, as_customer: AsyncClient, session: AsyncSession
+    ) -> None:
+        idle = await a_user(session, last_login_at=utcnow() - timedelta(days=31))
+
+        assert_refused(await client.patch("/users/bulk/deactivate?days=30"), 401)
+        assert_refused(await as_customer.patch("/users/bulk/deactivate?days=30"), 403)
+        assert (await stored_user(session, idle.id)).is_active
+
+    @pytest.mark.parametrize(
+        "query", [{}, {"days": 0}, {"days": -1}, {"days": 36_501}, {"days": "x"}, {"days": 2**70}], ids=str
+    )
+    async def test_an_invalid_number_of_days_is_refused(self, as_staff: AsyncClient, query: dict[str, Any]) -> None:
+        assert_refused(await as_staff.patch("/users/bulk/deactivate", params=query), 422, "query.days")
+
+    async def test_a_hundred_years_are_accepted(self, as_staff: AsyncClient, customer: User) -> None:
+        assert (await as_staff.patch("/users/bulk/deactivate?days=36500")).json() == {"changed": 0}
+
+    @pytest.mark.parametrize("size", [1, 20])
+    async def test_any_number_of_users_takes_three_statements(
+        self, as_staff: AsyncClient, session: AsyncSession, database: Database, size: int
+    ) -> None:
+        for _ in range(size):
+            await a_user(session, last_login_at=utcnow() - timedelta(days=31))
+
+        with count_statements(database) as statements:
+            response = await as_staff.patch("/users/bulk/deactivate?days=30")
+        assert response.json() == {"changed": size}
+        assert len(statements) == 3

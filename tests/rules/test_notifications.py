@@ -1,0 +1,62 @@
+"""Notifications are written beside a change, and never prevent it."""
+
+import pytest
+from httpx import AsyncClient
+from sqlmodel import col, func, select, text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.models.notification import Notification
+from api.models.order import Order
+from api.models.order_event import OrderEvent
+from api.models.product import Product
+from api.models.user import User
+from tests.factories import a_product, order_body
+from tests.support import assert_refused
+
+
+class TestNotify:
+    async def test_a_customer_is_notified_of_every_step_of_an_order(
+        self, as_customer: AsyncClient, as_staff: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        product = await a_product(session, price="20.00", stock_quantity=10)
+        order = (await as_customer.post("/orders", json=order_body((product, 1)))).json()
+        await as_staff.post(f"/orders/{order['id']}/payments", json={"method": "card", "amount": "20.00"})
+        for status in ("shipped", "delivered"):
+            await as_staff.patch(f"/orders/{order['id']}/status", params={"new_status": status})
+
+        items = (await as_customer.get("/notifications")).json()["items"]
+
+        assert [item["kind"] for item in items] == [
+            "order_delivered",
+            "order_shipped",
+            "order_confirmed",
+            "payment_received",
+            "order_placed",
+        ]
+        assert {item["order_id"] for item in items} == {order["id"]}
+        assert all(order["order_number"] in item["message"] for item in items)
+
+    async def test_an_order_stands_when_the_notification_fails(
+        self, as_customer: AsyncClient, session: AsyncSession, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        product = await a_product(session, price="20.00", stock_quantity=10)
+        await session.exec(text("ALTER TABLE notifications RENAME TO renamed_notifications"))  # type: ignore[call-overload]
+        try:
+            response = await as_customer.post("/orders", json=order_body((product, 2)))
+        finally:
+            await session.exec(text("ALTER TABLE renamed_notifications RENAME TO notifications"))  # type: ignore[call-overload]
+
+        assert response.status_code == 201
+        assert "A notification could not be written" in caplog.text
+        assert (await session.exec(select(Order.id))).all() == [response.json()["id"]]
+        assert (await session.exec(select(func.count()).select_from(OrderEvent))).one() == 1
+        assert (await session.exec(select(col(Product.stock_quantity)))).one() == 8
+        assert (await session.exec(select(Notification))).all() == []
+
+    async def test_a_refused_order_leaves_no_notification(
+        self, as_customer: AsyncClient, session: AsyncSession
+    ) -> None:
+        product = await a_product(session, price="20.00", stock_quantity=10)
+
+        assert_refused(await as_customer.post("/orders", json=order_body((product, 11))), 409)
+        assert (await session.exec(select(Notification))).all() == []
