@@ -1,4 +1,4 @@
-"""The status of an order: each change is recorded and told, and cancelling gives back stock and money exactly once."""
+"""The status of an order: each change adds an event and notifies the customer, and cancelling gives back stock and money once."""
 
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -24,7 +24,7 @@ STATUS_MESSAGES = {
 async def change_status(session: AsyncSession, order: Order, status: OrderStatus, *, changed_by: int) -> Order:
     """Bring an order to its next status; `cancelled` gives back its stock and what was paid.
 
-    The UPDATE compares the old status, so of two changes at once one waits, and then checks again whether it may.
+    The UPDATE compares the old status, so of two changes at once one waits, and then checks the new status again.
 
     Raises:
         Conflict: That status does not follow the present one.

@@ -35,7 +35,7 @@ async def receive(session: AsyncSession, order: Order, payment: Payment) -> Paym
     if within.rowcount == 0:
         if order.status is OrderStatus.CANCELLED:
             raise Conflict("A cancelled order cannot be paid.")
-        raise Conflict(f"Only {order.due_amount} of this order is due.")
+        raise Conflict(f"The amount exceeds the {order.due_amount} that is due for this order.")
     session.add(payment)
     await session.flush()
     if payment.method is PaymentMethod.STORE_CREDIT:
@@ -68,7 +68,9 @@ async def refund(session: AsyncSession, payment: Payment, refund: Refund) -> Ref
     )
     await session.refresh(payment)
     if within.rowcount == 0:
-        raise Conflict(f"Only {payment.amount - payment.refunded_amount} of this payment is left to refund.")
+        raise Conflict(
+            f"The amount exceeds the {payment.amount - payment.refunded_amount} that is left of this payment."
+        )
     if payment.refunded_amount == payment.amount:
         payment.status = PaymentStatus.REFUNDED
     session.add(refund)

@@ -74,7 +74,9 @@ async def _shortage(session: AsyncSession, product_id: int) -> ShopError:
     product = (await session.exec(select(Product).where(Product.id == product_id))).one_or_none()
     if product is None or not product.is_active:
         return Unprocessable("body.items", f"product {product_id} does not exist or is no longer for sale")
-    return Conflict(f"Only {product.stock_quantity} of {product.name} ({product.sku}) are in stock.")
+    return Conflict(
+        f"The stock of {product.name} ({product.sku}) is {product.stock_quantity}, less than the order needs."
+    )
 
 
 async def give_back(

@@ -64,9 +64,7 @@ def test_the_tests_of_the_new_entity_and_the_quick_ones_of_the_house_pass_on_sql
 
 
 @pytest.mark.faults
-def test_all_tests_of_the_house_pass_on_every_database(
-    shop: Path, environment: dict[str, str], revision: Path
-) -> None:
+def test_all_tests_of_the_house_pass_on_every_database(shop: Path, environment: dict[str, str], revision: Path) -> None:
     pytest_ = [sys.executable, "-m", "pytest", "-q", "--all", "-m", "not fuzz and not faults"]
     leaving_out = ["-k", " and ".join(f"not {name}" for name in NOT_AGAIN)]
     assert "passed" in run([*pytest_, *leaving_out, "tests/routes/reviews", "tests/house"], environment, shop, 900)

@@ -23,7 +23,7 @@ class TestRefusedOrder:
 
         response = await as_customer.post("/orders", json=order_body((common, 5), (rare, 3)))
 
-        assert_refused(response, 409, "Only 2 of Rare (RARE) are in stock.")
+        assert_refused(response, 409, "The stock of Rare (RARE) is 2, less than the order needs.")
         assert await all_rows(session) == before
 
     @pytest.mark.parametrize("product_id", [1_000_000, MAX_ID])

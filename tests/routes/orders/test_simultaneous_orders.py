@@ -21,7 +21,7 @@ from tests.timeouts import long_timeouts
 
 def stock_in_refusal(response: Response) -> int:
     """How many units were in stock, as the refusal of an order says."""
-    stock = re.search(r"Only (\d+) of", response.json()["detail"])
+    stock = re.search(r"is (\d+), less than", response.json()["detail"])
     assert stock is not None, response.text
     return int(stock[1])
 

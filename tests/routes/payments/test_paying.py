@@ -197,7 +197,7 @@ class TestPayOrder:
         order = await an_order(session, customer, paid_amount=paid)
         before = await all_rows(session)
 
-        assert_refused(await pay_order(as_staff, order, amount), 409, f"Only {due} of this order is due.")
+        assert_refused(await pay_order(as_staff, order, amount), 409, f"The amount exceeds the {due} that is due")
         assert await all_rows(session) == before
 
     async def test_a_payment_of_an_order_that_is_paid_in_full_is_refused(
@@ -206,7 +206,9 @@ class TestPayOrder:
         order = await an_order(session, customer)
         await pay_order(as_staff, order, "100.00")
 
-        assert_refused(await pay_order(as_staff, order, "0.01"), 409, "Only 0.00 of this order is due.")
+        assert_refused(
+            await pay_order(as_staff, order, "0.01"), 409, "The amount exceeds the 0.00 that is due for this order."
+        )
         assert len(await rows_of(session, Payment)) == 1
 
     async def test_a_cancelled_order_cannot_be_paid(

@@ -66,7 +66,9 @@ class TestRefundPayment:
         before = await all_rows(session)
 
         assert_refused(
-            await refund_payment(as_staff, payment, amount), 409, f"Only {left} of this payment is left to refund."
+            await refund_payment(as_staff, payment, amount),
+            409,
+            f"The amount exceeds the {left} that is left of this payment.",
         )
         assert await all_rows(session) == before
 

@@ -1,0 +1,178 @@
+"""Ten mistakes that are easily made in the code of the shop, the tests that find each, and what they say."""
+
+from dataclasses import dataclass
+
+from tests.web.idempotency_cases import CASES
+
+SEQUENTIAL = [
+    "tests/routes/orders/test_placing.py::TestPlaceOrder"
+    "::test_an_order_writes_its_lines_movements_event_and_notification[postgresql]",
+    "tests/routes/orders/test_refused_orders.py::TestRefusedOrder"
+    "::test_an_order_is_refused_when_stock_is_short[postgresql]",
+    "tests/routes/orders/test_cancelling.py::TestCancelOrder"
+    "::test_a_cancelled_order_returns_its_stock_once[postgresql-pending-owner]",
+    "tests/routes/accounts/test_transfers.py::TestTransfer"
+    "::test_the_whole_balance_can_be_transferred_and_not_a_cent_more[postgresql]",
+]
+"""With any of the first four mistakes these pass: all is well as long as one request comes after another."""
+
+ORDERS = (
+    "tests/routes/orders/test_simultaneous_orders.py::TestSimultaneousOrders"
+    "::test_simultaneous_orders_sell_exactly_the_stock[postgresql]"
+)
+CANCELS = (
+    "tests/routes/orders/test_cancelling.py::TestCancelOrder"
+    "::test_one_of_eight_simultaneous_cancellations_of_an_order_succeeds[postgresql]"
+)
+TRANSFERS = (
+    "tests/routes/accounts/test_transfers.py::TestTransfer"
+    "::test_simultaneous_transfers_spend_a_balance_once[postgresql]"
+)
+REPEATS = [
+    "tests/web/test_idempotency_concurrency.py::TestTwentyFiveRequestsAtOnce"
+    f"::test_simultaneous_requests_with_one_key_have_the_effect_of_one_request[postgresql-{route}]"
+    for route in CASES
+]
+ERASURE = (
+    "tests/rules/test_erasure.py::TestErase::test_a_user_with_orders_or_credit_is_anonymised[postgresql-order]",
+    "tests/rules/test_erasure.py::TestErase::test_a_user_with_orders_or_credit_is_anonymised[postgresql-credit]",
+)
+ACCESS = (
+    "tests/house/test_access.py::TestEveryRoute::test_each_caller_gets_the_declared_answer[postgresql-GET /orders/{id}]"
+)
+ROUTES = "tests/house/test_routers.py"
+COMMITS = (
+    "tests/web/test_commits.py::TestFailedCommit"
+    "::test_a_commit_that_violates_a_deferred_constraint_is_no_success[postgresql]"
+)
+RETRIES = "tests/web/test_transactions.py::TestRetry::test_both_requests_of_a_deadlock_succeed[postgresql]"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Code as it stands, as somebody could have written it, the tests that find it, and a pattern of what they say."""
+
+    file: str
+    right: str
+    wrong: str
+    found_by: tuple[str, ...]
+    says: str
+    passes: tuple[str, ...] = ()
+    """Tests that pass in spite of the mistake."""
+
+
+MISTAKES = {
+    "the stock is read, compared and written": Mistake(
+        "api/rules/stock.py",
+        """\
+        taken = await connection.execute(DECREMENT_STOCK, {"product_id": product_id, "quantity": quantity})
+        if taken.rowcount == 0:
+            raise await _shortage(session, product_id)
+""",
+        """\
+        product = await session.get(Product, product_id)
+        if product is None or not product.is_active or product.stock_quantity < quantity:
+            raise await _shortage(session, product_id)
+        product.stock_quantity -= quantity
+        await session.flush()
+""",
+        (ORDERS,),
+        r"\d+ units were sold of 100 in stock",
+        tuple(SEQUENTIAL),
+    ),
+    "an idempotency key is taken and not looked at": Mistake(
+        "api/web/idempotency.py",
+        "        if key is None:\n",
+        "        if key is not None or key is None:\n",
+        tuple(REPEATS),
+        r"25 requests with one key changed the figures by",
+        tuple(SEQUENTIAL),
+    ),
+    "an order is cancelled without a look at what it is by then": Mistake(
+        "api/rules/order_status.py",
+        ".where(col(Order.id) == order.id, col(Order.status) == order.status)",
+        ".where(col(Order.id) == order.id)",
+        (CANCELS,),
+        r"\d+ units are in stock instead of 100",
+        tuple(SEQUENTIAL),
+    ),
+    "the balance is read and the sum is written": Mistake(
+        "api/rules/ledger.py",
+        """\
+    covered = or_(col(Account.user_id).is_(None), col(Account.balance) + delta >= 0)
+    changed = await session.exec(
+        update(Account)
+        .where(col(Account.id) == account_id, covered)
+        .values(balance=col(Account.balance) + delta)
+    )
+    if changed.rowcount == 0:
+        if (await session.exec(select(Account.id).where(Account.id == account_id))).first() is None:
+            raise Unprocessable("body.to_account_id", "there is no such account")
+        raise Conflict("The balance does not cover this amount.")
+""",
+        """\
+    account = await session.get(Account, account_id)
+    if account is None:
+        raise Unprocessable("body.to_account_id", "there is no such account")
+    if account.user_id is not None and account.balance + delta < 0:
+        raise Conflict("The balance does not cover this amount.")
+    account.balance += delta
+    await session.flush()
+""",
+        (TRANSFERS,),
+        r"account \d+ has a balance of \S+, but its transactions add up to",
+        tuple(SEQUENTIAL),
+    ),
+    "the claim of a key is dropped": Mistake(
+        "api/web/idempotency.py",
+        """\
+        if answered := await claim(session, key):
+            return _replay(answered)
+""",
+        "",
+        tuple(REPEATS),
+        r"25 requests with one key changed the figures by",
+    ),
+    "a table is dropped from erasure": Mistake(
+        "api/rules/erasure.py",
+        "and str(each) not in KEPT_ROWS]",
+        'and str(each) not in KEPT_ROWS and each.table.name != "notifications"]',
+        ERASURE,
+        r"assert \[.*\] == \[0, 0, 0, 0\]",
+    ),
+    "a visibility is dropped": Mistake(
+        "api/models/order.py",
+        "return user.may_act_for_owner(cls.user_id)",
+        "return cls.id > 0",
+        (ACCESS,),
+        r"does not answer as ACCESS .* says|tells other too much",
+    ),
+    "routes are left without their transaction": Mistake(
+        "api/web/routing.py",
+        "super().__init__(prefix=prefix, tags=[tag], route_class=TransactionRoute)",
+        "super().__init__(prefix=prefix, tags=[tag])",
+        (ROUTES,),
+        r"transaction",
+    ),
+    "a transaction is committed after the answer": Mistake(
+        "api/web/sessions.py",
+        """\
+async def write_session(request: Request) -> AsyncSession:
+    return await attempt_of(request).write_session()
+""",
+        """\
+async def write_session(request: Request) -> AsyncIterator[AsyncSession]:
+    async with database_of(request).transaction() as session:
+        yield session
+""",
+        (COMMITS,),
+        r"constraint",
+    ),
+    "a retry is dropped": Mistake(
+        "api/web/transactions.py",
+        "                if attempt == MAX_ATTEMPTS or not may_succeed:\n",
+        "                if attempt:\n",
+        (RETRIES,),
+        r"503",
+    ),
+}
