@@ -1,4 +1,4 @@
-"""The status of an order: each change adds an event and notifies the customer, and cancelling gives back stock and money once."""
+"""The status of an order: a change adds an event and notifies the customer; cancelling returns stock and money once."""
 
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
