@@ -12,7 +12,6 @@ from typing import Any
 
 import httpx
 from fastapi import FastAPI
-from sqlalchemy import select
 from sqlmodel import SQLModel
 
 from api.auth import new_token
@@ -43,7 +42,8 @@ from api.models import (
     User,
 )
 from api.models.base import utcnow
-from tests.support import PASSWORD_HASH, CheckedTransport, Contract, Seed
+from tests.seed import Seed, all_rows
+from tests.support import PASSWORD_HASH, CheckedTransport, Contract
 
 OWNER, OTHER, STAFF, DEACTIVATED = range(9_100_001, 9_100_005)
 OWNER_ACCOUNT, OTHER_ACCOUNT, STAFF_ACCOUNT, FOURTH_ACCOUNT = range(9_200_001, 9_200_005)
@@ -160,11 +160,7 @@ class World:
 
     async def rows(self) -> dict[str, list[str]]:
         """All that is in the database."""
-        async with self.database.engine.connect() as connection:
-            return {
-                table.name: sorted(map(repr, await connection.execute(select(table))))
-                for table in SQLModel.metadata.sorted_tables
-            }
+        return await all_rows(self.database.engine)
 
     async def send(self, caller: str, method: str, path: str, **request: Any) -> httpx.Response:
         """Send a request, which is held against the OpenAPI document where that knows the path."""
