@@ -32,6 +32,8 @@ from tests.hostile import (
 from tests.hostile_world import ODD, World, quoted, written
 from tests.support import Contract, Seed, assert_refused
 
+pytestmark = pytest.mark.hostile
+
 DOCUMENT = Document(create_app(Settings(_env_file=None, database_url="sqlite:///unused.db")).openapi())
 OPERATIONS = DOCUMENT.operations
 WITH_BODY = [each for each in OPERATIONS if each.media_type]

@@ -95,7 +95,7 @@ def test_an_entity_can_be_added(tmp_path: Path) -> None:
     (revision,) = (shop / "migrations/versions").glob("*_add_suppliers.py")
     assert "uq_suppliers_name" in revision.read_text()
     tests = ["tests/test_suppliers.py", "tests/test_models.py", "tests/test_openapi.py"]
-    assert "passed" in run([sys.executable, "-m", "pytest", "-q", *tests], environment, shop)
+    assert "passed" in run([sys.executable, "-m", "pytest", "-q", "-n", "0", *tests], environment, shop)
 
 
 def _edit(file: Path, where: str, insertion: str) -> None:

@@ -136,7 +136,7 @@ def made(shop: Path, mistake: Mistake) -> Iterator[None]:
 
 def failures(shop: Path, tests: list[str]) -> dict[str, str]:
     """Which of the tests fail there, and what each says."""
-    command = [sys.executable, "-m", "pytest", "-q", "-rfE", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-n", "0", *tests]
     environment = {**os.environ, "PYTHONPATH": str(shop), "COLUMNS": "300"}  # wide enough for what a failure says
     done = subprocess.run(command, env=environment, cwd=shop, capture_output=True, text=True, timeout=120)
     if "postgresql: NOT TESTED" in done.stdout:
