@@ -25,7 +25,7 @@ from api.main import create_app
 from api.models import TokenKind, User
 from api.models.base import utcnow
 from api.settings import Settings
-from tests import selection
+from tests import selection, turns
 from tests.databases import BACKENDS, Backend, Unavailable
 from tests.support import PASSWORD_HASH, CheckedTransport, Contract, FreshSession, Seed, save
 
@@ -35,6 +35,9 @@ TESTED = pytest.StashKey[dict[str, str]]()
 
 MISSING = pytest.StashKey[list[str]]()
 """What a whole run in CI should have tested."""
+
+RUN = pytest.StashKey[str]()
+"""What the workers of one run call it."""
 
 
 class Connect(Protocol):
@@ -62,6 +65,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     selection.select(config, items)
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    run = getattr(item.config, "workerinput", {}).get("testrunuid")
+    if run is None:  # there are no workers
+        return (yield)
+    with turns.turn(run, alone=selection.kind_of(item) == "faults"):
+        return (yield)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
@@ -75,11 +87,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.workeroutput["shop"] = outcome.as_sent()
     else:
         session.config.stash[MISSING] = selection.judge(session)
+        turns.forget(session.config.stash.get(RUN, None))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """Take in what a worker of pytest-xdist tested; one that has crashed says nothing, and its test fails."""
+    node.config.stash[RUN] = node.workerinput["testrunuid"]
     if sent := getattr(node, "workeroutput", {}).get("shop"):
         node.config.stash[selection.OUTCOME].add(sent)
 
