@@ -5,12 +5,12 @@ It finds a migrated database with nothing in it but what the migrations put ther
 """
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from alembic import command
@@ -26,11 +26,19 @@ from api.models.base import utcnow
 from api.models.token import TokenKind
 from api.models.user import User
 from api.settings import Settings
+from tests import selection, turns
 from tests.databases import BACKENDS, Backend, Unavailable
 from tests.support import PASSWORD_HASH, CheckedTransport, Contract, FreshSession, Seed, save
 
 ROOT = Path(__file__).parent.parent
 TESTED = pytest.StashKey[dict[str, str]]()
+"""What is said in the end, by database."""
+
+MISSING = pytest.StashKey[list[str]]()
+"""What a whole run in CI should have tested."""
+
+RUN = pytest.StashKey[str]()
+"""What the workers of one run call it."""
 
 
 class Connect(Protocol):
@@ -39,13 +47,68 @@ class Connect(Protocol):
     async def __call__(self, user: User | None = None) -> AsyncClient: ...
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    selection.add_options(parser)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[TESTED] = {}
+    config.stash[selection.OUTCOME] = selection.Outcome()
+    config.stash[TESTED] = config.stash[selection.OUTCOME].tested
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for name, outcome in config.stash[TESTED].items():
-        terminalreporter.line(f"{name}: {outcome}")
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One for each core; `--maxprocesses` limits them. xdist would count cores without their hyperthreads."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    selection.select(config, items)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    run = getattr(item.config, "workerinput", {}).get("testrunuid")
+    if run is None:  # there are no workers
+        return (yield)
+    with turns.turn(run, alone=selection.kind_of(item) == "faults"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    selection.note(item, report)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    outcome = session.config.stash[selection.OUTCOME]
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["shop"] = outcome.as_sent()
+    else:
+        session.config.stash[MISSING] = selection.judge(session)
+        turns.forget(session.config.stash.get(RUN, None))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take in what a worker of pytest-xdist tested; one that has crashed says nothing, and its test fails."""
+    node.config.stash[RUN] = node.workerinput["testrunuid"]
+    if sent := getattr(node, "workeroutput", {}).get("shop"):
+        node.config.stash[selection.OUTCOME].add(sent)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None, None, None]:
+    """Say last of all what was tested."""
+    yield
+    for line in config.stash[selection.OUTCOME].lines():
+        terminalreporter.line(line)
+    for line in config.stash.get(MISSING, []):
+        terminalreporter.line(f"FAILED in CI: {line}", red=True)
 
 
 @pytest.fixture(scope="session")

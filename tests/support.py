@@ -8,13 +8,14 @@ from typing import Any
 
 import httpx
 from openapi_schema_validator import OAS31Validator
-from sqlalchemy import delete, event, insert, select, text
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
 from api.web.problems import PROBLEM_JSON
+from tests.seed import Seed as Seed  # tests import it from here
 
 PASSWORD = "SecurePass123"
 PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$wLpLcOzPwMbfi2B3yv5yiA$9MdJqHDHHSHdPuFFoixIti/oA7p6Z6IhrbF6Dk9r040"
@@ -131,31 +132,3 @@ class CheckedTransport(httpx.ASGITransport):
         await response.aread()
         self.contract.check(request, response)
         return response
-
-
-class Seed:
-    """The rows that the migrations put into the database, which each test finds there and nothing else."""
-
-    def __init__(self, rows: dict[str, list[dict[str, Any]]]) -> None:
-        self.rows = rows
-
-    @classmethod
-    async def of(cls, database: Database) -> "Seed":
-        async with database.engine.connect() as connection:
-            return cls(
-                {
-                    table.name: [dict(row) for row in (await connection.execute(select(table))).mappings()]
-                    for table in SQLModel.metadata.sorted_tables
-                }
-            )
-
-    async def restore(self, database: Database) -> None:
-        async with database.writes() as session, session.begin():
-            connection = await session.connection()
-            for table in reversed(SQLModel.metadata.sorted_tables):
-                await connection.execute(delete(table))
-            if database.engine.dialect.name == "sqlite":  # a test may have used up the ids
-                await connection.execute(text("DELETE FROM sqlite_sequence"))
-            for table in SQLModel.metadata.sorted_tables:
-                if self.rows[table.name]:
-                    await connection.execute(insert(table), self.rows[table.name])

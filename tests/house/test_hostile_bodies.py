@@ -14,6 +14,8 @@ from tests.house.hostile_sender import Sender, written
 from tests.house.hostile_values import hostile_bodies, hostile_keys
 from tests.support import assert_refused
 
+pytestmark = pytest.mark.hostile
+
 
 class TestBodies:
     @pytest.mark.parametrize("operation", WITH_JSON, ids=named)

@@ -13,6 +13,8 @@ from tests.house.hostile_requests import Operation
 from tests.house.hostile_sender import Sender, quoted
 from tests.house.hostile_values import HEADERS, NO_TOKENS, QUERIES, hostile_cursors
 
+pytestmark = pytest.mark.hostile
+
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "QUERY", "NONSENSE"}
 
 

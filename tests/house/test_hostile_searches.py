@@ -10,6 +10,8 @@ from tests.house.hostile_requests import Operation
 from tests.house.hostile_sender import Sender
 from tests.world import ODD
 
+pytestmark = pytest.mark.hostile
+
 SEARCHES = [
     (each, name)
     for each in OPERATIONS

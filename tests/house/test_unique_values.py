@@ -16,6 +16,8 @@ from tests.house.hostile_cases import DOCUMENT, WITH_JSON
 from tests.house.hostile_requests import Operation
 from tests.house.hostile_sender import Sender
 
+pytestmark = pytest.mark.hostile
+
 
 def unique_columns(table: Table) -> list[list[str]]:
     """The columns of each unique constraint of a table, in a fixed order."""

@@ -1,0 +1,147 @@
+"""Which tests a run leaves out unless they are asked for, and what became of the others on each database.
+
+With pytest-xdist the tests run in workers, which tell the controller in the end; without it one process is both.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.databases import BACKENDS
+
+HOSTILE_ON = "postgresql"
+"""Hostile input is tested here, and on the others with `--all`. It refuses most: NUL, halves of surrogate pairs,
+numbers beyond their column; MariaDB takes some of these, SQLite nearly all. And shops run on it in production."""
+
+
+def add_options(parser: pytest.Parser) -> None:
+    group = parser.getgroup("shop")
+    group.addoption(
+        "--all",
+        action="store_true",
+        help="also run the tests of faults, the fuzzing, and hostile input on every database, which take longest",
+    )
+    group.addoption(
+        "--database",
+        action="append",
+        choices=list(BACKENDS),
+        metavar="NAME",
+        help=f"run on this database alone ({', '.join(BACKENDS)}); may be given more than once",
+    )
+
+
+@dataclass
+class Outcome:
+    """Of one process; all of it is made of what a worker can send."""
+
+    tested: dict[str, str] = field(default_factory=dict)
+    """What is said in the end of each database."""
+
+    left_out: dict[str, int] = field(default_factory=dict)
+    """How many tests by what they are of."""
+
+    selected: Counter[str] = field(default_factory=Counter)
+    passed: Counter[str] = field(default_factory=Counter)
+    """How many tests by database, and of those that can be left out by what they are of."""
+
+    def as_sent(self) -> dict[str, dict[str, Any]]:
+        return {name: dict(value) for name, value in vars(self).items()}
+
+    def add(self, sent: dict[str, dict[str, Any]]) -> None:
+        """Take in what a worker tells. Each selects the same tests, of which it runs a part."""
+        for name, said in sent["tested"].items():
+            if said not in self.tested.setdefault(name, said):
+                self.tested[name] += f"; {said}"
+        self.left_out |= sent["left_out"]
+        self.selected |= Counter(sent["selected"])
+        self.passed += Counter(sent["passed"])
+
+    def lines(self) -> Iterable[str]:
+        """What a run says in the end."""
+        order = list(BACKENDS)
+        names = sorted(self.tested, key=lambda name: (order.index(name) if name in order else len(order), name))
+        yield from (f"{name}: {self.tested[name]}" for name in names)
+        if self.left_out:
+            yield f"left out: {', '.join(f'{n:,} of {what}' for what, n in self.left_out.items())}; --all runs them too"
+
+    def missing(self, *, everything: bool) -> list[str]:
+        """What a whole run must have done and has not."""
+        untested = [f"no test passed on {name}" for name in BACKENDS if not self.passed[name]]
+        if not everything:
+            return untested
+        named = [what for what in self.selected if what not in BACKENDS]
+        expected = ["faults", "fuzz", *(f"hostile input on {name}" for name in BACKENDS)]
+        return [
+            *untested,
+            *(f"there are no tests of {what}" for what in expected if what not in named),
+            *(
+                f"{self.selected[what] - self.passed[what]} tests of {what} did not pass"
+                for what in named
+                if self.selected[what] != self.passed[what]
+            ),
+        ]
+
+
+OUTCOME = pytest.StashKey[Outcome]()
+
+
+def database_of(item: pytest.Item) -> str | None:
+    """The name of the one that a test is for."""
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    name = params.get("backend", params.get("killable"))
+    return None if name is None else str(name)
+
+
+def kind_of(item: pytest.Item) -> str | None:
+    """What a test is of, where it is of something that can be left out."""
+    if item.get_closest_marker("hostile"):
+        return f"hostile input on {database_of(item)}"
+    return next((name for name in ("faults", "fuzz") if item.get_closest_marker(name)), None)
+
+
+def select(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what is not asked for, and count it."""
+    outcome = config.stash[OUTCOME]
+    chosen: list[str] = config.getoption("--database") or list(BACKENDS)
+    for name in BACKENDS:
+        if name not in chosen:
+            outcome.tested[name] = "NOT TESTED (it is left out by --database)"
+    hostile_on = HOSTILE_ON if HOSTILE_ON in chosen else chosen[0]
+    by_default = {None, f"hostile input on {hostile_on}", "hostile input on None"}
+    kept, dropped = [], []
+    for item in items:
+        database, kind = database_of(item), kind_of(item)
+        if database is not None and database not in chosen:
+            dropped.append(item)
+        elif kind not in by_default and not config.getoption("--all"):
+            dropped.append(item)
+            outcome.left_out[str(kind)] = outcome.left_out.get(str(kind), 0) + 1
+        else:
+            kept.append(item)
+            outcome.selected.update(filter(None, (database, kind)))
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = kept
+
+
+def note(item: pytest.Item, report: pytest.TestReport) -> None:
+    if report.when == "call" and report.passed:
+        item.config.stash[OUTCOME].passed.update(filter(None, (database_of(item), kind_of(item))))
+
+
+def judge(session: pytest.Session) -> list[str]:
+    """In CI a whole run fails where a database, or with --all anything, was not tested."""
+    config = session.config
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not (
+        config.getoption("keyword") or config.getoption("markexpr") or config.getoption("collectonly")
+    )
+    if not whole or not os.environ.get("CI"):
+        return []
+    missing = config.stash[OUTCOME].missing(everything=config.getoption("--all"))
+    if missing and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    return missing
