@@ -76,7 +76,7 @@ def schemathesis(service: Service, database_url: str, folder: Path, **options: s
         env={
             **os.environ,
             "PYTHONPATH": str(ROOT),
-            "SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks",
+            "SCHEMATHESIS_HOOKS": "tests.house.schemathesis_hooks",
             "FUZZED_DATABASE_URL": database_url,
         },
         capture_output=True,

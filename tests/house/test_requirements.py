@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from api.settings import Settings
-from tests.conftest import ROOT
-from tests.test_readme import first_start
+from tests.house.documents import ROOT
+from tests.house.first_start import first_start
 
 FILES = ("requirements.txt", "requirements-dev.txt")
 PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[a-z0-9,-]+\])?==(?P<version>[0-9][\w.]*) +# \S.*")
@@ -28,7 +28,7 @@ OFFLINE = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 import api
-from api.database import Database
+from api.database.sessions import Database
 from api.settings import Settings
 
 for module in pkgutil.walk_packages(api.__path__, "api."):
@@ -46,7 +46,7 @@ def requirements(file: str) -> list[str]:
 
 def named(line: str) -> str:
     found = PINNED.fullmatch(line)
-    assert found is not None, f"{line}\nis not pinned with ==, or does not say why it is there"
+    assert found is not None, f"{line}\nis not of the form `name==1.2.3  # the reason why it is there`"
     return _normalised(found["name"])
 
 
@@ -72,25 +72,25 @@ def imported(folder: str) -> dict[str, str]:
     return {module: file for module, file in found.items() if module not in ours}
 
 
-def test_every_requirement_is_pinned_says_why_it_is_there_and_is_named_once() -> None:
+def test_every_requirement_is_pinned_with_a_reason_and_named_once() -> None:
     names = [named(line) for file in FILES for line in requirements(file)]
     assert len(names) > len(FILES)
     assert sorted(names) == sorted(set(names))
 
 
 @pytest.mark.parametrize("folder", ["api", "migrations"])
-def test_what_the_code_imports_is_in_the_requirements(folder: str) -> None:
+def test_every_imported_package_stands_in_requirements_txt(folder: str) -> None:
     wanted = {named(line) for line in requirements("requirements.txt")}
     distributions = packages_distributions()
     for module, file in imported(folder).items():
         if module != EXTRA:
             provided_by = {_normalised(name) for name in distributions.get(module, [])}
-            assert provided_by & wanted, f"{file} imports {module}, of which requirements.txt says nothing"
+            assert provided_by & wanted, f"{file} imports {module}: add its package to requirements.txt, pinned, with a reason"
 
 
 @pytest.mark.faults
-class TestNothingElseInstalled:
-    """They take as long as pip does."""
+class TestEnvironmentOfTheShop:
+    """A new environment with requirements.txt in it. These tests take as long as pip does."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -123,18 +123,18 @@ class TestNothingElseInstalled:
         shutil.copytree(ROOT, shop, ignore=ignored)
         return shop
 
-    def test_what_is_installed_goes_together(self, environment: dict[str, str], python: str) -> None:
+    def test_the_packages_of_requirements_txt_are_compatible(self, environment: dict[str, str], python: str) -> None:
         done = subprocess.run([python, "-m", "pip", "check"], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def test_every_module_can_be_imported(self, environment: dict[str, str], python: str, shop: Path) -> None:
+    def test_every_module_of_the_shop_is_imported_with_requirements_txt_alone(self, environment: dict[str, str], python: str, shop: Path) -> None:
         done = subprocess.run([python, "-c", IMPORT_ALL], env=environment, cwd=shop, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         loaded = set(done.stdout.split())
         assert {"api", "psycopg"} <= loaded
         assert {"pytest", "httpx", EXTRA} & loaded == set()
 
-    def test_the_shop_starts_signs_in_and_shows_its_documentation(
+    def test_the_shop_starts_and_shows_its_documentation_with_requirements_txt_alone(
         self, environment: dict[str, str], python: str, shop: Path
     ) -> None:
         environment = {**environment, "DATABASE_URL": "sqlite:///shop.db", "PORT": "0"}
