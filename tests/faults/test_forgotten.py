@@ -29,7 +29,7 @@ class Omission:
 
 HOUSE = "tests/house/test_%s.py"
 OMISSIONS = {
-    "the line of the family": Omission(FAMILIES, "", "tests/models", r"api/models/__init__\.py.*`review,`"),
+    "the line of the family": Omission(FAMILIES, "", HOUSE % "families", r"api/models/__init__\.py.*`review,`"),
     "the line of the router": Omission(ROUTERS, "", HOUSE % "routers", r"api/routers/__init__\.py.*\"reviews\","),
     "the builder": Omission(FACTORIES, "", HOUSE % "factories", r"a_review.*tests/factories\.py"),
     "the row in the world": Omission(WORLD, "", HOUSE % "world", r"reviews.*tests/world\.py.*`await a_review"),
@@ -38,16 +38,16 @@ OMISSIONS = {
         TESTS, r"POST   /reviews .*\n", HOUSE % "access", r"POST /reviews.*tests/routes/reviews/test_reviews\.py"
     ),
     "the ondelete": Omission(
-        FAMILY, r', ondelete="CASCADE"(?=, index)', "tests/models", r"api/models/review\.py.*ondelete.*author_id"
+        FAMILY, r', ondelete="CASCADE"(?=, index)', HOUSE % "tables", r"api/models/review\.py.*ondelete.*author_id"
     ),
     "the ondelete of an owner who is erased": Omission(
         FAMILY, r'(?<=ondelete=")CASCADE(?=", index)', HOUSE % "erasure", r"reviews\.author_id.*CASCADE.*KEPT_ROWS"
     ),
     "the index of a foreign key": Omission(
-        FAMILY, r", index=True", "tests/models", r"api/models/review\.py.*index=True.*author_id"
+        FAMILY, r", index=True", HOUSE % "tables", r"api/models/review\.py.*index=True.*author_id"
     ),
     "the maximum length of a text": Omission(
-        FAMILY, r", max_length=2_000", "tests/models", r"api/models/review\.py.*(max_length|maximum length).*text"
+        FAMILY, r", max_length=2_000", HOUSE % "tables", r"api/models/review\.py.*max_length.*text"
     ),
     "the docstring of the router": Omission(
         ROUTER, r'\A""".*"""\n', HOUSE % "routers", r"api/routers/reviews\.py.*docstring"

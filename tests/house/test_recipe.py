@@ -13,10 +13,13 @@ RUFF = [sys.executable, "-m", "ruff"]
 
 QUICK = [
     "tests/routes/reviews",
-    "tests/models",
     "tests/house/test_erasure.py",
     "tests/house/test_factories.py",
+    "tests/house/test_families.py",
+    "tests/house/test_imports.py",
     "tests/house/test_routers.py",
+    "tests/house/test_sizes.py",
+    "tests/house/test_tables.py",
     "tests/house/test_world.py",
 ]
 NOT_AGAIN = ["test_recipe", "test_readme", "test_requirements", "test_schemathesis", "test_northwind"]

@@ -85,7 +85,9 @@ def test_every_imported_package_stands_in_requirements_txt(folder: str) -> None:
     for module, file in imported(folder).items():
         if module != EXTRA:
             provided_by = {_normalised(name) for name in distributions.get(module, [])}
-            assert provided_by & wanted, f"{file} imports {module}: add its package to requirements.txt, pinned, with a reason"
+            assert provided_by & wanted, (
+                f"{file} imports {module}: add its package to requirements.txt, pinned, with a reason"
+            )
 
 
 @pytest.mark.faults
@@ -127,7 +129,9 @@ class TestEnvironmentOfTheShop:
         done = subprocess.run([python, "-m", "pip", "check"], env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def test_every_module_of_the_shop_is_imported_with_requirements_txt_alone(self, environment: dict[str, str], python: str, shop: Path) -> None:
+    def test_every_module_of_the_shop_is_imported_with_requirements_txt_alone(
+        self, environment: dict[str, str], python: str, shop: Path
+    ) -> None:
         done = subprocess.run([python, "-c", IMPORT_ALL], env=environment, cwd=shop, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         loaded = set(done.stdout.split())
