@@ -21,15 +21,15 @@ from tests.faults.shop import a_look_into
 from tests.support import save
 
 BEYOND_SCHEMAS = {
-    r"query\.cursor": r"is not a cursor that this list gave out",
+    r"query\.cursor": r"is not a cursor of this list",
     r"header\.Idempotency-Key": r"was already used for another request",
     # What another row has to be there for.
     r"body(\.\d+)?\.category_id": r"there is no category \d+",
     r"body\.parent_id": r"there is no such category",
     r"body\.tags": r"there is no tag [a-z0-9-]+",
-    r"body\.items": r"product \d+ does not exist or is not sold any more|come to more than [\d,.]+",
-    r"body\.user_id": r"there is no such user, or not an active one",
-    r"body\.to_account_id": r"there is no such account|must be another account than the one the money comes from",
+    r"body\.items": r"product \d+ does not exist or is no longer for sale|add up to more than [\d,.]+",
+    r"body\.user_id": r"there is no such user, or the user is inactive",
+    r"body\.to_account_id": r"there is no such account|must differ from the account that the money comes from",
     r"path\.id": r"is the account that credit is issued from",
     # Domains that are reserved, such as `.test`, and what else `format: email` leaves open.
     r"body(\.\d+)?\.email": r"value is not a valid email address: .*",
