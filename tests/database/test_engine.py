@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import NullPool, QueuePool, make_url
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from api.database.engine import pool_limits
 from api.database.sessions import Database
 from api.settings import Environment, Pool, Settings
 from tests.database.support import OpenDatabase, value_of
@@ -87,10 +88,15 @@ class TestPool:
             assert (pool.size(), pool._max_overflow, pool._timeout, pool._recycle) == (3, 4, 1.5, 60)
             assert pool._pre_ping == (backend.name != "sqlite")  # a file never breaks a connection
 
-    async def test_the_pool_is_larger_on_a_server(self, open_database: OpenDatabase, backend: Backend) -> None:
+    async def test_the_pool_is_larger_on_a_server(
+        self, open_database: OpenDatabase, settings: Settings, backend: Backend
+    ) -> None:
+        limits = pool_limits(settings)
+        assert limits == ((5, 15) if backend.name == "sqlite" else (10, 20))
         async with open_database() as database:
             pool = database.engine.sync_engine.pool
-            assert (pool.size(), pool._max_overflow) == ((5, 15) if backend.name == "sqlite" else (10, 20))
+            assert isinstance(pool, QueuePool)
+            assert pool.size() == limits.size
 
     async def test_no_more_connections_are_opened_than_allowed(self, open_database: OpenDatabase) -> None:
         async with (
