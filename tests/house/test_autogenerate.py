@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 
 from tests.alembic_support import alembic, sql
 from tests.databases import Backend
-from tests.house.migrations import write_world
+from tests.house.migrations import assert_equals_models, write_world
 from tests.world import PRODUCT
 
 
@@ -82,6 +82,8 @@ class TestCheck:
         gadgets = Table("gadgets", SQLModel.metadata, Column("id", Integer, primary_key=True))
         try:
             self.assert_noticed(migrated, "add_table")
+            with pytest.raises(pytest.fail.Exception, match="alembic revision --autogenerate -m"):
+                assert_equals_models(migrated)
         finally:
             SQLModel.metadata.remove(gadgets)
 
