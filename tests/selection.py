@@ -1,6 +1,6 @@
 """Which tests run by default, which only with `--all`, and what the last lines say of each database.
 
-With pytest-xdist the tests run in workers, which report to the controller at the end. With `-n 0` one process does both.
+With pytest-xdist the tests run in workers, which report to the controller. With `-n 0` one process does both.
 """
 
 import os
