@@ -56,7 +56,7 @@ def drop_tables_with_their_indexes(_: MigrationContext, __: Any, directives: lis
 def format_revision(filename: str, options: dict[str, str]) -> None:
     """Lint and format a generated revision, where the tools of requirements-dev.txt are installed."""
     if find_spec("ruff") is not None:
-        for command in (["check", "--fix"], ["format"]):
+        for command in (["check", "--fix-only"], ["format"]):
             subprocess.run([sys.executable, "-m", "ruff", *command, "--quiet", filename], check=True)  # noqa: S603
 
 

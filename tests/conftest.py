@@ -1,7 +1,7 @@
 """The app on each database, and clients of it.
 
 A test goes through a client (`client`, `as_customer`, `as_staff`, ...) and then looks into the database (`session`).
-It finds a migrated database with nothing in it but what the migrations put there, and the users that it asks for.
+The database is migrated and has only the rows of the migrations, and the users that the test asks for.
 """
 
 import os
@@ -28,17 +28,18 @@ from api.models.user import User
 from api.settings import Settings
 from tests import selection, turns
 from tests.databases import BACKENDS, Backend, Unavailable
-from tests.support import PASSWORD_HASH, CheckedTransport, Contract, FreshSession, Seed, save
+from tests.factories import a_user
+from tests.support import CheckedTransport, Contract, FreshSession, Seed, save
 
 ROOT = Path(__file__).parent.parent
 TESTED = pytest.StashKey[dict[str, str]]()
-"""What is said in the end, by database."""
+"""What the last lines of a run say of each database."""
 
 MISSING = pytest.StashKey[list[str]]()
-"""What a whole run in CI should have tested."""
+"""What a whole run in CI should have tested and did not."""
 
 RUN = pytest.StashKey[str]()
-"""What the workers of one run call it."""
+"""The id of a run, which its workers share."""
 
 
 class Connect(Protocol):
@@ -58,7 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One for each core; `--maxprocesses` limits them. xdist would count cores without their hyperthreads."""
+    """One worker per core, hyperthreads included; `--maxprocesses` limits them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -93,7 +94,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take in what a worker of pytest-xdist tested; one that has crashed says nothing, and its test fails."""
+    """Add up what a worker tested. A worker that crashed sends nothing, and its test fails."""
     node.config.stash[RUN] = node.workerinput["testrunuid"]
     if sent := getattr(node, "workeroutput", {}).get("shop"):
         node.config.stash[selection.OUTCOME].add(sent)
@@ -103,7 +104,7 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> Generator[None, None, None]:
-    """Say last of all what was tested."""
+    """Print what was tested as the last lines."""
     yield
     for line in config.stash[selection.OUTCOME].lines():
         terminalreporter.line(line)
@@ -118,7 +119,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session", params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    """Each database in turn. One that cannot be had is skipped, but not in CI."""
+    """Each database in turn. Where one is not available its tests are skipped, and in CI they fail."""
     tested = request.config.stash[TESTED]
     try:
         with BACKENDS[request.param]() as opened:
@@ -132,7 +133,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 @pytest.fixture(scope="session")
 def settings(backend: Backend) -> Iterator[Settings]:
-    """Of the app, with a migrated database."""
+    """The app's settings; their database is migrated."""
     with backend.new_database() as url:
         settings = Settings(_env_file=None, database_url=url)
         config = Config(ROOT / "alembic.ini")
@@ -161,7 +162,7 @@ async def seed(app: FastAPI, anyio_backend: str) -> Seed:
 
 @pytest.fixture
 async def database(app: FastAPI, seed: Seed) -> Database:
-    """The app's, as the migrations left it."""
+    """The app's database, with the rows of the migrations and no others."""
     database: Database = app.state.database
     await seed.restore(database)
     return database
@@ -169,7 +170,7 @@ async def database(app: FastAPI, seed: Seed) -> Database:
 
 @pytest.fixture
 async def session(database: Database) -> AsyncIterator[AsyncSession]:
-    """For looking in, and for putting rows there: each statement stands at once, and each read is a fresh one."""
+    """A session of the test's own, in autocommit; each read shows the rows as they are now."""
     async with FreshSession(database.engine) as session:
         yield session
 
@@ -190,35 +191,24 @@ async def connect(app: FastAPI, contract: Contract, session: AsyncSession) -> As
         yield connect
 
 
-async def _user(session: AsyncSession, username: str, *, is_superuser: bool = False) -> User:
-    user = User(
-        username=username,
-        email=f"{username}@example.com",
-        hashed_password=PASSWORD_HASH,
-        is_superuser=is_superuser,
-    )
-    await save(session, user)
-    return user
-
-
 @pytest.fixture
 async def staff(session: AsyncSession) -> User:
-    return await _user(session, "staff", is_superuser=True)
+    return await a_user(session, "staff", is_superuser=True)
 
 
 @pytest.fixture
 async def customer(session: AsyncSession) -> User:
-    return await _user(session, "customer")
+    return await a_user(session, "customer")
 
 
 @pytest.fixture
 async def other_customer(session: AsyncSession) -> User:
-    return await _user(session, "other_customer")
+    return await a_user(session, "other_customer")
 
 
 @pytest.fixture
 async def client(connect: Connect) -> AsyncClient:
-    """Nobody in particular."""
+    """A client that is not signed in."""
     return await connect()
 
 

@@ -1,7 +1,6 @@
-"""The rows that a database starts a test with, put back before each, and all rows read, each in one round trip.
+"""Puts back the rows that every test starts with, and reads all rows, each in one round trip.
 
-Statements are sent to the drivers together, past SQLAlchemy, which sends one at a time: most of what a short test
-took was waiting for a dozen answers that say nothing.
+All statements go to the driver at once. SQLAlchemy would send one at a time, and a short test would mostly wait.
 """
 
 import json
@@ -15,13 +14,13 @@ from sqlmodel import SQLModel
 from api.database.sessions import Database
 
 BEGIN = {"sqlite": ["BEGIN IMMEDIATE"], "mysql": ["START TRANSACTION"]}
-"""PostgreSQL takes what comes together for one transaction."""
+"""How a script starts its transaction. PostgreSQL runs statements that arrive together as one transaction."""
 
 Rows = dict[str, list[dict[str, Any]]]
 
 
 class Seed:
-    """The rows that the migrations put into the database, which each test finds there and nothing else."""
+    """The rows that every test starts with, such as those that the migrations write."""
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
@@ -38,14 +37,14 @@ class Seed:
             )
 
     async def restore(self, database: Database) -> None:
-        """Delete what is there, whoever wrote it, and put the rows back."""
+        """Delete all rows, and write these."""
         if self._script:
             await run_together(database.engine, self._script)
         else:
             await self._write_script(database)
 
     async def _write_script(self, database: Database) -> None:
-        """Restore by statements with parameters, and then by the script, which must come to the same."""
+        """Restore by statements with parameters, then by the script, and compare the two."""
         await self._restore_one_by_one(database)
         expected = (await Seed.of(database)).rows
         dialect = database.engine.dialect
@@ -76,7 +75,7 @@ class Seed:
 
 
 def _literal(table: Table, row: dict[str, Any]) -> dict[str, Any]:
-    """A row whose JSON is text, as which all databases take it: SQLAlchemy cannot write down JSON."""
+    """A row with its JSON as text, which all databases accept; SQLAlchemy has no literal for JSON."""
     return {
         name: literal(json.dumps(value), String()) if isinstance(table.c[name].type, JSON) else value
         for name, value in row.items()
@@ -84,13 +83,13 @@ def _literal(table: Table, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def written(statement: Any, dialect: Dialect) -> str:
-    """With its values in it. The compiler doubles each % for drivers that look for parameters, and here they do not."""
+    """A statement as text, values included; a % stands once, because the drivers get no parameters."""
     compiled = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
     return compiled.replace("%%", "%") if dialect.paramstyle in ("format", "pyformat") else compiled
 
 
 async def run_together(engine: AsyncEngine, statements: Iterable[str]) -> None:
-    """Run statements that answer nothing."""
+    """Run statements that return no rows."""
     script = ";\n".join(statements)
     async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
@@ -134,7 +133,7 @@ def _selects(tables: Iterable[Table], dialect: Dialect) -> str:
 
 
 def _as_json(table: Table) -> str:
-    """All rows of a table as one value: SQLite's driver takes one statement at a time."""
+    """All rows of a table as one value, because SQLite's driver takes one statement at a time."""
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
     key = ", ".join(f'"{column.name}"' for column in table.primary_key)
     return f'(SELECT json_group_array(json_array({columns})) FROM (SELECT * FROM "{table.name}" ORDER BY {key}))'

@@ -1,6 +1,6 @@
-"""Which tests a run leaves out unless they are asked for, and what became of the others on each database.
+"""Which tests run by default, which only with `--all`, and what the last lines say of each database.
 
-With pytest-xdist the tests run in workers, which tell the controller in the end; without it one process is both.
+With pytest-xdist the tests run in workers, which report to the controller. With `-n 0` one process does both.
 """
 
 import os
@@ -14,8 +14,8 @@ import pytest
 from tests.databases import BACKENDS
 
 HOSTILE_ON = "postgresql"
-"""Hostile input is tested here, and on the others with `--all`. It refuses most: NUL, halves of surrogate pairs,
-numbers beyond their column; MariaDB takes some of these, SQLite nearly all. And shops run on it in production."""
+"""The database for hostile input by default; `--all` adds the others. PostgreSQL is the strictest: it refuses NUL, lone
+surrogates and numbers that do not fit their column, of which MariaDB accepts some and SQLite nearly all."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -23,7 +23,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--all",
         action="store_true",
-        help="also run the tests of faults, the fuzzing, and hostile input on every database, which take longest",
+        help="also run what takes longest: the faults, the fuzzing, and hostile input on every database",
     )
     group.addoption(
         "--database",
@@ -36,23 +36,23 @@ def add_options(parser: pytest.Parser) -> None:
 
 @dataclass
 class Outcome:
-    """Of one process; all of it is made of what a worker can send."""
+    """What one process tested, in types that a worker can send."""
 
     tested: dict[str, str] = field(default_factory=dict)
-    """What is said in the end of each database."""
+    """What the last lines say of each database."""
 
     left_out: dict[str, int] = field(default_factory=dict)
-    """How many tests by what they are of."""
+    """The number of tests of each kind that run only with `--all`."""
 
     selected: Counter[str] = field(default_factory=Counter)
     passed: Counter[str] = field(default_factory=Counter)
-    """How many tests by database, and of those that can be left out by what they are of."""
+    """The numbers of tests by database and by kind."""
 
     def as_sent(self) -> dict[str, dict[str, Any]]:
         return {name: dict(value) for name, value in vars(self).items()}
 
     def add(self, sent: dict[str, dict[str, Any]]) -> None:
-        """Take in what a worker tells. Each selects the same tests, of which it runs a part."""
+        """Add what a worker sent. Every worker selects the same tests and runs a part of them."""
         for name, said in sent["tested"].items():
             if said not in self.tested.setdefault(name, said):
                 self.tested[name] += f"; {said}"
@@ -61,7 +61,7 @@ class Outcome:
         self.passed += Counter(sent["passed"])
 
     def lines(self) -> Iterable[str]:
-        """What a run says in the end."""
+        """The last lines of a run."""
         order = list(BACKENDS)
         names = sorted(self.tested, key=lambda name: (order.index(name) if name in order else len(order), name))
         yield from (f"{name}: {self.tested[name]}" for name in names)
@@ -69,7 +69,7 @@ class Outcome:
             yield f"left out: {', '.join(f'{n:,} of {what}' for what, n in self.left_out.items())}; --all runs them too"
 
     def missing(self, *, everything: bool) -> list[str]:
-        """What a whole run must have done and has not."""
+        """What a whole run must have tested and did not."""
         untested = [f"no test passed on {name}" for name in BACKENDS if not self.passed[name]]
         if not everything:
             return untested
@@ -90,26 +90,26 @@ OUTCOME = pytest.StashKey[Outcome]()
 
 
 def database_of(item: pytest.Item) -> str | None:
-    """The name of the one that a test is for."""
+    """The name of the database that a test runs on."""
     params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
     name = params.get("backend", params.get("killable"))
     return None if name is None else str(name)
 
 
 def kind_of(item: pytest.Item) -> str | None:
-    """What a test is of, where it is of something that can be left out."""
+    """The kind of a test that may run only with `--all`."""
     if item.get_closest_marker("hostile"):
         return f"hostile input on {database_of(item)}"
     return next((name for name in ("faults", "fuzz") if item.get_closest_marker(name)), None)
 
 
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect what is not asked for, and count it."""
+    """Deselect the tests that were not asked for, and count them."""
     outcome = config.stash[OUTCOME]
     chosen: list[str] = config.getoption("--database") or list(BACKENDS)
     for name in BACKENDS:
         if name not in chosen:
-            outcome.tested[name] = "NOT TESTED (it is left out by --database)"
+            outcome.tested[name] = "NOT TESTED (--database leaves it out)"
     hostile_on = HOSTILE_ON if HOSTILE_ON in chosen else chosen[0]
     by_default = {None, f"hostile input on {hostile_on}", "hostile input on None"}
     kept, dropped = [], []
@@ -134,7 +134,7 @@ def note(item: pytest.Item, report: pytest.TestReport) -> None:
 
 
 def judge(session: pytest.Session) -> list[str]:
-    """In CI a whole run fails where a database, or with --all anything, was not tested."""
+    """Fail a whole run in CI if a database was not tested or, with `--all`, if any kind of test was not."""
     config = session.config
     whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not (
         config.getoption("keyword") or config.getoption("markexpr") or config.getoption("collectonly")

@@ -1,4 +1,4 @@
-"""What tests of more than one module need."""
+"""Helpers of all tests: a session that reads afresh, a count of statements, and a check of every response."""
 
 import re
 from collections.abc import Iterator
@@ -19,11 +19,11 @@ from tests.seed import Seed as Seed  # tests import it from here
 
 PASSWORD = "SecurePass123"
 PASSWORD_HASH = "$argon2id$v=19$m=19456,t=2,p=1$wLpLcOzPwMbfi2B3yv5yiA$9MdJqHDHHSHdPuFFoixIti/oA7p6Z6IhrbF6Dk9r040"
-"""Of `PASSWORD`: hashing one for each test would take longer than the tests."""
+"""The hash of `PASSWORD`: hashing it in each test would take longer than the tests."""
 
 
 class FreshSession(AsyncSession):
-    """In autocommit, and each read replaces what it read before: the app changes the rows meanwhile."""
+    """A session in autocommit whose reads replace what it read before, because the app changes the rows meanwhile."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         fresh = {"populate_existing": True}
@@ -34,20 +34,20 @@ class FreshSession(AsyncSession):
 
 
 async def save(session: AsyncSession, *rows: SQLModel) -> None:
-    """Put rows into the database, as if they had always been there."""
+    """Write rows past the app."""
     session.add_all(rows)
     await session.flush()
 
 
 def assert_refused(response: httpx.Response, status: int, detail: str = "") -> None:
     """Check a refusal: its status, and a part of what it says."""
-    assert response.status_code == status, response.text
-    assert detail in response.json()["detail"]
+    assert response.status_code == status, f"the answer is {response.status_code}, not {status}: {response.text}"
+    assert detail in response.json()["detail"], f"the refusal says {response.json()['detail']!r}, not {detail!r}"
 
 
 @contextmanager
 def count_statements(database: Database) -> Iterator[list[str]]:
-    """Collect the statements that the app sends meanwhile; where the test fails, its output shows them.
+    """Collect the statements that the app sends in the block; the output of a failing test shows them.
 
     with count_statements(database) as statements:
         await client.get("/categories")
@@ -68,7 +68,7 @@ def count_statements(database: Database) -> Iterator[list[str]]:
 
 
 class Contract:
-    """What the app's OpenAPI document says that each route can answer."""
+    """The answers that the OpenAPI document declares for each route."""
 
     def __init__(self, openapi: dict[str, Any]) -> None:
         self.paths = openapi["paths"]
@@ -80,7 +80,7 @@ class Contract:
         self.validators: dict[int, OAS31Validator] = {}
 
     def check(self, request: httpx.Request, response: httpx.Response) -> None:
-        """Fail where a response is not declared, or a refusal does not have the shape that all have."""
+        """Fail where a response is not declared, or where a refusal is no problem+json."""
         answer = f"{request.method} {request.url.raw_path.decode()} answered {response.status_code}: {response.text}"
         assert response.status_code != HTTPStatus.INTERNAL_SERVER_ERROR, answer
         media_type = response.headers.get("content-type", "").partition(";")[0]
@@ -103,13 +103,13 @@ class Contract:
             assert errors == [], answer
 
     def _validator(self, schema: dict[str, Any]) -> OAS31Validator:
-        """Of one answer's schema, which is one object of the document and made only once."""
+        """The validator of a schema of the document, made once."""
         if id(schema) not in self.validators:
             self.validators[id(schema)] = OAS31Validator({**schema, "components": self.components})
         return self.validators[id(schema)]
 
     def _declared(self, request: httpx.Request) -> dict[str, Any] | None:
-        """The responses of the route for the path as it stands, or of the first whose template it fits."""
+        """The responses of the route with this very path, or of the first route whose template fits it."""
         path = request.url.raw_path.decode().partition("?")[0].rstrip("/") or "/"
         fitting = [(re.compile(re.escape(path)), self.paths[path])] if path in self.paths else self.templates
         for pattern, operations in fitting:
@@ -121,7 +121,7 @@ class Contract:
 
 
 class CheckedTransport(httpx.ASGITransport):
-    """Straight into the app, with each response held against the contract."""
+    """Calls the app without a network, and checks each response against the contract."""
 
     def __init__(self, app: Any, contract: Contract) -> None:
         super().__init__(app)

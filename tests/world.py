@@ -20,23 +20,7 @@ from api.models.base import noun_of_table, with_article
 from api.models.notification import NotificationKind
 from api.models.post import PostStatus
 from api.models.token import TokenKind
-from tests.factories import (
-    a_category,
-    a_notification,
-    a_payment,
-    a_post,
-    a_product,
-    a_refund,
-    a_stock_movement,
-    a_tag,
-    a_token,
-    a_transaction,
-    a_user,
-    an_account,
-    an_attempt,
-    an_idempotency_key,
-    an_order,
-)
+from tests import factories
 from tests.support import FreshSession, Seed
 
 OWNER, OTHER, STAFF, DEACTIVATED = range(9_100_001, 9_100_005)
@@ -66,48 +50,50 @@ REFERENCES = {
 
 async def write_rows(session: AsyncSession) -> dict[str, str]:
     """Write the world into a database that has only the rows of the migrations; return the secret of each token."""
-    owner = await a_user(session, "owner", id=OWNER, email=f"{PRIVATE}@example.com", full_name=ODD, bio=PRIVATE)
-    other = await a_user(session, "other", id=OTHER)
-    staff = await a_user(session, "staff", id=STAFF, is_superuser=True)
-    deactivated = await a_user(session, "deactivated", id=DEACTIVATED, is_active=False)
+    owner = await factories.a_user(
+        session, "owner", id=OWNER, email=f"{PRIVATE}@example.com", full_name=ODD, bio=PRIVATE
+    )
+    other = await factories.a_user(session, "other", id=OTHER)
+    staff = await factories.a_user(session, "staff", id=STAFF, is_superuser=True)
+    deactivated = await factories.a_user(session, "deactivated", id=DEACTIVATED, is_active=False)
 
     for account_id, user in enumerate((owner, other, staff, deactivated), OWNER_ACCOUNT):
-        account = await an_account(session, user, id=account_id)
-        await a_transaction(session, to_account=account, amount="500.00", description=PRIVATE)
+        account = await factories.an_account(session, user, id=account_id)
+        await factories.a_transaction(session, to_account=account, amount="500.00", description=PRIVATE)
 
-    category = await a_category(session, "Vinyl", id=CATEGORY, description=f"x{ODD}x")
-    parent = await a_category(session, "Music", id=PARENT_CATEGORY)
-    await a_category(session, "Jazz", parent, id=SUBCATEGORY)
-    product = await a_product(
+    category = await factories.a_category(session, "Vinyl", id=CATEGORY, description=f"x{ODD}x")
+    parent = await factories.a_category(session, "Music", id=PARENT_CATEGORY)
+    await factories.a_category(session, "Jazz", parent, id=SUBCATEGORY)
+    product = await factories.a_product(
         session, "wh-9", category, id=PRODUCT, sku="WH-9", slug="wh-9", price="100.00", description=ODD
     )
-    await a_stock_movement(session, product, 100_000, note=PRIVATE)
-    await a_product(session, PRIVATE, id=INACTIVE_PRODUCT, sku=PRIVATE.upper(), slug=PRIVATE, is_active=False)
+    await factories.a_stock_movement(session, product, 100_000, note=PRIVATE)
+    await factories.a_product(session, PRIVATE, id=INACTIVE_PRODUCT, sku=PRIVATE.upper(), slug=PRIVATE, is_active=False)
 
-    order = await an_order(session, owner, (product, 10), id=ORDER, shipping_address=PRIVATE)
-    payment = await a_payment(session, order, "100.00", id=PAYMENT, reference=PRIVATE)
-    await a_refund(session, payment, "10.00", reason=PRIVATE, user_id=OWNER)
+    order = await factories.an_order(session, owner, (product, 10), id=ORDER, shipping_address=PRIVATE)
+    payment = await factories.a_payment(session, order, "100.00", id=PAYMENT, reference=PRIVATE)
+    await factories.a_refund(session, payment, "10.00", reason=PRIVATE, user_id=OWNER)
     kind = NotificationKind.ORDER_PLACED
-    await a_notification(session, owner, id=NOTIFICATION, message=PRIVATE, order_id=ORDER, kind=kind)
+    await factories.a_notification(session, owner, id=NOTIFICATION, message=PRIVATE, order_id=ORDER, kind=kind)
 
-    tag = await a_tag(session, ODD, id=TAG, slug="odd")
-    await a_post(session, owner, "published", id=PUBLISHED, slug="published", content=ODD, tags=[tag])
+    tag = await factories.a_tag(session, ODD, id=TAG, slug="odd")
+    await factories.a_post(session, owner, "published", id=PUBLISHED, slug="published", content=ODD, tags=[tag])
     draft = PostStatus.DRAFT
-    await a_post(session, owner, PRIVATE, id=DRAFT, slug=PRIVATE, content=PRIVATE, status=draft, tags=[tag])
+    await factories.a_post(session, owner, PRIVATE, id=DRAFT, slug=PRIVATE, content=PRIVATE, status=draft, tags=[tag])
 
-    await an_idempotency_key(session, owner)
-    await an_attempt(session)
+    await factories.an_idempotency_key(session, owner)
+    await factories.an_attempt(session)
 
     session_token, key = TokenKind.SESSION, TokenKind.KEY
     tokens = {
-        "the owner's API key": await a_token(session, owner, key, id=KEY, name=PRIVATE),
-        "owner": await a_token(session, owner, session_token, name=PRIVATE),
-        "other": await a_token(session, other, session_token, name=PRIVATE),
-        "staff": await a_token(session, staff, session_token, name=PRIVATE),
-        "expired session": await a_token(session, owner, session_token, name=PRIVATE, days=-1),
-        "expired API key": await a_token(session, owner, key, name=PRIVATE, days=-1),
-        "deactivated user's session": await a_token(session, deactivated, session_token, name=PRIVATE),
-        "deactivated user's API key": await a_token(session, deactivated, key, name=PRIVATE),
+        "the owner's API key": await factories.a_token(session, owner, key, id=KEY, name=PRIVATE),
+        "owner": await factories.a_token(session, owner, session_token, name=PRIVATE),
+        "other": await factories.a_token(session, other, session_token, name=PRIVATE),
+        "staff": await factories.a_token(session, staff, session_token, name=PRIVATE),
+        "expired session": await factories.a_token(session, owner, session_token, name=PRIVATE, days=-1),
+        "expired API key": await factories.a_token(session, owner, key, name=PRIVATE, days=-1),
+        "deactivated user's session": await factories.a_token(session, deactivated, session_token, name=PRIVATE),
+        "deactivated user's API key": await factories.a_token(session, deactivated, key, name=PRIVATE),
     }
     return {caller: secret for caller, (secret, _) in tokens.items()}
 
@@ -196,5 +182,5 @@ def missing_row(noun: str, table: Table, taken: Iterable[int] = ()) -> str:
     ]
     block = next(block for block in range(9_000_001, 9_999_999, 100_000) if block not in taken)
     given = [*owners, *([f"id={block:_}"] if "id" in table.columns else [])]
-    line = f"await {with_article(noun).replace(' ', '_')}({', '.join(['session', *given])})"
+    line = f"await factories.{with_article(noun).replace(' ', '_')}({', '.join(['session', *given])})"
     return f"{table.name} has no row in the world: add one line to `write_rows` in tests/world.py, such as `{line}`"

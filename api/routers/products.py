@@ -96,15 +96,12 @@ async def list_products(
 @router.get("/stats/by-category")
 async def read_category_stats(session: ReadSession) -> list[CategoryStats]:
     """Summarise the active products of each category."""
-    price = col(Product.price)
+    price, units = col(Product.price), col(Product.stock_quantity)
     statement = (
-        select(col(Category.id), col(Category.name), func.count(), func.sum(price))
-        .add_columns(
-            func.sum(case((col(Product.stock_quantity) > 0, 1), else_=0)),
-            func.sum(col(Product.stock_quantity)),
-            func.min(price),
-            func.max(price),
-        )
+        select(col(Category.id).label("category_id"), col(Category.name).label("category"))
+        .add_columns(func.count().label("products"), func.sum(case((units > 0, 1), else_=0)).label("in_stock"))
+        .add_columns(func.sum(units).label("units"), func.sum(price).label("total_price"))
+        .add_columns(func.min(price).label("lowest_price"), func.max(price).label("highest_price"))
         .select_from(Product)
         .outerjoin(Category, col(Product.category_id) == col(Category.id))
         .where(col(Product.is_active))
@@ -112,20 +109,8 @@ async def read_category_stats(session: ReadSession) -> list[CategoryStats]:
         .order_by(col(Category.name).is_(None), col(Category.name))
     )
     # SQLModel's select() has types for four columns at most.
-    rows = await session.exec(statement)  # type: ignore[call-overload]
-    return [
-        CategoryStats(
-            category_id=category_id,
-            category=name,
-            products=count,
-            in_stock=in_stock,
-            units=units,
-            average_price=average(total, count),
-            lowest_price=lowest,
-            highest_price=highest,
-        )
-        for category_id, name, count, total, in_stock, units, lowest, highest in rows
-    ]
+    rows = [dict(row) for row in (await session.exec(statement)).mappings()]  # type: ignore[call-overload]
+    return [CategoryStats(average_price=average(row.pop("total_price"), row["products"]), **row) for row in rows]
 
 
 @router.get("/low-stock", response_model=Page[ProductRead] | CursorPage[ProductRead])

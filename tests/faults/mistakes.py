@@ -41,10 +41,7 @@ ACCESS = (
     "tests/house/test_access.py::TestEveryRoute::test_each_caller_gets_the_declared_answer[postgresql-GET /orders/{id}]"
 )
 ROUTES = "tests/house/test_routers.py"
-COMMITS = (
-    "tests/web/test_commits.py::TestFailedCommit"
-    "::test_a_commit_that_violates_a_deferred_constraint_is_no_success[postgresql]"
-)
+COMMITS = "tests/web/test_commits.py::TestCommit::test_the_commit_is_finished_before_the_answer_is_sent[postgresql]"
 RETRIES = "tests/web/test_transactions.py::TestRetry::test_both_requests_of_a_deadlock_succeed[postgresql]"
 
 
@@ -161,12 +158,17 @@ async def write_session(request: Request) -> AsyncSession:
     return await attempt_of(request).write_session()
 """,
         """\
+from collections.abc import AsyncIterator
+
+from api.web.app_state import database_of
+
+
 async def write_session(request: Request) -> AsyncIterator[AsyncSession]:
     async with database_of(request).transaction() as session:
         yield session
 """,
         (COMMITS,),
-        r"constraint",
+        r"the answer was sent before its transaction was committed",
     ),
     "a retry is dropped": Mistake(
         "api/web/transactions.py",

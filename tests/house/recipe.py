@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.house.documents import ROOT, blocks, run, section
@@ -16,38 +17,30 @@ ROUTERS = "api/routers/__init__.py"
 FACTORIES = "tests/factories.py"
 WORLD = "tests/world.py"
 
-LAST_ROW_OF_THE_WORLD = r"(?m)(?=^    await an_idempotency_key\()"
 
+def steps() -> Iterator[tuple[str, str, str]]:
+    """Each file, whether it is new ("python") or changed ("diff"), and the text for it.
 
-def steps() -> dict[str, str]:
-    """The code that the recipe has for each file, which is the last one that it names before the code."""
-    found: dict[str, str] = {}
-    for text, code in re.findall(r"(.*?)^```python\n(.*?)^```", RECIPE, re.MULTILINE | re.DOTALL):
-        found[re.findall(r"`([\w/]+\.py)`", text)[-1]] = code
-    return found
+    The file is the last one that the recipe names before the text.
+    """
+    file = ""
+    for told, language, text in re.findall(r"(.*?)^```(\w+)\n(.*?)^```", RECIPE, re.MULTILINE | re.DOTALL):
+        file = [file, *re.findall(r"`([\w/]+\.py)`", told)][-1]
+        if language in ("python", "diff"):
+            yield file, language, text
 
 
 def follow(shop: Path, without: str = "") -> None:
-    """Take every step in a copy of the project, but the one for the file `without`."""
-    for file, code in steps().items():
+    """Take every step in a copy of the project, but those for the file `without`."""
+    for file, language, text in steps():
+        path = shop / file
         if file == without:
             continue
-        path = shop / file
-        match file:
-            case "api/models/__init__.py":
-                _insert(path, r"(?m)^(?=    stock_movement,)", code)
-            case "api/routers/__init__.py":
-                _insert(path, r'(?m)(?<=^    "notifications",\n)', code)
-            case "tests/factories.py":
-                imported, builder = code.split("\n\n\n")
-                _insert(path, r"(?m)^(?=from api\.models\.stock_movement)", f"{imported}\n")
-                path.write_text(f"{path.read_text()}\n\n{builder}")
-            case "tests/world.py":
-                _insert(path, LAST_ROW_OF_THE_WORLD, f"{code}\n")
-                _insert(path, r"(?m)^(?=    a_stock_movement,)", "    a_review,\n")
-            case _:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(code)
+        if language == "python":
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        else:
+            path.write_text(_changed(path.read_text(), text, file))
 
 
 def migrate(shop: Path, environment: dict[str, str]) -> Path:
@@ -60,8 +53,10 @@ def migrate(shop: Path, environment: dict[str, str]) -> Path:
     return revision
 
 
-def _insert(file: Path, where: str, text: str) -> None:
-    before = file.read_text()
-    after, times = re.subn(where, lambda _: text, before, count=1)
-    assert times == 1, f"{file} has no place for this:\n{text}"
-    file.write_text(after)
+def _changed(before: str, diff: str, file: str) -> str:
+    """The text of a file with the lines in it that the diff adds between those that stand there."""
+    lines = diff.splitlines(keepends=True)
+    there = "".join(line[1:] for line in lines if not line.startswith("+")).removesuffix("\n")
+    wanted = "".join(line[1:] or "\n" for line in lines).removesuffix("\n")
+    assert before.count(there) == 1, f"{file} has these lines {before.count(there)} times, not once:\n{there}"
+    return before.replace(there, wanted)

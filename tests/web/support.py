@@ -1,6 +1,6 @@
 """What the tests of transactions share: small apps of their own, statements on the stock, and broken connections."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,6 +9,7 @@ from httpx import ASGITransport, AsyncClient
 from sqlalchemy import make_url
 from sqlmodel import SQLModel, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.types import ASGIApp
 
 from api.auth.callers import caller_id
 from api.database.sessions import Database
@@ -38,14 +39,16 @@ def new_router() -> Router:
 
 
 @asynccontextmanager
-async def app_with(database: Database, router: APIRouter) -> AsyncIterator[AsyncClient]:
-    """A client of an app that has only these routes."""
+async def app_with(
+    database: Database, router: APIRouter, *, around: Callable[[ASGIApp], ASGIApp] = lambda app: app
+) -> AsyncIterator[AsyncClient]:
+    """A client of an app that has only these routes; `around` may put something between the two."""
     app = FastAPI()
     app.state.database = database
     app.state.identify = caller_id
     install_error_handlers(app)
     app.include_router(router)
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://test.example") as client:
+    async with AsyncClient(transport=ASGITransport(around(app)), base_url="http://test.example") as client:
         yield client
 
 
