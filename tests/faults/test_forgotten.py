@@ -66,6 +66,8 @@ def test_a_test_turns_red_and_names_the_file_and_the_line(name: str, copy: Path,
     shop = Path(shutil.copytree(copy, tmp_path / "shop"))
     environment = {**os.environ, "PYTHONPATH": str(shop), "DATABASE_URL": "sqlite:///shop.db", "COLUMNS": "400"}
     follow(shop, without="" if omission.piece else omission.file)
+    if omission.file == FACTORIES:  # without a builder nobody writes the row in the world
+        shutil.copy(copy / WORLD, shop / WORLD)
     if omission.piece:
         file = shop / omission.file
         text, times = re.subn(omission.piece, "RESTRICT" if "erased" in name else "", file.read_text(), count=1)
@@ -77,5 +79,8 @@ def test_a_test_turns_red_and_names_the_file_and_the_line(name: str, copy: Path,
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--database", "sqlite", omission.found_by]
     done = subprocess.run(command, env=environment, cwd=shop, capture_output=True, text=True, timeout=120)
 
-    assert done.returncode == 1, f"nothing turned red without {name}:\n{done.stdout}{done.stderr}"
+    in_a_test, while_collecting = 1, 2
+    assert done.returncode in {in_a_test, while_collecting}, (
+        f"nothing turned red without {name}:\n{done.stdout}{done.stderr}"
+    )
     assert re.search(omission.says, done.stdout), f"no file and line is named:\n{done.stdout}"

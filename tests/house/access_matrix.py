@@ -67,7 +67,10 @@ def lines_of(module: ModuleType) -> Iterator[Line]:
         name = f"{method} {path} ({case})" if case else f"{method} {path}"
         statuses_of = dict(zip(CALLERS, map(int, statuses.split()), strict=True))
         yield Line(method, path, case or "", statuses_of, requests.pop(name, {}), file)
-    assert not requests, f"REQUESTS in {file} has requests without a line in ACCESS: {', '.join(requests)}"
+    assert not requests, (
+        f"REQUESTS in {file} has requests without a line in ACCESS: {', '.join(requests)}. "
+        "Add the lines to ACCESS, or take the requests out of REQUESTS"
+    )
 
 
 @cache
