@@ -12,10 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.test_readme import first_start
 
 from api.settings import Settings
 from tests.conftest import ROOT
-from tests.test_readme import first_start
 
 FILES = ("requirements.txt", "requirements-dev.txt")
 PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[a-z0-9,-]+\])?==(?P<version>[0-9][\w.]*) +# \S.*")
