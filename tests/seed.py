@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import JSON, Dialect, String, Table, delete, insert, literal, select, text
+from sqlalchemy import JSON, Dialect, Select, String, Table, delete, insert, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel
 
@@ -31,7 +31,7 @@ class Seed:
         async with database.engine.connect() as connection:
             return cls(
                 {
-                    table.name: [dict(row) for row in (await connection.execute(select(table))).mappings()]
+                    table.name: [dict(row) for row in (await connection.execute(_in_order(table))).mappings()]
                     for table in SQLModel.metadata.sorted_tables
                 }
             )
@@ -72,6 +72,11 @@ class Seed:
             for table in SQLModel.metadata.sorted_tables:
                 if self.rows[table.name]:
                     await connection.execute(insert(table), self.rows[table.name])
+
+
+def _in_order(table: Table) -> Select[Any]:
+    """All rows of a table by their key. PostgreSQL would return them in any order."""
+    return select(table).order_by(*table.primary_key)
 
 
 def _literal(table: Table, row: dict[str, Any]) -> dict[str, Any]:

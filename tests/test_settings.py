@@ -62,7 +62,7 @@ def test_a_password_may_hold_any_character(scheme: str) -> None:
 @pytest.mark.parametrize(
     ("url", "complaint"),
     [
-        ("shop.db", "is no database URL, such as postgresql://user:password@host/name"),
+        ("shop.db", "is not a database URL such as postgresql://user:password@host/name"),
         ("oracle://host/shop", "names oracle; SQLite, PostgreSQL and MariaDB or MySQL are supported"),
         ("mysql://host/shop?charset=latin1", "takes no parameters after a ?"),
         ("mariadb+aiomysql://host/shop?autocommit=0", "takes no parameters after a ?"),

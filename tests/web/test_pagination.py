@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from operator import itemgetter
@@ -21,6 +21,7 @@ from api.models.product import Product, ProductSort
 from api.models.types import MAX_ID
 from tests.databases import Backend
 from tests.factories import a_category, a_product
+from tests.lists import walk
 from tests.support import assert_refused, count_statements
 
 
@@ -35,26 +36,6 @@ async def some_products(session: AsyncSession, count: int, *, first: int = 0) ->
 async def delete_product(session: AsyncSession, product: Product) -> None:
     await session.delete(product)
     await session.flush()
-
-
-async def walk(
-    client: AsyncClient,
-    path: str,
-    meanwhile: Callable[[], Awaitable[None]] | None = None,
-    **params: Any,
-) -> list[dict[str, Any]]:
-    """Follow the cursors to the end of a list, and return the rows of all pages."""
-    items: list[dict[str, Any]] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        page = (await client.get(path, params={**params, "cursor": cursor})).json()
-        assert page.keys() == {"items", "next_cursor"}
-        assert 0 < len(page["items"]) <= params.get("page_size", 20) or not items
-        items += page["items"]
-        cursor = page["next_cursor"]
-        if meanwhile is not None:
-            await meanwhile()
-    return items
 
 
 def in_order(items: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from api.models.user import User
 from tests import world
 from tests.books import balances, rows_of, shop_account
 from tests.factories import a_transaction, an_account
+from tests.lists import walk
 from tests.routes.accounts.support import deposit, transfer
 from tests.support import assert_refused, count_statements
 
@@ -165,12 +166,7 @@ class TestListTransactions:
         pages = [(await as_staff.get(path, params={"page": n, "page_size": 2})).json() for n in (1, 2, 3)]
         assert [item["id"] for page in pages for item in page["items"]] == ids
 
-        seen: list[int] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            page = (await as_staff.get(path, params={"cursor": cursor, "page_size": 2})).json()
-            seen += [item["id"] for item in page["items"]]
-            cursor = page["next_cursor"]
+        seen = [row["id"] for row in await walk(as_staff, path, page_size=2)]
         assert seen == ids
 
     @pytest.mark.parametrize("size", [1, 30])

@@ -1,16 +1,9 @@
-"""What several tests of categories need."""
-
-from typing import Any
+"""The tree of categories, as it is in the database."""
 
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.category import Category
-
-
-def names(page: Any) -> list[str]:
-    """The names of the categories or products on a page."""
-    return [item["name"] for item in page["items"]]
 
 
 async def parents(session: AsyncSession) -> dict[int, int | None]:

@@ -11,7 +11,7 @@ from api.database.sessions import Database
 from api.models.category import Category
 from api.models.types import MAX_ID
 from tests.factories import a_category, a_product
-from tests.routes.categories.support import names
+from tests.lists import names
 from tests.support import assert_refused, count_statements
 
 ACCESS = """

@@ -13,6 +13,7 @@ from api.database.sessions import Database
 from api.models.notification import Notification
 from api.models.user import User
 from tests.factories import a_notification
+from tests.lists import ids, walk
 from tests.support import assert_refused, count_statements
 
 ACCESS = """
@@ -29,10 +30,6 @@ EARLIER = datetime(2026, 5, 12, 9, 30, tzinfo=UTC)
 
 async def read_at(session: AsyncSession, notification: Notification) -> datetime | None:
     return (await session.exec(select(Notification.read_at).where(Notification.id == notification.id))).one()
-
-
-def ids(page: Any) -> list[int]:
-    return [item["id"] for item in page["items"]]
 
 
 class TestListNotifications:
@@ -91,12 +88,7 @@ class TestListNotifications:
         ]
         assert [each for page in pages for each in ids(page)] == expected
 
-        seen: list[int] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            page = (await as_customer.get("/notifications", params={"cursor": cursor, "page_size": 2})).json()
-            seen += ids(page)
-            cursor = page["next_cursor"]
+        seen = [row["id"] for row in await walk(as_customer, "/notifications", page_size=2)]
         assert seen == expected
 
     @pytest.mark.parametrize("size", [1, 30])

@@ -12,6 +12,7 @@ from api.models.types import MAX_ID
 from api.models.user import User
 from tests import world
 from tests.factories import a_product, an_order
+from tests.lists import walk
 from tests.routes.orders.support import STATUSES, place_order, set_status
 from tests.support import assert_refused, count_statements
 
@@ -87,13 +88,7 @@ class TestListOrders:
     ) -> None:
         product = await a_product(session, stock_quantity=10)
         placed = [(await an_order(session, customer, (product, 1))).id for _ in range(7)]
-        seen: list[int] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            params: dict[str, Any] = {"cursor": cursor, "page_size": 3}
-            answer = (await as_customer.get(path.format(customer.id), params=params)).json()
-            seen += [item["id"] for item in answer["items"]]
-            cursor = answer["next_cursor"]
+        seen = [row["id"] for row in await walk(as_customer, path.format(customer.id), page_size=3)]
 
         assert seen == placed[::-1]
 

@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.database.sessions import Database
 from api.models.user import User
 from tests.factories import a_payment, a_refund, an_order
+from tests.lists import walk
 from tests.routes.payments.support import refund_payment
 from tests.support import assert_refused, count_statements
 
@@ -66,12 +67,7 @@ class TestListOrderPayments:
         assert [item["id"] for page in pages for item in page["items"]] == ids
         assert {page["total"] for page in pages} == {5}
 
-        seen: list[int] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            page = (await as_customer.get(path, params={"cursor": cursor, "page_size": 2})).json()
-            seen += [item["id"] for item in page["items"]]
-            cursor = page["next_cursor"]
+        seen = [row["id"] for row in await walk(as_customer, path, page_size=2)]
         assert seen == ids
 
     async def test_an_order_of_another_user_does_not_exist_for_a_customer(

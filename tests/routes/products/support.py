@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from httpx import AsyncClient
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -80,27 +79,9 @@ def product_body(**fields: Any) -> dict[str, Any]:
     return {"name": "Headphones", "sku": "WH-001", "price": "79.99", **fields}
 
 
-def names(page: Any) -> list[str]:
-    """The names of the products on a page."""
-    return [item["name"] for item in page["items"]]
-
-
 def short(value: Any) -> str:
     """A parametrize id that fits into one line of a log."""
     return ascii(value)[:40]
-
-
-async def walk_by_cursor(client: AsyncClient, path: str, page_size: int, **params: Any) -> list[dict[str, Any]]:
-    """All items of a list, read page by page with cursors."""
-    items: list[dict[str, Any]] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        page = (await client.get(path, params={**params, "page_size": page_size, "cursor": cursor})).json()
-        size = len(page["items"])
-        assert 0 < size <= page_size, f"a page of {path} has {size} items, not 1 to {page_size}"
-        items += page["items"]
-        cursor = page["next_cursor"]
-    return items
 
 
 async def stored_skus(session: AsyncSession) -> list[str]:

@@ -8,7 +8,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.types import MAX_ID
 from tests.factories import a_category, a_product
-from tests.routes.products.support import names
+from tests.lists import names
 from tests.support import assert_refused
 
 

@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.database.sessions import Database
 from api.models.product import MAX_STOCK
 from tests.factories import a_product
-from tests.routes.products.support import names, walk_by_cursor
+from tests.lists import names, walk
 from tests.support import assert_refused, count_statements
 
 
@@ -34,7 +34,7 @@ class TestListLowStock:
         for number in range(11):
             await a_product(session, f"n{number}", stock_quantity=number % 3)
 
-        listed = await walk_by_cursor(as_staff, "/products/low-stock", page_size=2)
+        listed = await walk(as_staff, "/products/low-stock", page_size=2)
 
         assert [each["name"] for each in listed] == [f"n{number}" for number in (0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8)]
 

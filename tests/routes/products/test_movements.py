@@ -7,7 +7,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.database.sessions import Database
 from api.models.user import User
 from tests.factories import a_product, a_stock_movement
-from tests.routes.products.support import product_body, walk_by_cursor
+from tests.lists import walk
+from tests.routes.products.support import product_body
 from tests.support import assert_refused, count_statements
 
 
@@ -47,7 +48,7 @@ class TestListMovements:
         for delta in range(2, 8):
             await as_staff.post(f"/products/{product.id}/stock", json={"delta": delta, "reason": "Delivery"})
 
-        listed = await walk_by_cursor(as_staff, f"/products/{product.id}/movements", page_size=3)
+        listed = await walk(as_staff, f"/products/{product.id}/movements", page_size=3)
 
         assert [each["delta"] for each in listed] == [7, 6, 5, 4, 3, 2, 1]
 

@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.product import Product
 from tests.factories import a_product
-from tests.routes.products.support import names, walk_by_cursor
+from tests.lists import names, walk
 from tests.support import assert_refused
 
 EVERY_SORT = ["-id", "id", "name", "-name", "price", "-price"]
@@ -53,7 +53,7 @@ class TestPageThroughProducts:
             pages = [(await client.get("/products", params={**params, "page": page})).json() for page in range(1, 6)]
             listed = [item for page in pages for item in page["items"]]
         else:
-            listed = await walk_by_cursor(client, "/products", page_size=5, sort=sort)
+            listed = await walk(client, "/products", page_size=5, sort=sort)
 
         assert [item["id"] for item in listed] == [item["id"] for item in whole]
         assert len({item["id"] for item in listed}) == 23

@@ -10,7 +10,8 @@ from api.database.sessions import Database
 from api.models.types import MAX_ID
 from tests import world
 from tests.factories import a_category, a_product
-from tests.routes.products.support import names, short
+from tests.lists import names
+from tests.routes.products.support import short
 from tests.support import assert_refused, count_statements
 
 ACCESS = """

@@ -12,6 +12,7 @@ from api.database.sessions import Database
 from api.models.tag import Tag
 from api.models.types import MAX_ID
 from tests.factories import a_post, a_tag
+from tests.lists import names
 from tests.support import assert_refused, count_statements
 
 ACCESS = """
@@ -32,11 +33,6 @@ REQUESTS: dict[str, dict[str, Any]] = {
 async def stored_names(session: AsyncSession) -> list[str]:
     """The names of all tags in the database, sorted."""
     return sorted((await session.exec(select(Tag.name))).all())
-
-
-def names(page: Any) -> list[str]:
-    """The names of the tags on a page."""
-    return [item["name"] for item in page["items"]]
 
 
 class TestListTags:

@@ -12,6 +12,7 @@ from api.models.post import PostStatus
 from api.models.types import MAX_ID
 from api.models.user import User
 from tests.factories import a_post, a_tag, a_user
+from tests.lists import walk
 from tests.routes.users.support import NEWCOMER, USER_FIELDS, usernames
 from tests.support import assert_refused, count_statements
 
@@ -109,12 +110,7 @@ class TestListUsers:
     async def test_cursors_show_each_user_once(self, as_staff: AsyncClient, session: AsyncSession) -> None:
         for _ in range(4):
             await a_user(session)
-        ids: list[int] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            page = (await as_staff.get("/users", params={"cursor": cursor, "page_size": 2})).json()
-            ids += [item["id"] for item in page["items"]]
-            cursor = page["next_cursor"]
+        ids = [row["id"] for row in await walk(as_staff, "/users", page_size=2)]
 
         assert ids == sorted((await session.exec(select(User.id))).all(), reverse=True)
 
