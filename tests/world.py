@@ -176,11 +176,12 @@ class World:
 
 def missing_row(noun: str, table: Table, taken: Iterable[int] = ()) -> str:
     """What to do for an entity that has no row in the world. A row can have no id that is `taken`."""
-    references = [column.name.removesuffix("_id") for column in table.columns if column.foreign_keys]
-    owners = [
-        f"{name}={'owner' if name == 'user' else name}" for name in sorted(references, key=lambda name: name != "user")
-    ]
+    referred = {
+        column.name.removesuffix("_id"): key.column.table for column in table.columns for key in column.foreign_keys
+    }
+    owners = [f"{name}=owner" for name, parent in referred.items() if parent.name == "users"]
+    others = [f"{name}={name}" for name, parent in referred.items() if parent.name != "users"]
     block = next(block for block in range(9_000_001, 9_999_999, 100_000) if block not in taken)
-    given = [*owners, *([f"id={block:_}"] if "id" in table.columns else [])]
+    given = [*owners, *others, *([f"id={block:_}"] if "id" in table.columns else [])]
     line = f"await factories.{with_article(noun).replace(' ', '_')}({', '.join(['session', *given])})"
     return f"{table.name} has no row in the world: add one line to `write_rows` in tests/world.py, such as `{line}`"

@@ -32,7 +32,9 @@ OMISSIONS = {
     "the line of the family": Omission(FAMILIES, "", HOUSE % "families", r"api/models/__init__\.py.*`review,`"),
     "the line of the router": Omission(ROUTERS, "", HOUSE % "routers", r"api/routers/__init__\.py.*\"reviews\","),
     "the builder": Omission(FACTORIES, "", HOUSE % "factories", r"a_review.*tests/factories\.py"),
-    "the row in the world": Omission(WORLD, "", HOUSE % "world", r"reviews.*tests/world\.py.*`await a_review"),
+    "the row in the world": Omission(
+        WORLD, "", HOUSE % "world", r"reviews.*tests/world\.py.*`await factories\.a_review"
+    ),
     "the migration": Omission("", "", HOUSE % "migrations", r"alembic revision --autogenerate"),
     "a line of ACCESS": Omission(
         TESTS, r"POST   /reviews .*\n", HOUSE % "access", r"POST /reviews.*tests/routes/reviews/test_reviews\.py"

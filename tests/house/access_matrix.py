@@ -68,8 +68,7 @@ def lines_of(module: ModuleType) -> Iterator[Line]:
         statuses_of = dict(zip(CALLERS, map(int, statuses.split()), strict=True))
         yield Line(method, path, case or "", statuses_of, requests.pop(name, {}), file)
     assert not requests, (
-        f"REQUESTS in {file} has requests without a line in ACCESS: {', '.join(requests)}. "
-        "Add the lines to ACCESS, or take the requests out of REQUESTS"
+        f"no line of ACCESS says who may call {', '.join(requests)}: add it to {file}, whose REQUESTS has it already"
     )
 
 

@@ -95,7 +95,7 @@ class TestTheMatrix:
         [
             ("nobody owner staff\n", {}, "the heading of ACCESS in tests/test_fake.py must be nobody"),
             ("nobody owner other staff\nGET /x 200 200", {}, "is not a method, a path and four statuses: 'GET /x"),
-            ("nobody owner other staff\n", {"GET /x": {}}, "has requests without a line in ACCESS: GET /x"),
+            ("nobody owner other staff\n", {"GET /x": {}}, "who may call GET /x: add it to tests/test_fake.py"),
         ],
         ids=["heading", "line", "request"],
     )

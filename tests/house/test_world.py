@@ -25,12 +25,13 @@ def test_a_missing_row_is_named_with_the_line_to_add() -> None:
     metadata = MetaData()
     for name in ("users", "products"):
         Table(name, metadata, Column("id", Integer, primary_key=True))
-    keys = [Column(f"{name}_id", Integer, ForeignKey(f"{name}s.id")) for name in ("product", "user")]
-    reviews = Table("reviews", metadata, Column("id", Integer, primary_key=True), *keys)
+    keys = {"product_id": "products.id", "author_id": "users.id"}
+    columns = [Column(name, Integer, ForeignKey(parent)) for name, parent in keys.items()]
+    reviews = Table("reviews", metadata, Column("id", Integer, primary_key=True), *columns)
 
     assert missing_row("review", reviews, taken=[9_000_001]) == (
         "reviews has no row in the world: add one line to `write_rows` in tests/world.py, "
-        "such as `await a_review(session, user=owner, product=product, id=9_100_001)`"
+        "such as `await factories.a_review(session, author=owner, product=product, id=9_100_001)`"
     )
 
 
