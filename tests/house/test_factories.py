@@ -62,9 +62,9 @@ def test_every_entity_has_a_builder(entity: str) -> None:
 
 
 def test_a_missing_builder_is_named_with_the_line_to_add() -> None:
-    line = re.escape("Review has no builder: add `async def a_review(session, **fields)` to tests/factories.py")
+    line = re.escape("Gadget has no builder: add `async def a_gadget(session, **fields)` to tests/factories.py")
     with pytest.raises(AssertionError, match=line):
-        builder("Review")
+        builder("Gadget")
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
