@@ -4,6 +4,7 @@ A test goes through a client (`client`, `as_customer`, `as_staff`, ...) and then
 The database is migrated and has only the rows of the migrations, and the users that the test asks for.
 """
 
+import gc
 import os
 from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from fastapi import FastAPI
 from httpx import AsyncClient
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.auth import passwords
 from api.auth.tokens import new_token
 from api.database.sessions import Database
 from api.main import create_app
@@ -29,7 +31,7 @@ from api.settings import Settings
 from tests import selection, turns
 from tests.databases import BACKENDS, Backend, Unavailable
 from tests.factories import a_user
-from tests.support import CheckedTransport, Contract, FreshSession, Seed, save
+from tests.support import FAST_HASHER, CheckedTransport, Contract, FreshSession, Seed, save
 
 ROOT = Path(__file__).parent.parent
 TESTED = pytest.StashKey[dict[str, str]]()
@@ -37,6 +39,8 @@ TESTED = pytest.StashKey[dict[str, str]]()
 
 MISSING = pytest.StashKey[list[str]]()
 """What a whole run in CI should have tested and did not."""
+
+HASHER_OF_THE_SHOP = passwords._hasher
 
 RUN = pytest.StashKey[str]()
 """The id of a run, which its workers share."""
@@ -65,6 +69,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     selection.select(config, items)
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector leave alone what lives as long as the run: thousands of tests, and all modules."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -115,6 +125,21 @@ def pytest_terminal_summary(
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fast_hasher() -> Iterator[None]:
+    """Hash and verify passwords at a lower cost than the shop does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "_hasher", FAST_HASHER)
+        patch.setattr(passwords, "_dummy_hash", FAST_HASHER.hash("the password of nobody"))
+        yield
+
+
+@pytest.fixture
+def costs_of_the_shop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords as the shop does."""
+    monkeypatch.setattr(passwords, "_hasher", HASHER_OF_THE_SHOP)
 
 
 @pytest.fixture(scope="session", params=BACKENDS)

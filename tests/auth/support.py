@@ -11,8 +11,8 @@ from tests.support import PASSWORD
 
 NEW_PASSWORD = "SaferPass456"
 
-CURRENT_PARAMETERS = "$argon2id$v=19$m=19456,t=2,p=1$"
-"""How a hash begins that is made with the parameters of `api/auth/passwords.py`."""
+CURRENT_PARAMETERS = "$argon2id$v=19$m=16,t=1,p=1$"
+"""How a hash begins that is made with the present parameters, which are those of the tests."""
 
 
 async def sign_in(client: AsyncClient, username: str = "customer", password: str = PASSWORD) -> httpx.Response:

@@ -12,12 +12,12 @@ from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
-from api.main import create_app
 from api.models.base import utcnow
 from api.models.token import Token, TokenKind
 from api.models.user import User
 from api.rules import erasure, user_access
 from api.settings import Settings
+from tests.apps import running
 from tests.auth.support import NEW_PASSWORD, bearer, tokens_of
 from tests.factories import a_token, a_user, an_order
 from tests.support import PASSWORD, PASSWORD_HASH, CheckedTransport, Contract, assert_refused
@@ -26,9 +26,8 @@ from tests.support import PASSWORD, PASSWORD_HASH, CheckedTransport, Contract, a
 @pytest.fixture
 async def other_worker(database: Database, settings: Settings, contract: Contract) -> AsyncIterator[AsyncClient]:
     """A client of another worker: another app, with its own connections to the same database."""
-    app = create_app(settings)
     async with (
-        app.router.lifespan_context(app),
+        running(settings) as app,
         AsyncClient(transport=CheckedTransport(app, contract), base_url="http://test.example") as client,
     ):
         yield client

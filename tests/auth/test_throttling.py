@@ -13,10 +13,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth import throttling
 from api.database.sessions import Database
-from api.main import create_app
 from api.models.attempt import Attempt
 from api.models.user import User
 from api.settings import Settings
+from tests.apps import running
 from tests.auth.support import NEW_PASSWORD, sign_in
 from tests.factories import an_attempt
 from tests.support import PASSWORD, assert_refused
@@ -39,11 +39,9 @@ async def same_window(session: AsyncSession, monkeypatch: pytest.MonkeyPatch) ->
 @asynccontextmanager
 async def a_worker(settings: Settings, address: str = "203.0.113.7", **changes: Any) -> AsyncIterator[AsyncClient]:
     """A client at an address, and a worker with low limits that answers it."""
-    app = create_app(settings.model_copy(update=LOW_LIMITS | changes))
-    transport = ASGITransport(app, client=(address, 50_000))
     async with (
-        app.router.lifespan_context(app),
-        AsyncClient(transport=transport, base_url="http://shop.test") as client,
+        running(settings, **LOW_LIMITS | changes) as app,
+        AsyncClient(transport=ASGITransport(app, client=(address, 50_000)), base_url="http://shop.test") as client,
     ):
         yield client
 

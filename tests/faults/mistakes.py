@@ -74,7 +74,7 @@ MISTAKES = {
         await session.flush()
 """,
         (ORDERS,),
-        r"\d+ units were sold of 100 in stock",
+        r"\d+ units were sold of 50 in stock",
         tuple(SEQUENTIAL),
     ),
     "an idempotency key is taken and not looked at": Mistake(

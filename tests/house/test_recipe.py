@@ -12,17 +12,7 @@ from tests.house.recipe import FACTORIES, FAMILIES, FAMILY, ROUTER, ROUTERS, TES
 
 RUFF = [sys.executable, "-m", "ruff"]
 
-QUICK = [
-    "tests/routes/reviews",
-    "tests/house/test_erasure.py",
-    "tests/house/test_factories.py",
-    "tests/house/test_families.py",
-    "tests/house/test_imports.py",
-    "tests/house/test_routers.py",
-    "tests/house/test_sizes.py",
-    "tests/house/test_tables.py",
-    "tests/house/test_world.py",
-]
+PYTEST = [sys.executable, "-m", "pytest", "-q"]
 NOT_AGAIN = ["test_recipe", "test_readme", "test_requirements", "test_schemathesis", "test_northwind"]
 """Tests of the house that take long and would find nothing new in the copy, or would follow the recipe in it again."""
 
@@ -62,16 +52,11 @@ def test_the_generated_revision_and_the_new_code_pass_the_checks(
     run([*RUFF, "format", "--check", *changed], environment, shop)
 
 
-def test_the_tests_of_the_new_entity_and_the_quick_ones_of_the_house_pass_on_sqlite(
-    shop: Path, environment: dict[str, str], revision: Path
-) -> None:
-    pytest_ = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--database", "sqlite"]
-    assert "passed" in run([*pytest_, *QUICK], environment, shop)
-    assert "passed" in run([*pytest_, "-k", "reviews", "tests/house"], environment, shop)
+def test_the_tests_of_the_new_entity_pass_on_sqlite(shop: Path, environment: dict[str, str], revision: Path) -> None:
+    assert "passed" in run([*PYTEST, "-n", "0", "--database", "sqlite", "tests/routes/reviews"], environment, shop)
 
 
 @pytest.mark.faults
 def test_all_tests_of_the_house_pass_on_every_database(shop: Path, environment: dict[str, str], revision: Path) -> None:
-    pytest_ = [sys.executable, "-m", "pytest", "-q", "--all", "-m", "not fuzz and not faults"]
-    leaving_out = ["-k", " and ".join(f"not {name}" for name in NOT_AGAIN)]
-    assert "passed" in run([*pytest_, *leaving_out, "tests/routes/reviews", "tests/house"], environment, shop, 900)
+    all_but = ["--all", "-m", "not fuzz and not faults", "-k", " and ".join(f"not {name}" for name in NOT_AGAIN)]
+    assert "passed" in run([*PYTEST, *all_but, "tests/routes/reviews", "tests/house"], environment, shop, 900)

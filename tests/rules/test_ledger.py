@@ -59,7 +59,7 @@ class TestLedger:
 
         with long_timeouts(database):
             reader = asyncio.create_task(keep_reading())
-            responses = await asyncio.gather(*(transfer_a_random_amount() for _ in range(800)))
+            responses = await asyncio.gather(*(transfer_a_random_amount() for _ in range(240)))
             done.set()
             await reader
 

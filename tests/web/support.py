@@ -13,11 +13,11 @@ from starlette.types import ASGIApp
 
 from api.auth.callers import caller_id
 from api.database.sessions import Database
-from api.main import create_app
 from api.models.product import Product
 from api.settings import Settings
 from api.web.error_handlers import install_error_handlers
 from api.web.routing import Router
+from tests.apps import running
 from tests.databases import Backend, ask
 
 DEADLOCK = {
@@ -55,9 +55,8 @@ async def app_with(
 @asynccontextmanager
 async def second_process(settings: Settings, **changes: Any) -> AsyncIterator[tuple[Database, AsyncClient]]:
     """The shop on the same database, with a pool and write slots of its own, as another process would have them."""
-    app = create_app(settings.model_copy(update=changes))
     async with (
-        app.router.lifespan_context(app),
+        running(settings, **changes) as app,
         AsyncClient(transport=ASGITransport(app), base_url="http://test.example") as client,
     ):
         yield app.state.database, client

@@ -42,6 +42,7 @@ class TestRegister:
 
         assert (body["full_name"], body["bio"]) == (None, None)
 
+    @pytest.mark.usefixtures("costs_of_the_shop")
     async def test_a_password_is_hashed_with_argon2id_and_the_minimum_parameters_of_owasp(
         self, client: AsyncClient, session: AsyncSession
     ) -> None:
