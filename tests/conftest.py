@@ -6,6 +6,7 @@ The database is migrated and has only the rows of the migrations, and the users 
 
 import gc
 import os
+import sys
 from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -32,6 +33,9 @@ from tests import selection, turns
 from tests.databases import BACKENDS, Backend, Unavailable
 from tests.factories import a_user
 from tests.support import FAST_HASHER, CheckedTransport, Contract, FreshSession, Seed, save
+
+sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
+"""The HTTP client tries to import this module at each request, which is slow where the module is absent."""
 
 ROOT = Path(__file__).parent.parent
 TESTED = pytest.StashKey[dict[str, str]]()
