@@ -1,7 +1,7 @@
 """What stands in the database, read for tests that compare it before and after a request: rows, stock and balances."""
 
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from sqlmodel import SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -13,15 +13,6 @@ from api.models.transaction import Transaction
 from api.models.user import User
 
 Row = TypeVar("Row", bound=SQLModel)
-
-
-async def all_rows(session: AsyncSession) -> dict[str, Any]:
-    """All rows of all tables, by the name of the table."""
-    connection = await session.connection()
-    return {
-        table.name: (await connection.execute(table.select().order_by(*table.primary_key))).all()
-        for table in SQLModel.metadata.sorted_tables
-    }
 
 
 async def rows_of(session: AsyncSession, model: type[Row]) -> list[Row]:

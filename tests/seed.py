@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import JSON, Dialect, Select, String, Table, delete, insert, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
 
@@ -110,9 +111,10 @@ async def run_together(engine: AsyncEngine, statements: Iterable[str]) -> None:
                         pass
 
 
-async def all_rows(engine: AsyncEngine) -> dict[str, list[str]]:
-    """Everything in each table, as its driver shows it."""
-    tables = SQLModel.metadata.sorted_tables
+async def all_rows(session: AsyncSession) -> dict[str, list[str]]:
+    """Everything in each table, as its driver shows it, for comparison with what is there later."""
+    tables, engine = SQLModel.metadata.sorted_tables, session.bind
+    assert isinstance(engine, AsyncEngine), "the session has a connection of its own"
     async with engine.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         match engine.dialect.name:

@@ -11,7 +11,7 @@ add one line to `write_rows`; `tests/house/test_world.py` says which line is mis
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Table, Update, select
+from sqlalchemy import Table, Update
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -21,7 +21,8 @@ from api.models.notification import NotificationKind
 from api.models.post import PostStatus
 from api.models.token import TokenKind
 from tests import factories
-from tests.support import FreshSession, Seed
+from tests.seed import Seed, all_rows
+from tests.support import FreshSession
 
 OWNER, OTHER, STAFF, DEACTIVATED = range(9_100_001, 9_100_005)
 OWNER_ACCOUNT, OTHER_ACCOUNT, STAFF_ACCOUNT, FOURTH_ACCOUNT = range(9_200_001, 9_200_005)
@@ -167,11 +168,8 @@ class World:
 
     async def contents(self) -> dict[str, list[str]]:
         """Every row of every table as it is now."""
-        async with self.database.engine.connect() as connection:
-            return {
-                table.name: sorted(map(repr, await connection.execute(select(table))))
-                for table in SQLModel.metadata.sorted_tables
-            }
+        async with FreshSession(self.database.engine) as session:
+            return await all_rows(session)
 
 
 def missing_row(noun: str, table: Table, taken: Iterable[int] = ()) -> str:

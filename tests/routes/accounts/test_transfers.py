@@ -13,9 +13,10 @@ from api.models.account import Account, ShopAccount
 from api.models.notification import Notification, NotificationKind
 from api.models.transaction import Transaction
 from api.models.user import User
-from tests.books import all_rows, assert_balances_equal_transactions, balances, rows_of, shop_account
+from tests.books import assert_balances_equal_transactions, balances, rows_of, shop_account
 from tests.factories import an_account
 from tests.routes.accounts.support import INVALID_AMOUNTS, an_erased_account, transfer
+from tests.seed import all_rows
 from tests.support import assert_refused
 
 

@@ -20,10 +20,11 @@ from api.models.refund import Refund
 from api.models.stock_movement import StockMovement, StockReason
 from api.models.types import MAX_ID
 from api.models.user import User
-from tests.books import all_rows, balances, movements_of, stock_of
+from tests.books import balances, movements_of, stock_of
 from tests.databases import Backend
 from tests.factories import a_product, an_account
 from tests.routes.orders.support import STATUSES, bring_to, place_order
+from tests.seed import all_rows
 from tests.support import assert_refused
 from tests.timeouts import long_timeouts
 

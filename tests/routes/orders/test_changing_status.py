@@ -12,9 +12,10 @@ from api.models.order import Order
 from api.models.order_event import OrderEvent
 from api.models.types import MAX_ID
 from api.models.user import User
-from tests.books import all_rows, assert_stock_equals_movements, stock_of
+from tests.books import assert_stock_equals_movements, stock_of
 from tests.factories import a_product
 from tests.routes.orders.support import STATUSES, bring_to, place_order, set_status
+from tests.seed import all_rows
 from tests.support import assert_refused
 
 ALLOWED_CHANGES = {

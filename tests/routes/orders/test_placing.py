@@ -16,9 +16,10 @@ from api.models.order_item import OrderItem
 from api.models.stock_movement import StockMovement
 from api.models.types import MAX_ID
 from api.models.user import User
-from tests.books import all_rows, movements_of, stock_of
+from tests.books import movements_of, stock_of
 from tests.factories import a_product, order_body
 from tests.routes.orders.support import place_order
+from tests.seed import all_rows
 from tests.support import assert_refused, count_statements
 
 

@@ -7,9 +7,10 @@ from httpx import AsyncClient
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.types import MAX_ID
-from tests.books import all_rows, stock_of
+from tests.books import stock_of
 from tests.factories import a_product, order_body
 from tests.routes.orders.support import place_order
+from tests.seed import all_rows
 from tests.support import assert_refused
 
 

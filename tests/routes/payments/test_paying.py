@@ -14,9 +14,10 @@ from api.models.order_event import OrderEvent
 from api.models.payment import Payment
 from api.models.transaction import Transaction
 from api.models.user import User
-from tests.books import all_rows, assert_balances_equal_transactions, balance_of, rows_of, shop_account
+from tests.books import assert_balances_equal_transactions, balance_of, rows_of, shop_account
 from tests.factories import a_payment, an_account, an_order
 from tests.routes.payments.support import notification_kinds, pay_order, refund_payment, statuses_of
+from tests.seed import all_rows
 from tests.support import assert_refused
 
 OTHER_METHODS = ["card", "bank_transfer", "cash"]

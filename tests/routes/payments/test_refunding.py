@@ -13,9 +13,10 @@ from api.models.payment import Payment, PaymentStatus
 from api.models.refund import Refund
 from api.models.transaction import Transaction
 from api.models.user import User
-from tests.books import all_rows, assert_balances_equal_transactions, balance_of, rows_of
+from tests.books import assert_balances_equal_transactions, balance_of, rows_of
 from tests.factories import a_payment, a_refund, an_account, an_order
 from tests.routes.payments.support import pay_order, refund_payment
+from tests.seed import all_rows
 from tests.support import assert_refused
 
 
