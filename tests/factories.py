@@ -238,11 +238,11 @@ async def an_order_event(
     its = {"order_id": order.id, "user_id": order.user_id}
     event = await _row(session, OrderEvent, fields, from_status=before, to_status=to_status, **its)
     if to_status is OrderStatus.CANCELLED:
-        await _undo(session, order, created_at=event.created_at, user_id=event.user_id)
+        await _restock_and_refund(session, order, created_at=event.created_at, user_id=event.user_id)
     return event
 
 
-async def _undo(session: AsyncSession, order: Order, **fields: Any) -> None:
+async def _restock_and_refund(session: AsyncSession, order: Order, **fields: Any) -> None:
     """Give back the stock and the money of an order that was cancelled."""
     for item in (await session.exec(select(OrderItem).where(OrderItem.order_id == order.id))).all():
         product = await session.get_one(Product, item.product_id)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from api.models.order import Order
     from api.models.product import Product
 
+# What was ordered under an older rule for names or SKUs is shown as it stands.
+AnyProductName = Annotated[str, Limits(examples=["Wireless Headphones"])]
+AnySku = Annotated[str, Limits(examples=["WH-001"])]
 LineTotal = Annotated[Money, Limits(examples=["159.98"])]
 
 
@@ -53,8 +56,8 @@ class OrderItemCreate(OrderItemBase):
 class OrderItemRead(Schema):
     id: Id
     product_id: Id
-    product_name: ProductName
-    sku: Sku
+    product_name: AnyProductName
+    sku: AnySku
     quantity: int = Field(schema_extra={"examples": [2]})
     unit_price: Money
     total_price: LineTotal

@@ -74,7 +74,7 @@ class Post(PostBase, Timestamps, table=True):
 
 
 class PostCreate(PostBase):
-    tags: TagSlugs = Field(default_factory=list)
+    tags: TagSlugs = []
 
 
 class PostUpdate(Schema):

@@ -48,7 +48,7 @@ class Token(TokenBase, Timestamps, table=True):
     last_used_at: AwareDatetime | None = None
 
     @classmethod
-    def keys_visible_to(cls, user: "User") -> ColumnElement[bool]:
+    def visible_to(cls, user: "User") -> ColumnElement[bool]:
         """The API keys of a user, as a condition: nobody else sees them, staff included."""
         return and_(col(cls.user_id) == user.id, col(cls.kind) == TokenKind.KEY)
 

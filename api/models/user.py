@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, StrictBool, StringConstraints
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
-from sqlmodel import Field, col, true
+from sqlmodel import Field, String, cast, col, literal, true
 
 from api.models.base import Schema, Timestamps, related, utcnow
 from api.models.types import ABSENT, Email, Id
@@ -82,14 +82,21 @@ class User(UserBase, Timestamps, table=True):
         """The same as a condition on the column that holds the owner of a row."""
         return true() if self.is_superuser else col(owner) == self.id
 
-    def erase(self) -> None:
-        """Forget who this was. A username cannot have a hyphen, so the new one is never taken."""
-        self.username = f"erased-{self.id}"
-        self.email = f"erased-{self.id}"
-        self.full_name = self.bio = self.last_login_at = None
-        self.hashed_password = ""
-        self.is_active = self.is_superuser = False
-        self.erased_at = utcnow()
+    @classmethod
+    def erased_values(cls) -> dict[str, Any]:
+        """The columns of an erased user. A username cannot have a hyphen, so the new one is never taken."""
+        anonymous = literal("erased-", String) + cast(col(cls.id), String(20))
+        return {
+            "username": anonymous,
+            "email": anonymous,
+            "full_name": None,
+            "bio": None,
+            "last_login_at": None,
+            "hashed_password": "",
+            "is_active": False,
+            "is_superuser": False,
+            "erased_at": utcnow(),
+        }
 
 
 class UserCreate(UserBase):

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 
 from sqlmodel import col, or_, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth.callers import CurrentUser, Staff
-from api.errors import Conflict, Unprocessable
+from api.errors import Unprocessable
 from api.models.account import Account, AccountRead, ShopAccount
-from api.models.notification import Notification, NotificationKind
 from api.models.transaction import DepositCreate, Transaction, TransactionRead, TransferCreate
 from api.rules import ledger
-from api.rules.notifications import notify
+from api.rules.store_credit import transfer_credit
 from api.web.idempotency import Idempotent
 from api.web.loading import PathId, one_or_404
 from api.web.pagination import CursorPage, Page, PagingParams, paginate
@@ -67,7 +65,7 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
     if target is None or (target.user_id is None and not user.is_superuser):
         raise Unprocessable("body.to_account_id", "there is no such account")
     moved = Transaction.model_validate(data, update={"from_account_id": source.id})
-    return await _give(session, target, moved)
+    return await transfer_credit(session, moved, to=target)
 
 
 @router.post(
@@ -85,21 +83,4 @@ async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession
     if target.id == issued.id:
         raise Unprocessable("path.id", "is the account that credit is issued from")
     given = Transaction.model_validate(data, update={"from_account_id": issued.id, "to_account_id": target.id})
-    return await _give(session, target, given)
-
-
-async def _give(session: AsyncSession, target: Account, given: Transaction) -> Transaction:
-    """Post a transaction, and tell the owner of the account that it goes to.
-
-    Raises:
-        Conflict: The owner was erased meanwhile.
-    """
-    await ledger.post(session, given)
-    # Asked again, now that the account is locked: an erasure that was quicker held it until just now.
-    if (await session.exec(select(Account.id).where(Account.id == target.id, Account.not_erased()))).first() is None:
-        raise Conflict("The owner of this account no longer exists.")
-    if target.user_id is not None:
-        message = f"You received {given.amount} of store credit."
-        kind = NotificationKind.CREDIT_RECEIVED
-        await notify(session, Notification(user_id=target.user_id, kind=kind, message=message))
-    return given
+    return await transfer_credit(session, given, to=target)

@@ -51,7 +51,7 @@ async def change_password(
 @router.get("/keys", response_model=Page[TokenRead] | CursorPage[TokenRead])
 async def list_keys(user: CurrentUser, session: ReadSession, paging: PagingParams) -> Page[Token] | CursorPage[Token]:
     """List the caller's API keys, by name and prefix: the keys themselves are not stored."""
-    return await paginate(session, select(Token).where(Token.keys_visible_to(user)), paging, model=Token)
+    return await paginate(session, select(Token).where(Token.visible_to(user)), paging, model=Token)
 
 
 @router.post("/keys", status_code=201, responses=problems(409))
@@ -67,6 +67,6 @@ async def create_key(data: TokenCreate, credentials: CurrentCredentials, session
 @router.delete("/keys/{id}", status_code=204, responses=problems(404))
 async def revoke_key(key_id: PathId, user: CurrentUser, session: WriteSession) -> None:
     """Revoke an API key."""
-    revoked = await session.exec(delete(Token).where(col(Token.id) == key_id, Token.keys_visible_to(user)))
+    revoked = await session.exec(delete(Token).where(col(Token.id) == key_id, Token.visible_to(user)))
     if revoked.rowcount == 0:
         raise NotFound("There is no such API key.")

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, inspect
-from sqlmodel import Column, SQLModel, String, and_, cast, col, delete, exists, literal, not_, or_, select, update
+from sqlmodel import Column, SQLModel, and_, col, delete, exists, not_, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.account import Account
-from api.models.base import utcnow
 from api.models.transaction import Transaction
 from api.models.user import User
 from api.rules.user_access import keep_one_staff_user
@@ -71,13 +70,7 @@ async def erase(session: AsyncSession, user: User) -> None:
         Conflict: It is the last staff user who can sign in.
     """
     await keep_one_staff_user(session, user)
-    await _lock_accounts(session, [user.id])
-    if (await session.exec(select(User.id).where(User.id == user.id, _has_books()))).first() is None:
-        await session.exec(delete(User).where(col(User.id) == user.id))
-        return
-    await _delete_owned(session, [user.id])
-    user.erase()
-    await session.flush()
+    await _erase(session, [user.id])
 
 
 async def erase_inactive(session: AsyncSession) -> int:
@@ -87,28 +80,15 @@ async def erase_inactive(session: AsyncSession) -> int:
     locked = select(User.id).where(inactive).order_by(col(User.id)).with_for_update()
     user_ids = (await session.exec(locked)).all()
     batches = [user_ids[start : start + USERS_PER_STATEMENT] for start in range(0, len(user_ids), USERS_PER_STATEMENT)]
-    return sum([await _erase_many(session, batch) for batch in batches])
+    return sum([await _erase(session, batch) for batch in batches])
 
 
-async def _erase_many(session: AsyncSession, user_ids: Sequence[int]) -> int:
+async def _erase(session: AsyncSession, user_ids: Sequence[int]) -> int:
     await _lock_accounts(session, user_ids)
     await _delete_owned(session, user_ids)
     these = col(User.id).in_(user_ids)
     deleted = await session.exec(delete(User).where(these, not_(_has_books())))
-    anonymous = literal("erased-", String) + cast(col(User.id), String(20))
-    anonymised = await session.exec(
-        update(User)
-        .where(these)
-        .values(
-            username=anonymous,
-            email=anonymous,
-            full_name=None,
-            bio=None,
-            last_login_at=None,
-            hashed_password="",
-            erased_at=utcnow(),
-        ),
-    )
+    anonymised = await session.exec(update(User).where(these).values(User.erased_values()))
     return deleted.rowcount + anonymised.rowcount
 
 

@@ -98,9 +98,7 @@ MISTAKES = {
         """\
     covered = or_(col(Account.user_id).is_(None), col(Account.balance) + delta >= 0)
     changed = await session.exec(
-        update(Account)
-        .where(col(Account.id) == account_id, covered)
-        .values(balance=col(Account.balance) + delta)
+        update(Account).where(col(Account.id) == account_id, covered).values(balance=col(Account.balance) + delta)
     )
     if changed.rowcount == 0:
         if (await session.exec(select(Account.id).where(Account.id == account_id))).first() is None:

@@ -29,6 +29,9 @@ class Omission:
 
 HOUSE = "tests/house/test_%s.py"
 OMISSIONS = {
+    "the family": Omission(FAMILY, "", HOUSE % "families", r"cannot import name 'review' from .*api\.models"),
+    "the router": Omission(ROUTER, "", HOUSE % "routers", r"No module named 'api\.routers\.reviews'"),
+    "the tests": Omission(TESTS, "", HOUSE % "access", r"POST /reviews.*tests/routes/reviews/test_reviews\.py"),
     "the line of the family": Omission(FAMILIES, "", HOUSE % "families", r"api/models/__init__\.py.*`review,`"),
     "the line of the router": Omission(ROUTERS, "", HOUSE % "routers", r"api/routers/__init__\.py.*\"reviews\","),
     "the builder": Omission(FACTORIES, "", HOUSE % "factories", r"a_review.*tests/factories\.py"),
@@ -57,6 +60,10 @@ OMISSIONS = {
 }
 
 
+WITHOUT_MIGRATION = {"the family", "the router"}
+"""Without these nothing starts, and so there is no migration to make."""
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_of_the_project(tmp_path_factory.mktemp("forgotten"))
@@ -75,14 +82,14 @@ def test_a_test_turns_red_and_names_the_file_and_the_line(name: str, copy: Path,
         text, times = re.subn(omission.piece, "RESTRICT" if "erased" in name else "", file.read_text(), count=1)
         assert times == 1, f"{omission.file} has no such piece: {omission.piece}"
         file.write_text(text)
-    if omission.file:
+    if omission.file and name not in WITHOUT_MIGRATION:
         migrate(shop, environment)
 
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "--database", "sqlite", omission.found_by]
     done = subprocess.run(command, env=environment, cwd=shop, capture_output=True, text=True, timeout=120)
 
-    in_a_test, while_collecting = 1, 2
-    assert done.returncode in {in_a_test, while_collecting}, (
+    in_a_test, while_collecting, at_the_start = 1, 2, 4
+    assert done.returncode in {in_a_test, while_collecting, at_the_start}, (
         f"nothing turned red without {name}:\n{done.stdout}{done.stderr}"
     )
-    assert re.search(omission.says, done.stdout), f"no file and line is named:\n{done.stdout}"
+    assert re.search(omission.says, done.stdout + done.stderr), f"no file and line is named:\n{done.stdout}"

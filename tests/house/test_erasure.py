@@ -40,6 +40,10 @@ PERSON = {
 """Who the owner of the world's rows is. No other text of the tests has these values."""
 
 
+KEPT_OF_USERS = {"id", "created_at", "updated_at"}
+"""The columns of `users` that tell nothing of the person."""
+
+
 def ondelete(column: Column[Any]) -> str | None:
     (key,) = column.foreign_keys
     return key.ondelete
@@ -86,6 +90,14 @@ class TestKeptRows:
             if ondelete(key) == "CASCADE" and str(key) not in KEPT_WITH_BOOKS
         ]
         assert not wrong, "\n".join(wrong)
+
+
+class TestKeptUser:
+    @pytest.mark.parametrize("column", User.__table__.columns, ids=str)  # type: ignore[attr-defined]
+    def test_every_column_of_an_erased_user_is_overwritten(self, column: Column[Any]) -> None:
+        assert column.name in {*User.erased_values(), *KEPT_OF_USERS}, (
+            f"{column}: say in `erased_values` of api/models/user.py what an erased user has there"
+        )
 
 
 class TestKeptTexts:

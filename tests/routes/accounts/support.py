@@ -3,9 +3,11 @@
 from typing import Any
 
 from httpx import AsyncClient, Response
+from sqlmodel import col, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.account import Account
+from api.models.user import User
 from tests.factories import a_user, an_account
 
 INVALID_AMOUNTS = [
@@ -37,6 +39,5 @@ async def an_erased_account(session: AsyncSession) -> Account:
     """The account of an erased user, with a balance of 5.00."""
     user = await a_user(session)
     account = await an_account(session, user, "5.00")
-    user.erase()
-    await session.flush()
+    await session.exec(update(User).where(col(User.id) == user.id).values(User.erased_values()))
     return account

@@ -17,10 +17,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.category import Category
 from api.models.product import Product
-from tests.conftest import ROOT
 from tests.support import PASSWORD
 
-FOLDER = Path(os.environ.get("NORTHWIND") or ROOT / "../shared/data/northwind").resolve()
+FOLDER = Path(os.environ.get("NORTHWIND", "northwind")).resolve()
 TOTAL = Decimal("1449062.31")
 
 pytestmark = pytest.mark.skipif(
