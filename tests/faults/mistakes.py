@@ -40,7 +40,7 @@ ERASURE = (
 ACCESS = (
     "tests/house/test_access.py::TestEveryRoute::test_each_caller_gets_the_declared_answer[postgresql-GET /orders/{id}]"
 )
-ROUTES = "tests/house/test_routers.py"
+ROUTES = "tests/house/test_routers.py::TestTransaction::test_every_route_runs_in_a_transaction"
 COMMITS = "tests/web/test_commits.py::TestCommit::test_the_commit_is_finished_before_the_answer_is_sent[postgresql]"
 RETRIES = "tests/web/test_transactions.py::TestRetry::test_both_requests_of_a_deadlock_succeed[postgresql]"
 
@@ -147,7 +147,7 @@ MISTAKES = {
         "super().__init__(prefix=prefix, tags=[tag], route_class=TransactionRoute)",
         "super().__init__(prefix=prefix, tags=[tag])",
         (ROUTES,),
-        r"transaction",
+        r"without a transaction: GET /",
     ),
     "a transaction is committed after the answer": Mistake(
         "api/web/sessions.py",

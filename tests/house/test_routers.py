@@ -87,7 +87,7 @@ class TestTransaction:
         app = create_app(Settings(_env_file=None, database_url="sqlite:///unused.db"))
         without = list(routes_without_transaction(app))
         assert not without, (
-            f"{', '.join(without)} without a transaction: make its router with `Router(...)` of api/web/routing.py"
+            f"without a transaction: {', '.join(without)}. Make its router with `Router(...)` of api/web/routing.py"
         )
 
     def test_a_route_without_a_transaction_is_found(self) -> None:
