@@ -63,9 +63,9 @@ def test_a_password_may_hold_any_character(scheme: str) -> None:
     ("url", "complaint"),
     [
         ("shop.db", "is not a database URL such as postgresql://user:password@host/name"),
-        ("oracle://host/shop", "names oracle; SQLite, PostgreSQL and MariaDB or MySQL are supported"),
-        ("mysql://host/shop?charset=latin1", "takes no parameters after a ?"),
-        ("mariadb+aiomysql://host/shop?autocommit=0", "takes no parameters after a ?"),
+        ("oracle://host/shop", "names the unsupported database oracle: use SQLite, PostgreSQL, MariaDB or MySQL"),
+        ("mysql://host/shop?charset=latin1", "must have no parameters after a ?"),
+        ("mariadb+aiomysql://host/shop?autocommit=0", "must have no parameters after a ?"),
         ("sqlite://", "must name a file"),
         ("sqlite:///:memory:", "must name a file"),
     ],

@@ -36,7 +36,7 @@ def _depth(value: JsonValue) -> int:
 
 def _storable(attributes: JsonObject) -> JsonObject:
     if _depth(attributes) > MAX_ATTRIBUTE_DEPTH:
-        raise ValueError(f"must not nest deeper than {MAX_ATTRIBUTE_DEPTH} levels")
+        raise ValueError(f"must not be nested deeper than {MAX_ATTRIBUTE_DEPTH} levels")
     if len(json.dumps(attributes, allow_nan=False)) > MAX_ATTRIBUTE_LENGTH:
         raise ValueError(f"must not exceed {MAX_ATTRIBUTE_LENGTH:,} characters of JSON")
     return attributes

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def _strong(password: str) -> str:
     if not re.search(r"[A-Z]", password) or not re.search(r"[0-9]", password):
-        raise ValueError("needs at least one upper-case letter and one digit")
+        raise ValueError("must contain at least one upper-case letter and one digit")
     return password
 
 

@@ -83,7 +83,7 @@ async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession
     target = await one_or_404(session, Account, Account.id == account_id, Account.not_erased())
     issued = await ledger.shop_account(session, ShopAccount.ISSUED)
     if target.id == issued.id:
-        raise Unprocessable("path.id", "is the account that credit is issued from")
+        raise Unprocessable("path.id", "is the shop's account for issued credit, which takes no deposits")
     given = Transaction.model_validate(data, update={"from_account_id": issued.id, "to_account_id": target.id})
     return await _give(session, target, given)
 

@@ -144,7 +144,7 @@ async def _save(session: AsyncSession, post: Post, tags: list[str] | None) -> Po
 async def _tag_ids(session: AsyncSession, slugs: set[str]) -> list[int]:
     found = dict((await session.exec(select(Tag.slug, Tag.id).where(col(Tag.slug).in_(slugs)))).all())
     if missing := slugs - set(found):
-        raise Unprocessable("body.tags", f"there is no tag {min(missing)}")
+        raise Unprocessable("body.tags", f"the tag {min(missing)} does not exist")
     return sorted(found.values())
 
 

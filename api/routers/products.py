@@ -176,7 +176,7 @@ async def _check_categories(session: AsyncSession, *data: ProductBase | ProductU
     if wanted:
         found = (await session.exec(select(Category.id).where(col(Category.id).in_(wanted)))).all()
         if missing := wanted - set(found):
-            raise Unprocessable("body.category_id", f"there is no category {min(missing)}")
+            raise Unprocessable("body.category_id", f"the category {min(missing)} does not exist")
 
 
 @router.put("/{id}", response_model=ProductRead, responses=problems(404, 409))

@@ -152,7 +152,7 @@ class _Order:
                 raise ValueError
             return _parse(self.column.type.python_type, text) if text is not None else None, row_id
         except (ValueError, TypeError, ArithmeticError, RecursionError):
-            raise Unprocessable("query.cursor", "is not a cursor of this list") from None
+            raise Unprocessable("query.cursor", "is not a cursor that this list returned") from None
 
 
 def _parse(kind: type[Any], text: str) -> Any:
@@ -160,7 +160,7 @@ def _parse(kind: type[Any], text: str) -> Any:
         return TypeAdapter(Amount).validate_python(text)
     if kind is int:
         return TypeAdapter(StoredInteger).validate_python(text)
-    text.encode()  # half of a surrogate pair is valid JSON, but no database can be asked for it
+    text.encode()  # a lone surrogate is valid JSON, but no database can be asked for it
     return without_nul(kind(text))
 
 

@@ -42,7 +42,7 @@ class TestCreateAdmin:
         error = capsys.readouterr().err
         assert "username: " in error
         assert "email: value is not a valid email address" in error
-        assert "password: needs at least one upper-case letter and one digit" in error
+        assert "password: must contain at least one upper-case letter and one digit" in error
         assert "weakpassword" not in error
 
     def test_missing_values_are_asked_for_on_a_terminal(

@@ -177,5 +177,5 @@ async def test_what_would_break_the_books_is_refused(session: AsyncSession) -> N
         await a_payment(session, cancelled)
     with pytest.raises(AssertionError, match="only a pending order gets another line"):
         await an_order_item(session, cancelled)
-    with pytest.raises(AssertionError, match="an order that is cancelled cannot become shipped"):
+    with pytest.raises(AssertionError, match="an order with the status cancelled cannot change to shipped"):
         await an_order_event(session, cancelled, OrderStatus.SHIPPED)

@@ -1,4 +1,4 @@
-"""Access of users: an update during an erasure, and the last staff user, who must stay."""
+"""Access of users: an update during an erasure, and the last active staff user, who stays."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
