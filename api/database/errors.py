@@ -79,7 +79,7 @@ def is_duplicate(error: IntegrityError) -> bool:
 
 
 def is_duplicate_slug(error: SQLAlchemyError) -> bool:
-    """Whether two requests made the same slug at once. Made again it differs; one that was sent is refused again."""
+    """Whether the slug is a duplicate. A generated one differs on the next run; a client's own is refused again."""
     return isinstance(error, IntegrityError) and [column.name for column in _unique_columns(error)] == ["slug"]
 
 

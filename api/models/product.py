@@ -54,7 +54,7 @@ class ProductBase(Schema):
     """What a client may write."""
 
     name: ProductName
-    slug: ProductSlug | None = Field(default=None, description="Made from the name when absent.")
+    slug: ProductSlug | None = Field(default=None, description="Generated from the name if absent.")
     sku: Sku
     description: ProductDescription = None
     price: Amount
@@ -117,7 +117,7 @@ class ProductReadWithCategory(ProductRead):
 
 
 class ProductSort(StrEnum):
-    """The orders that a product list can have; a minus reverses. Equal values are told apart by id."""
+    """The sort orders of a product list; a leading minus means descending. Equal values are told apart by id."""
 
     NEWEST = "-id"
     OLDEST = "id"

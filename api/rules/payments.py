@@ -1,6 +1,6 @@
 """Payments and refunds: never more than is due, and never more back than was paid.
 
-Rows are locked in one order everywhere: order, payment, accounts. So requests never wait for each other in a circle.
+Rows are locked in one order everywhere: order, payment, accounts. So requests never deadlock.
 """
 
 from decimal import Decimal

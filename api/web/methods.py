@@ -1,4 +1,4 @@
-"""Which methods a path has, for a request with another one."""
+"""The methods of each path, to refuse others."""
 
 from collections.abc import Iterable
 
