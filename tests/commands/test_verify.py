@@ -151,7 +151,7 @@ class TestVerify:
         assert len(broken_lines) == 1, lines
         assert lines[broken_lines[0] + 1].startswith("        "), f"no row is named: {lines}"
 
-    def test_every_check_has_a_breach(self) -> None:
+    def test_every_check_is_broken_by_a_test(self) -> None:
         for check in CHECKS:
             assert any(promise in check.promise for promise in BREACHES), (
                 f"add to BREACHES how to break: {check.promise}"
