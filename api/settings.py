@@ -87,13 +87,13 @@ class Settings(BaseSettings):
             raise ValueError("is not a database URL such as postgresql://user:password@host/name") from None
         backend = url.drivername.partition("+")[0]
         if backend not in DRIVERS:
-            raise ValueError(f"names {backend}; SQLite, PostgreSQL and MariaDB or MySQL are supported")
+            raise ValueError(f"names the unsupported database {backend}: use SQLite, PostgreSQL, MariaDB or MySQL")
         if backend == "sqlite" and url.database in (None, "", ":memory:"):
             raise ValueError("must name a file: each connection would get an empty database of its own in memory")
         if backend in ("mysql", "mariadb") and find_spec("aiomysql") is None:
             raise ValueError("needs one more package: pip install aiomysql==0.3.2")
         if backend in ("mysql", "mariadb") and url.query:
-            raise ValueError("takes no parameters after a ? for MariaDB and MySQL")
+            raise ValueError("must have no parameters after a ? for MariaDB and MySQL")
         return value
 
     @field_validator("allowed_hosts")
@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for each in value:
             if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]", each):
-                raise ValueError(f"holds {each}, which is not a host name such as shop.example.com or *.example.com")
+                raise ValueError(f"contains {each}, which is not a host name such as shop.example.com or *.example.com")
         return value
 
     @field_validator("cors_origins")
@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for each in value:
             if not re.fullmatch(r"\*|https?://[^/\s*]+", each):
-                raise ValueError(f"holds {each}, which is not an origin such as https://www.example.com")
+                raise ValueError(f"contains {each}, which is not an origin such as https://www.example.com")
         return value
 
     @field_validator("forwarded_allow_ips")
@@ -126,7 +126,7 @@ class Settings(BaseSettings):
             "ALLOWED_HOSTS must name the shop's own hosts": "*" in self.allowed_hosts,
             "CORS_ORIGINS must not be *": "*" in self.cors_origins,
             "FORWARDED_ALLOW_IPS must name the proxies, or 127.0.0.1 where there is none: "
-            "without it all clients have the proxy's address, and with all addresses each client can choose one": (
+            "if it is not set, all clients share the proxy's address, and if it allows all, any client can forge one": (
                 "forwarded_allow_ips" not in self.model_fields_set
                 or any(each == "*" or ip_network(each).prefixlen == 0 for each in self.forwarded_allow_ips)
             ),

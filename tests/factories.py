@@ -233,7 +233,7 @@ async def an_order_event(
     order = order or await an_order(session)
     await session.refresh(order)
     before = order.status
-    assert order.may_become(to_status), f"an order that is {before} cannot become {to_status}"
+    assert order.may_become(to_status), f"an order with the status {before} cannot change to {to_status}"
     await _change(session, order, status=to_status)
     its = {"order_id": order.id, "user_id": order.user_id}
     event = await _row(session, OrderEvent, fields, from_status=before, to_status=to_status, **its)

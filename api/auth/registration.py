@@ -54,4 +54,4 @@ async def _throttle(request: Request, user: OptionalUser, database: AppDatabase,
 
 
 Throttled = Depends(_throttle)
-"""For `dependencies=` of a route, after what says whether the caller may at all: a refusal counts as no attempt."""
+"""For `dependencies=` of a route, after the check of permission: a forbidden request is not counted."""

@@ -68,7 +68,7 @@ async def update_verified(session: AsyncSession, user: User, **values: Any) -> N
     unchanged = (col(User.id) == user.id, col(User.is_active), col(User.hashed_password) == user.hashed_password)
     change = update(User).where(*unchanged).values(**values)
     if (await session.exec(change)).rowcount == 0:
-        raise Unavailable("This user is being changed. Try again shortly.")
+        raise Unavailable("Another request is changing this user. Try again shortly.")
 
 
 async def _verify(request: Request, subjects: Subjects, password: str, hashed: str | None) -> tuple[bool, str | None]:
@@ -88,5 +88,5 @@ async def _verify(request: Request, subjects: Subjects, password: str, hashed: s
 
 
 def _storable(text: str) -> str:
-    """A text without what no database can compare and no hash can hold: NUL, and halves of surrogate pairs."""
+    """A text without what no database can compare and no hash can hold: NUL, and lone surrogates."""
     return text.encode("utf-8", "replace").decode().replace("\0", "?")

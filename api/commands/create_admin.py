@@ -1,4 +1,4 @@
-"""`python -m api create-admin`: add a member of staff."""
+"""`python -m api create-admin`: add a staff user."""
 
 import argparse
 import sys
@@ -34,4 +34,4 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--password", help="8 to 128 characters; other users of this computer can see it here")
 
 
-command = Command("create-admin", "add a member of staff; asks for what is not given", create_admin, _add_arguments)
+command = Command("create-admin", "add a staff user; asks for what is not given", create_admin, _add_arguments)

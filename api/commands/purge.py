@@ -1,4 +1,4 @@
-"""`python -m api purge`: delete idempotency keys, tokens and counted attempts that are past their time."""
+"""`python -m api purge`: delete idempotency keys, tokens and counted attempts that have expired."""
 
 import argparse
 
@@ -16,10 +16,10 @@ def purge(settings: Settings, options: argparse.Namespace) -> int:
             return await idempotency.purge(session), await tokens.purge(session), attempts
 
     keys, expired, attempts = with_database(settings, delete)
-    print(f"{keys} idempotency keys were older than {idempotency.KEY_LIFETIME.days} days.")
-    print(f"{expired} tokens had expired.")
-    print(f"{attempts} counts of attempts were of past windows.")
+    print(f"Deleted {keys} idempotency keys older than {idempotency.KEY_LIFETIME.days} days.")
+    print(f"Deleted {expired} expired tokens.")
+    print(f"Deleted {attempts} counters of past attempts.")
     return 0
 
 
-command = Command("purge", "delete idempotency keys, tokens and counted attempts that are past their time", purge)
+command = Command("purge", "delete idempotency keys, tokens and counted attempts that have expired", purge)

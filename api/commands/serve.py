@@ -40,7 +40,11 @@ def _introduce_admin(settings: Settings) -> None:
     try:
         admin = with_database(settings, setup.create_first_admin)
     except IntegrityError:
-        print("There is no staff, and a customer is called admin: see python -m api create-admin.", flush=True)
+        print(
+            "There is no staff user, and a customer has the username or e-mail address of admin. "
+            "Run python -m api create-admin.",
+            flush=True,
+        )
     else:
         if admin is not None:
             print(

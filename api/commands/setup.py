@@ -1,4 +1,4 @@
-"""What a new database needs before the shop can be served: its tables, and one member of staff."""
+"""What a new database needs before the shop can be served: its tables, and one staff user."""
 
 import secrets
 import sqlite3

@@ -87,7 +87,7 @@ CHECKS = (
         """,
     ),
     Check(
-        "payments come to what an order was paid, and to no more than its total",
+        "an order's payments add up to its paid amount, and to no more than its total",
         "orders",
         """
         SELECT o.id, o.order_number, o.total_amount, o.paid_amount, COALESCE(SUM(p.amount), 0) AS payments
@@ -97,7 +97,7 @@ CHECKS = (
         """,
     ),
     Check(
-        "refunds come to what of a payment was refunded, and to no more than the payment",
+        "a payment's refunds add up to its refunded amount, and to no more than the payment",
         "payments",
         """
         SELECT p.id, p.order_id, p.amount, p.refunded_amount, COALESCE(SUM(r.amount), 0) AS refunds, p.status
@@ -108,7 +108,7 @@ CHECKS = (
         """,
     ),
     Check(
-        "what a cancelled order was paid is refunded",
+        "the payments of a cancelled order are refunded",
         "payments",
         """
         SELECT p.id, p.order_id, p.amount, p.refunded_amount
@@ -117,7 +117,7 @@ CHECKS = (
         """,
     ),
     Check(
-        "store credit that was paid, less what was refunded, is what the ledger moved for the order",
+        "store credit paid less refunds equals the order's transactions",
         "orders",
         """
         SELECT o.id, o.order_number, COALESCE(paid.amount, 0) AS paid, COALESCE(moved.amount, 0) AS moved

@@ -57,7 +57,7 @@ SQLITE_POOL = PoolLimits(size=5, overflow=15)
 
 
 def pool_limits(settings: Settings) -> PoolLimits | None:
-    """Of the settings where they say it; `None` where no connections are kept."""
+    """The limits in the settings or the defaults; `None` if no connections are kept."""
     if settings.database_pool is PoolSetting.NONE:
         return None
     default = SQLITE_POOL if settings.database.get_backend_name() == "sqlite" else SERVER_POOL

@@ -79,7 +79,7 @@ def is_duplicate(error: IntegrityError) -> bool:
 
 
 def is_duplicate_slug(error: SQLAlchemyError) -> bool:
-    """Whether two requests made the same slug at once. Made again it differs; one that was sent is refused again."""
+    """Whether the slug is a duplicate. A generated one differs on the next run; a client's own is refused again."""
     return isinstance(error, IntegrityError) and [column.name for column in _unique_columns(error)] == ["slug"]
 
 
@@ -93,11 +93,11 @@ def refusal_for(error: SQLAlchemyError) -> ShopError | None:
         case PoolTimeout():
             return Unavailable("All database connections are in use. Try again shortly.")
         case StaleDataError():
-            return Unavailable("Many requests are changing this at once. Try again shortly.")
+            return Unavailable("Other requests are changing the same row. Try again shortly.")
         case DBAPIError() if isinstance(error, IntegrityError) or _code(error) in MYSQL_CHECK:
             return _violation(error)
         case DBAPIError() if isinstance(error, DataError) or _code(error) in MYSQL_OUT_OF_RANGE:
-            return Unprocessable("request", "holds a value that the database cannot store")
+            return Unprocessable("request", "contains a value that the database cannot store")
         case DBAPIError() if error.connection_invalidated or _is_unavailable(error):
             return Unavailable("The database is busy or cannot be reached. Try again shortly.")
     return None

@@ -15,7 +15,7 @@ BEFORE_CONNECTING = "before_connecting"
 
 
 class WaitingSession(Session):
-    """Awaits something before it takes a connection, and so never does where it is not used.
+    """Awaits a function before it takes a connection. A session without a statement never awaits it.
 
     Everything that an `AsyncSession` awaits may call `get_bind`; `session.get_bind()` by itself may not.
     """

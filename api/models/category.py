@@ -21,7 +21,7 @@ class CategoryBase(Schema):
     """What a client may write."""
 
     name: CategoryName
-    slug: CategorySlug | None = Field(default=None, description="Made from the name when absent.")
+    slug: CategorySlug | None = Field(default=None, description="Generated from the name if absent.")
     description: Description = None
     parent_id: Id | None = Field(default=None, foreign_key="categories.id", ondelete="SET NULL", index=True)
 

@@ -21,7 +21,7 @@ Reference = Annotated[
     Limits(
         min_length=1,
         max_length=100,
-        description="The payment processor's own number. Each can be used once per method.",
+        description="The payment processor's own number. A reference can be used once per payment method.",
         examples=["ch_3MtwBwLkdIwHu7ix28a3tqPa"],
     ),
 ]

@@ -36,7 +36,7 @@ class PostBase(Schema):
     """What a client may write."""
 
     title: Title
-    slug: PostSlug | None = Field(default=None, description="Made from the title when absent.")
+    slug: PostSlug | None = Field(default=None, description="Generated from the title if absent.")
     content: Content
     status: PostStatus = Field(default=PostStatus.DRAFT, sa_type=EnumValue(PostStatus), index=True)
 

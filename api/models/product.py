@@ -36,7 +36,7 @@ def _depth(value: JsonValue) -> int:
 
 def _storable(attributes: JsonObject) -> JsonObject:
     if _depth(attributes) > MAX_ATTRIBUTE_DEPTH:
-        raise ValueError(f"must not nest deeper than {MAX_ATTRIBUTE_DEPTH} levels")
+        raise ValueError(f"must not be nested deeper than {MAX_ATTRIBUTE_DEPTH} levels")
     if len(json.dumps(attributes, allow_nan=False)) > MAX_ATTRIBUTE_LENGTH:
         raise ValueError(f"must not exceed {MAX_ATTRIBUTE_LENGTH:,} characters of JSON")
     return attributes
@@ -54,7 +54,7 @@ class ProductBase(Schema):
     """What a client may write."""
 
     name: ProductName
-    slug: ProductSlug | None = Field(default=None, description="Made from the name when absent.")
+    slug: ProductSlug | None = Field(default=None, description="Generated from the name if absent.")
     sku: Sku
     description: ProductDescription = None
     price: Amount
@@ -117,7 +117,7 @@ class ProductReadWithCategory(ProductRead):
 
 
 class ProductSort(StrEnum):
-    """The orders that a product list can have; a minus reverses. Equal values are told apart by id."""
+    """The sort orders of a product list; a leading minus means descending. Equal values are told apart by id."""
 
     NEWEST = "-id"
     OLDEST = "id"

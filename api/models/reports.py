@@ -44,7 +44,7 @@ class CategoryStats(Schema):
     category: CategoryOrNone
     products: Count
     in_stock: int = Field(description="Products with at least one unit.", schema_extra={"examples": [10]})
-    units: int = Field(description="Units on hand.", schema_extra={"examples": [480]})
+    units: int = Field(description="Units in stock.", schema_extra={"examples": [480]})
     average_price: Money
     lowest_price: Money
     highest_price: Money

@@ -33,7 +33,7 @@ Delta = Annotated[
         strict=True,
         ge=-MAX_STOCK,
         le=MAX_STOCK,
-        description="Units added, or taken where it is below zero.",
+        description="Units to add; a negative number removes units.",
         examples=[25],
         json_schema_extra={"not": {"const": 0}},
     ),

@@ -28,7 +28,7 @@ class TagBase(Schema):
     """What a client may write."""
 
     name: TagName
-    slug: TagSlug | None = Field(default=None, description="Made from the name when absent.")
+    slug: TagSlug | None = Field(default=None, description="Generated from the name if absent.")
 
 
 class Tag(TagBase, Timestamps, table=True):

@@ -72,7 +72,7 @@ class TokenRead(TokenBase):
 
 
 class TokenReadOnce(TokenRead):
-    """The only answer that ever holds the key itself."""
+    """The only answer that contains the key itself."""
 
     token: TokenSecret
 

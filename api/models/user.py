@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def _strong(password: str) -> str:
     if not re.search(r"[A-Z]", password) or not re.search(r"[0-9]", password):
-        raise ValueError("needs at least one upper-case letter and one digit")
+        raise ValueError("must contain at least one upper-case letter and one digit")
     return password
 
 
@@ -71,7 +71,7 @@ class User(UserBase, Timestamps, table=True):
 
     @classmethod
     def not_erased(cls) -> ColumnElement[bool]:
-        """The users who are not erased, as a condition: whose row is kept for the books exists for nobody."""
+        """Users who are not erased, as a condition. A row that is kept for the books is shown to nobody."""
         return col(cls.erased_at).is_(None)
 
     def may_act_for(self, user_id: int) -> bool:

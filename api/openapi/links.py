@@ -1,4 +1,4 @@
-"""Links: where the id in an answer leads, from `POST /orders` to `POST /orders/{id}/cancel`, from a list likewise."""
+"""Links from the id in an answer to the operations that take it."""
 
 from api.openapi.nodes import Json
 

@@ -11,17 +11,18 @@ The backend of a shop: a catalog with exact stock, orders that stay as they were
 store credit kept by double entry, and posts.
 
 **Signing in.** Press *Authorize* and give a username or e-mail address and a password, or get a token from
-`POST /auth/token` and send it as `Authorization: Bearer …`. Programs use an API key from `POST /auth/keys` likewise.
+`POST /auth/token` and send it as `Authorization: Bearer …`. Programs use an API key from `POST /auth/keys` instead.
 *Staff* are users whose `is_superuser` is set. A row that belongs to another user does not exist for the caller: 404.
 
 **Money** is exact and in one currency, {currency}. Answers hold it as a string with two decimal places, `"79.99"`;
 requests may also send a number. **Times** are UTC, as in RFC 3339.
 
-**Lists** come in pages: `page` and `page_size` answer with totals. With `cursor` instead, empty at first and then each
-answer's `next_cursor`, no row is skipped or shown twice while rows come and go, and depth costs nothing.
+**Lists** come in pages: `page` and `page_size` answer with totals. Send `cursor` instead of `page`: empty first, then
+the `next_cursor` of each answer. No row is skipped or repeated while rows are added or deleted, and deep pages are as
+fast as the first.
 
 **Trying again.** Send an `Idempotency-Key` of your own with an order, a payment, a refund, a transfer, a deposit or a
-change of stock. The same request with the same key is done once, and later answered again with the first answer.
+change of stock. The same request with the same key is done once; each repetition gets the stored answer.
 A request that was answered with 503 did nothing: send it again after `Retry-After` seconds.
 
 **Errors** are `application/problem+json` (RFC 9457): `title`, `status` and `detail` say what is wrong, and a 422 lists
@@ -29,7 +30,7 @@ each field in `errors`. Unknown fields in a request are refused.
 """
 
 TYPICAL_DETAILS = {
-    400: "There was an error parsing the body",
+    400: "The body is not encoded as UTF-8.",
     401: "The token is invalid or has expired. Sign in again.",
     403: "Only staff may do this.",
     404: "There is no such row.",

@@ -22,13 +22,13 @@ router = Router("/accounts", tag="accounts")
 
 @router.get("", response_model=list[AccountRead])
 async def list_accounts(session: ReadSession, staff: Staff) -> Sequence[Account]:
-    """List all accounts, also the shop's own, as of one moment: their balances add up to zero."""
+    """List all accounts, including the shop's own. Their balances add up to zero."""
     return (await session.exec(select(Account).order_by(col(Account.id)))).all()
 
 
 @router.get("/me", response_model=AccountRead)
 async def read_my_account(session: WriteSession, user: CurrentUser) -> Account:
-    """Read the caller's own account, which is added the first time."""
+    """Read the caller's own account. The first request creates it."""
     return await ledger.account_of(session, user.id)
 
 
@@ -40,7 +40,7 @@ async def read_my_account(session: WriteSession, user: CurrentUser) -> Account:
 async def list_transactions(
     account_id: PathId, session: ReadSession, user: CurrentUser, paging: PagingParams
 ) -> Page[Transaction] | CursorPage[Transaction]:
-    """List what came into an account and what went out, the latest first."""
+    """List the transactions of an account, the newest first."""
     await one_or_404(session, Account, Account.id == account_id, Account.visible_to(user))
     moved = or_(Transaction.from_account_id == account_id, Transaction.to_account_id == account_id)
     return await paginate(session, select(Transaction).where(moved), paging, model=Transaction)
@@ -77,10 +77,10 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
     dependencies=[Idempotent],
 )
 async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession, staff: Staff) -> Transaction:
-    """Give store credit to an account; the balance of the shop's account of issued credit falls by the amount."""
+    """Deposit store credit into an account, from the shop's account for issued credit."""
     target = await one_or_404(session, Account, Account.id == account_id, Account.not_erased())
     issued = await ledger.shop_account(session, ShopAccount.ISSUED)
     if target.id == issued.id:
-        raise Unprocessable("path.id", "is the account that credit is issued from")
+        raise Unprocessable("path.id", "is the shop's account for issued credit, which takes no deposits")
     given = Transaction.model_validate(data, update={"from_account_id": issued.id, "to_account_id": target.id})
     return await transfer_credit(session, given, to=target)

@@ -42,7 +42,7 @@ async def sign_out(credentials: CurrentCredentials, session: WriteSession) -> No
 async def change_password(
     data: PasswordChange, user: ReauthenticatedUser, credentials: CurrentCredentials, session: WriteSession
 ) -> None:
-    """Change the password, which revokes every session but this one."""
+    """Change the password. All other sessions are revoked."""
     await update_verified(session, user, hashed_password=await hash_password(data.new_password))
     others = delete(Token).where(col(Token.user_id) == user.id, col(Token.id) != credentials.token.id)
     await session.exec(others.where(col(Token.kind) == TokenKind.SESSION))
@@ -56,7 +56,7 @@ async def list_keys(user: CurrentUser, session: ReadSession, paging: PagingParam
 
 @router.post("/keys", status_code=201, responses=problems(409))
 async def create_key(data: TokenCreate, credentials: CurrentCredentials, session: WriteSession) -> TokenReadOnce:
-    """Make an API key. Only this answer ever holds the key itself."""
+    """Create an API key. Only this answer contains the key itself."""
     await lock_caller(session, credentials)
     secret, key = new_token(credentials.user, TokenKind.KEY, data.name, timedelta(days=data.expires_in_days))
     session.add(key)

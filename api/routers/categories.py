@@ -1,4 +1,4 @@
-"""The shelves of the shop, nested. Anyone reads them, staff keep them."""
+"""Nested categories of products. Anyone can read them; staff manage them."""
 
 from typing import Annotated
 
@@ -61,7 +61,7 @@ async def list_category_products(
     category: CategoryToRead,
     session: ReadSession,
     paging: PagingParams,
-    recursive: Annotated[bool, Query(description="Also the products of all categories below it.")] = False,
+    recursive: Annotated[bool, Query(description="Include the products of all subcategories.")] = False,
 ) -> Page[Product] | CursorPage[Product]:
     """List the active products of a category; with `recursive=true` also those of all categories below it."""
     products = select(Product).where(col(Product.is_active))
@@ -94,7 +94,7 @@ async def replace_category(data: CategoryCreate, category: CategoryToWrite, sess
 
 @router.patch("/{id}", response_model=CategoryRead, responses=problems(404, 409))
 async def update_category(data: CategoryUpdate, category: CategoryToWrite, session: WriteSession) -> Category:
-    """Change only what is sent."""
+    """Change only the fields that are sent."""
     await category_tree.check_parent(session, data.parent_id, of=category.id)
     category.sqlmodel_update(data.model_dump(exclude_unset=True))
     await session.flush()
@@ -103,5 +103,5 @@ async def update_category(data: CategoryUpdate, category: CategoryToWrite, sessi
 
 @router.delete("/{id}", status_code=204, responses=problems(404))
 async def delete_category(category: CategoryToWrite, session: WriteSession) -> None:
-    """Delete a category: those below it move up to its parent, and its products are left without a category."""
+    """Delete a category. Its subcategories move to its parent, and its products are left without a category."""
     await category_tree.remove(session, category)

@@ -28,7 +28,7 @@ class Health(BaseModel):
 class PoolHealth(BaseModel):
     """The connection pool of the worker that answers; the numbers are null where no connections are kept."""
 
-    database: str = Field(description="Which database.", examples=["postgresql"])
+    database: str = Field(description="The kind of database.", examples=["postgresql"])
     size: int | None = Field(description="Connections that are kept open.", examples=[10])
     in_use: int | None = Field(examples=[3])
     available: int | None = Field(description="Open and idle.", examples=[7])
@@ -50,14 +50,14 @@ async def read_health() -> Health:
 
 @router.get("/health/ready", responses=problems(503))
 async def read_readiness(database: AppDatabase) -> Health:
-    """Ask the database; 503 where it does not answer."""
+    """Check that the database answers; if not, the status is 503."""
     await database.ping()
     return Health()
 
 
 @router.get("/health/db")
 async def read_pool_health(database: AppDatabase, staff: Staff) -> PoolHealth:
-    """Tell how the connection pool is doing."""
+    """Read the state of the connection pool."""
     pool = database.pool
     if pool is None:
         return PoolHealth(database=database.backend, size=None, in_use=None, available=None, overflow=None)

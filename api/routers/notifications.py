@@ -22,7 +22,7 @@ async def list_notifications(
     session: ReadSession,
     user: CurrentUser,
     paging: PagingParams,
-    unread: Annotated[bool | None, Query(description="Only unread, or only read notifications.")] = None,
+    unread: Annotated[bool | None, Query(description="`true`: only unread; `false`: only read.")] = None,
 ) -> Page[Notification] | CursorPage[Notification]:
     """List the caller's notifications, the newest first."""
     notifications = select(Notification).where(Notification.visible_to(user))

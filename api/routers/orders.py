@@ -71,7 +71,7 @@ OrderToWrite = Annotated[Order, Depends(_order_to_write)]
     dependencies=[Idempotent],
 )
 async def place_order(data: OrderCreate, session: WriteSession, user: CurrentUser) -> Order:
-    """Place an order: the stock is taken, names and prices are frozen. Lines of one product become one line."""
+    """Place an order. It takes the stock and keeps the current names and prices. Lines of one product are merged."""
     customer_id = data.user_id or user.id
     if not user.may_act_for(customer_id):
         raise Forbidden("Only staff may order for another user.")
@@ -169,13 +169,13 @@ async def change_order_status(
     session: WriteSession,
     staff: Staff,
 ) -> Order:
-    """Bring an order to its next status: confirmed, shipped, delivered, or cancelled before it is shipped."""
+    """Change the status of an order to one that may follow the current status."""
     return await change_status(session, order, new_status, changed_by=staff.id)
 
 
 @router.post("/{id}/cancel", response_model=OrderRead, responses=problems(404, 409))
 async def cancel_order(order: OrderToWrite, session: WriteSession, user: CurrentUser) -> Order:
-    """Cancel an order that has not been shipped: its stock comes back, and so does what was paid."""
+    """Cancel an order before it is shipped. Its stock is returned and its payments are refunded."""
     return await change_status(session, order, OrderStatus.CANCELLED, changed_by=user.id)
 
 
@@ -183,6 +183,6 @@ async def cancel_order(order: OrderToWrite, session: WriteSession, user: Current
 async def list_order_events(
     order: OrderToRead, session: ReadSession, paging: PagingParams
 ) -> Page[OrderEvent] | CursorPage[OrderEvent]:
-    """List how an order came to its status, from the start."""
+    """List the changes of an order's status, the oldest first."""
     events = select(OrderEvent).where(OrderEvent.order_id == order.id)
     return await paginate(session, events, paging, model=OrderEvent, sort="id")

@@ -1,4 +1,4 @@
-"""What was paid towards an order, and what was given back. An order that is paid in full is confirmed."""
+"""Payments and refunds of orders. An order that is paid in full is confirmed."""
 
 from sqlmodel import select
 
@@ -48,7 +48,7 @@ async def pay_order(data: PaymentCreate, order: OrderToWrite, session: WriteSess
 async def list_order_payments(
     order: OrderToRead, session: ReadSession, paging: PagingParams
 ) -> Page[Payment] | CursorPage[Payment]:
-    """List what was paid towards an order, with refunds."""
+    """List the payments of an order with their refunds."""
     received = select(Payment).where(Payment.order_id == order.id).options(with_refunds)
     return await paginate(session, received, paging, model=Payment, sort="id")
 

@@ -47,7 +47,7 @@ async def list_posts(
     status: Annotated[PostStatus | None, Query(description="Only posts with this status.")] = None,
     tag: Annotated[
         str | None,
-        Query(max_length=120, description="Only posts with the tag of this slug."),
+        Query(max_length=120, description="Only posts with the tag that has this slug."),
         AfterValidator(without_nul),
     ] = None,
     author_id: Annotated[QueryId | None, Query(description="Only posts of this author.")] = None,
@@ -92,7 +92,7 @@ Counted = Annotated[Callable[[Post], Post], Depends(_counting_views)]
 
 @router.get("/by-slug/{slug}", response_model=PostRead, responses=problems(404))
 async def read_post_by_slug(slug: PathText, session: ReadSession, user: OptionalUser, counted: Counted) -> Post:
-    """Read the post with a slug."""
+    """Read a post by its slug."""
     visible = (Post.slug == slug, Post.visible_to(user))
     return counted(await one_or_404(session, Post, *visible, options=with_author_and_tags))
 
@@ -106,7 +106,7 @@ async def read_post(post_id: PathId, session: ReadSession, user: OptionalUser, c
 
 @router.post("", status_code=201, response_model=PostRead, responses=problems(409))
 async def create_post(data: PostCreate, session: WriteSession, user: CurrentUser) -> Post:
-    """Write a post, as a draft unless its status says otherwise."""
+    """Create a post. Without a status it is a draft."""
     slug = await free_slug(session, Post, data.slug, data.title)
     post = Post.model_validate(data.model_dump(exclude={"tags"}), update={"slug": slug, "author_id": user.id})
     return await _save(session, post, data.tags)
@@ -121,7 +121,7 @@ async def replace_post(data: PostCreate, post: PostToWrite, session: WriteSessio
 
 @router.patch("/{id}", response_model=PostRead, responses=problems(404, 409))
 async def update_post(data: PostUpdate, post: PostToWrite, session: WriteSession) -> Post:
-    """Change only what is sent; `tags` replaces all tags."""
+    """Change only the fields that are sent; `tags` replaces all tags."""
     post.sqlmodel_update(data.model_dump(exclude={"tags"}, exclude_unset=True))
     return await _save(session, post, data.tags)
 
@@ -144,7 +144,7 @@ async def _save(session: AsyncSession, post: Post, tags: list[str] | None) -> Po
 async def _tag_ids(session: AsyncSession, slugs: set[str]) -> list[int]:
     found = dict((await session.exec(select(Tag.slug, Tag.id).where(col(Tag.slug).in_(slugs)))).all())
     if missing := slugs - set(found):
-        raise Unprocessable("body.tags", f"there is no tag {min(missing)}")
+        raise Unprocessable("body.tags", f"the tag {min(missing)} does not exist")
     return sorted(found.values())
 
 

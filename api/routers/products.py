@@ -1,4 +1,4 @@
-"""What the shop sells, and how many of each it has."""
+"""Products and their stock."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -42,7 +42,7 @@ MAX_BULK_PRODUCTS = 500
 
 with_category = join_one(Product.category)
 
-PriceLimit = Annotated[AmountLimit | None, Query(description="Inclusive.", examples=["50.00"])]
+PriceLimit = Annotated[AmountLimit | None, Query(description="The limit itself is included.", examples=["50.00"])]
 
 
 async def _visible_products(user: OptionalUser) -> ColumnElement[bool]:
@@ -70,9 +70,9 @@ async def list_products(
     category_id: Annotated[QueryId | None, Query(description="Only products of this category.")] = None,
     min_price: PriceLimit = None,
     max_price: PriceLimit = None,
-    in_stock: Annotated[bool | None, Query(description="Only products with, or only products without stock.")] = None,
-    is_active: Annotated[bool | None, Query(description="Only active, or only inactive products (staff).")] = None,
-    sort: Annotated[ProductSort, Query(description="A minus reverses.")] = ProductSort.NEWEST,
+    in_stock: Annotated[bool | None, Query(description="`true`: only in stock; `false`: only out of stock.")] = None,
+    is_active: Annotated[bool | None, Query(description="`true`: only active; `false`: only inactive (staff).")] = None,
+    sort: Annotated[ProductSort, Query(description="A leading minus sorts in descending order.")] = ProductSort.NEWEST,
 ) -> Page[Product] | CursorPage[Product]:
     """List products with their categories. Only staff see inactive products."""
     products = select(Product).where(visible).options(with_category)
@@ -118,7 +118,7 @@ async def list_low_stock(
     session: ReadSession,
     staff: Staff,
     paging: PagingParams,
-    threshold: Annotated[int, Query(ge=0, le=MAX_STOCK, description="Units on hand, at most.")] = 10,
+    threshold: Annotated[int, Query(ge=0, le=MAX_STOCK, description="Units in stock, at most.")] = 10,
 ) -> Page[Product] | CursorPage[Product]:
     """List active products that are low in stock, the lowest first."""
     low = select(Product).where(col(Product.is_active), col(Product.stock_quantity) <= threshold)
@@ -127,13 +127,13 @@ async def list_low_stock(
 
 @router.get("/by-sku/{sku}", response_model=ProductReadWithCategory, responses=problems(404))
 async def read_product_by_sku(sku: PathText, session: ReadSession, visible: VisibleProducts) -> Product:
-    """Read the product with a SKU."""
+    """Read a product by its SKU."""
     return await one_or_404(session, Product, Product.sku == sku, visible, options=[with_category])
 
 
 @router.get("/by-slug/{slug}", response_model=ProductReadWithCategory, responses=problems(404))
 async def read_product_by_slug(slug: PathText, session: ReadSession, visible: VisibleProducts) -> Product:
-    """Read the product with a slug."""
+    """Read a product by its slug."""
     return await one_or_404(session, Product, Product.slug == slug, visible, options=[with_category])
 
 
@@ -145,7 +145,7 @@ async def read_product(product_id: PathId, session: ReadSession, visible: Visibl
 
 @router.post("", status_code=201, response_model=ProductRead, responses=problems(409))
 async def create_product(data: ProductCreate, session: WriteSession, staff: Staff) -> Product:
-    """Add a product, with its first stock."""
+    """Add a product with its initial stock."""
     (product,) = await _create(session, [data], staff.id)
     return product
 
@@ -156,7 +156,7 @@ async def create_products(
     session: WriteSession,
     staff: Staff,
 ) -> list[Product]:
-    """Add up to 500 products: all of them or, where one cannot be added, none."""
+    """Add up to 500 products. If one cannot be added, none is."""
     return await _create(session, data, staff.id)
 
 
@@ -176,7 +176,7 @@ async def _check_categories(session: AsyncSession, *data: ProductBase | ProductU
     if wanted:
         found = (await session.exec(select(Category.id).where(col(Category.id).in_(wanted)))).all()
         if missing := wanted - set(found):
-            raise Unprocessable("body.category_id", f"there is no category {min(missing)}")
+            raise Unprocessable("body.category_id", f"the category {min(missing)} does not exist")
 
 
 @router.put("/{id}", response_model=ProductRead, responses=problems(404, 409))
@@ -190,7 +190,7 @@ async def replace_product(data: ProductBase, product: ProductToWrite, session: W
 
 @router.patch("/{id}", response_model=ProductRead, responses=problems(404, 409))
 async def update_product(data: ProductUpdate, product: ProductToWrite, session: WriteSession) -> Product:
-    """Change only what is sent. The stock changes by `POST /products/{id}/stock`."""
+    """Change only the fields that are sent. The stock changes by `POST /products/{id}/stock`."""
     await _check_categories(session, data)
     product.sqlmodel_update(data.model_dump(exclude_unset=True))
     await session.flush()
@@ -199,7 +199,7 @@ async def update_product(data: ProductUpdate, product: ProductToWrite, session: 
 
 @router.delete("/{id}", status_code=204, responses=problems(404))
 async def delete_product(product: ProductToWrite, session: WriteSession) -> None:
-    """Delete a product or, where it has been ordered, deactivate it."""
+    """Delete a product. A product that was ordered is deactivated instead."""
     this = col(Product.id) == product.id
     ordered = exists().where(col(OrderItem.product_id) == product.id)
     deleted = await session.exec(delete(Product).where(this, not_(ordered)))
@@ -217,7 +217,7 @@ async def delete_product(product: ProductToWrite, session: WriteSession) -> None
 async def change_stock(
     data: StockMovementCreate, product: ProductToWrite, session: WriteSession, staff: Staff
 ) -> StockMovement:
-    """Add units to the stock or, with a `delta` below zero, take units; the reason is kept as the movement's note."""
+    """Add units to the stock or, with a negative `delta`, remove units; the reason is kept as the movement's note."""
     movement = StockMovement(
         product_id=product.id,
         delta=data.delta,
@@ -236,7 +236,7 @@ async def change_stock(
 async def list_movements(
     product_id: PathId, session: ReadSession, staff: Staff, paging: PagingParams
 ) -> Page[StockMovement] | CursorPage[StockMovement]:
-    """List why the stock is what it is, the latest movement first."""
+    """List the stock movements of a product, the newest first."""
     await get_or_404(session, Product, product_id)
     movements = select(StockMovement).where(StockMovement.product_id == product_id)
     return await paginate(session, movements, paging, model=StockMovement)

@@ -1,4 +1,4 @@
-"""What posts are filed under. Anyone reads tags, staff keep them."""
+"""Tags of posts. Anyone can read them; staff manage them."""
 
 from typing import Annotated
 
@@ -48,7 +48,7 @@ async def create_tag(data: TagCreate, session: WriteSession, staff: Staff) -> Ta
 
 @router.patch("/{id}", response_model=TagRead, responses=problems(404, 409))
 async def update_tag(data: TagUpdate, tag: TagToWrite, session: WriteSession) -> Tag:
-    """Change only what is sent."""
+    """Change only the fields that are sent."""
     tag.sqlmodel_update(data.model_dump(exclude_unset=True))
     await session.flush()
     return tag

@@ -81,7 +81,7 @@ async def create_users(
     session: WriteSession,
     staff: Staff,
 ) -> list[User]:
-    """Register up to 100 customers: all of them or, where one cannot be registered, none."""
+    """Register up to 100 customers. If one cannot be registered, none is."""
     users = await new_users(session, data)
     session.add_all(users)
     await session.flush()
@@ -97,7 +97,7 @@ async def list_users(
     session: ReadSession,
     staff: Staff,
     paging: PagingParams,
-    is_active: Annotated[bool | None, Query(description="Only active, or only inactive users.")] = None,
+    is_active: Annotated[bool | None, Query(description="`true`: only active; `false`: only inactive.")] = None,
     search: SearchText | None = None,
 ) -> Page[User] | CursorPage[User]:
     """List users, the newest first."""
@@ -132,7 +132,7 @@ async def read_me(user: CurrentUser) -> User:
     dependencies=[Depends(current_user), Throttled],
 )
 async def update_me(data: ProfileUpdate, user: CallerToWrite, session: WriteSession) -> User:
-    """Change only what is sent."""
+    """Change only the fields that are sent."""
     user.sqlmodel_update(data.model_dump(exclude_unset=True))
     await session.flush()
     return user
@@ -142,7 +142,7 @@ async def update_me(data: ProfileUpdate, user: CallerToWrite, session: WriteSess
 async def read_user_by_email(
     email: Annotated[PathText, AfterValidator(str.lower)], session: ReadSession, staff: Staff
 ) -> User:
-    """Read the user with an e-mail address, without regard to case."""
+    """Read a user by e-mail address, without regard to case."""
     return await one_or_404(session, User, User.email == email, User.not_erased(), options=[as_read])
 
 
@@ -158,7 +158,7 @@ async def count_active_users(session: ReadSession, staff: Staff) -> ActiveCount:
 async def list_top_spenders(
     session: ReadSession,
     staff: Staff,
-    limit: Annotated[int, Query(ge=1, le=100, description="How many at most.")] = 10,
+    limit: Annotated[int, Query(ge=1, le=100, description="Maximum number of users.")] = 10,
 ) -> list[TopSpender]:
     """List the users with the highest sum of orders. Cancelled orders do not count."""
     spent = func.sum(Order.total_amount)
@@ -180,15 +180,15 @@ async def list_top_spenders(
 async def deactivate_idle_users(
     session: WriteSession,
     staff: Staff,
-    days: Annotated[int, Query(ge=1, le=36_500, description="How long they have not signed in.")],
+    days: Annotated[int, Query(ge=1, le=36_500, description="Days since the last sign-in.")],
 ) -> UsersChanged:
-    """Deactivate customers who have not signed in for so many days. Staff stay active."""
+    """Deactivate customers who have not signed in for the given number of days. Staff stay active."""
     return UsersChanged(changed=await user_access.deactivate_idle(session, utcnow() - timedelta(days=days)))
 
 
 @router.delete("/bulk/inactive")
 async def erase_inactive_users(session: WriteSession, staff: Staff) -> UsersChanged:
-    """Erase all inactive customers: the person is forgotten, orders and money stay in the books."""
+    """Erase all inactive customers: personal data is deleted, orders and transactions are kept."""
     return UsersChanged(changed=await erasure.erase_inactive(session))
 
 
@@ -224,19 +224,19 @@ async def replace_user(data: UserBase, user: UserToWrite, session: WriteSession)
     dependencies=[Depends(_refuse_staff_fields), Throttled],
 )
 async def update_user(data: UserUpdate, user: UserToWrite, session: WriteSession) -> User:
-    """Change only what is sent. Only staff may set `is_active` and `is_superuser`."""
+    """Change only the fields that are sent. Only staff may set `is_active` and `is_superuser`."""
     await user_access.change(session, user, data)
     return user
 
 
 @router.delete("/{id}", status_code=204, responses=problems(404, 409))
 async def delete_user(user: UserToWrite, session: WriteSession) -> None:
-    """Erase a user: the person is forgotten, orders and money stay in the books."""
+    """Erase a user: personal data is deleted, orders and transactions are kept."""
     await erasure.erase(session, user)
 
 
 @router.delete("/{id}/soft", response_model=UserRead, responses=problems(404, 409))
 async def deactivate_user(user: UserToWrite, session: WriteSession) -> User:
-    """Deactivate a user, who is signed out everywhere and cannot sign in again until staff undo it."""
+    """Deactivate a user. All tokens are revoked, and only staff can activate the user again."""
     await user_access.deactivate(session, user)
     return user

@@ -31,7 +31,7 @@ async def check_parent(session: AsyncSession, parent_id: int | None, *, of: int 
     if of is not None and of in above:
         raise Conflict("A category cannot be its own ancestor.")
     if len(above) + _height(parents, of) > MAX_DEPTH:
-        raise Conflict(f"Categories can be nested {MAX_DEPTH} levels deep at most.")
+        raise Conflict(f"Categories can be nested at most {MAX_DEPTH} levels deep.")
 
 
 async def _locked_parents(session: AsyncSession) -> dict[int, int | None]:

@@ -42,7 +42,7 @@ async def post(session: AsyncSession, transaction: Transaction) -> Transaction:
         Conflict: The balance does not cover the amount.
     """
     if transaction.from_account_id == transaction.to_account_id:
-        raise Unprocessable("body.to_account_id", "must differ from the account that the money comes from")
+        raise Unprocessable("body.to_account_id", "must differ from from_account_id")
     for account_id in sorted((transaction.from_account_id, transaction.to_account_id)):
         await _change_balance(session, account_id, transaction)
     session.add(transaction)
@@ -61,4 +61,4 @@ async def _change_balance(session: AsyncSession, account_id: int, transaction: T
     if changed.rowcount == 0:
         if (await session.exec(select(Account.id).where(Account.id == account_id))).first() is None:
             raise Unprocessable("body.to_account_id", "there is no such account")
-        raise Conflict("The balance does not cover this amount.")
+        raise Conflict("The balance is too low for this amount.")

@@ -60,7 +60,7 @@ async def record_status(session: AsyncSession, order: Order, before: OrderStatus
 async def _advance(session: AsyncSession, order: Order, status: OrderStatus) -> bool:
     """Whether the order still had the status with which it was read."""
     if not order.may_become(status):
-        raise Conflict(f"An order that is {order.status} cannot become {status}.")
+        raise Conflict(f"An order with the status {order.status} cannot change to {status}.")
     changed = await session.exec(
         update(Order).where(col(Order.id) == order.id, col(Order.status) == order.status).values(status=status)
     )

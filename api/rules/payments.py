@@ -1,6 +1,6 @@
 """Payments and refunds: never more than is due, and never more back than was paid.
 
-Rows are locked in one order everywhere: order, payment, accounts. So requests never wait for each other in a circle.
+Rows are locked in one order everywhere: order, payment, accounts. So requests never deadlock.
 """
 
 from decimal import Decimal
@@ -35,7 +35,7 @@ async def receive(session: AsyncSession, order: Order, payment: Payment) -> Paym
     if within.rowcount == 0:
         if order.status is OrderStatus.CANCELLED:
             raise Conflict("A cancelled order cannot be paid.")
-        raise Conflict(f"The amount exceeds the {order.due_amount} that is due for this order.")
+        raise Conflict(f"The amount exceeds the amount due for this order ({order.due_amount}).")
     session.add(payment)
     await session.flush()
     if payment.method is PaymentMethod.STORE_CREDIT:
@@ -69,7 +69,7 @@ async def refund(session: AsyncSession, payment: Payment, refund: Refund) -> Ref
     await session.refresh(payment)
     if within.rowcount == 0:
         raise Conflict(
-            f"The amount exceeds the {payment.amount - payment.refunded_amount} that is left of this payment."
+            f"The amount exceeds the refundable amount of this payment ({payment.amount - payment.refunded_amount})."
         )
     if payment.refunded_amount == payment.amount:
         payment.status = PaymentStatus.REFUNDED

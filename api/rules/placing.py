@@ -57,7 +57,7 @@ async def _lock_customer(session: AsyncSession, customer_id: int) -> None:
     """Keep the customer until the order stands: a request that erases the customer at the same time waits."""
     active = select(User.id).where(User.id == customer_id, col(User.is_active))
     if (await session.exec(active.with_for_update(read=True, key_share=True))).first() is None:
-        raise Unprocessable("body.user_id", "there is no such user, or the user is inactive")
+        raise Unprocessable("body.user_id", "the user does not exist or is inactive")
 
 
 def _build_order(
@@ -79,5 +79,5 @@ def _build_order(
     ]
     total = sum((item.total_price for item in items), start=Decimal(0))
     if total > MAX_AMOUNT:
-        raise Unprocessable("body.items", f"add up to more than {MAX_AMOUNT:,}")
+        raise Unprocessable("body.items", f"the total exceeds {MAX_AMOUNT:,}")
     return Order(user_id=customer_id, shipping_address=shipping_address, total_amount=total, items=items)

@@ -71,4 +71,4 @@ async def keep_one_staff_user(session: AsyncSession, leaving: User) -> None:
         return
     active_staff = select(User.id).where(col(User.is_superuser), col(User.is_active))
     if set((await session.exec(active_staff)).all()) <= {leaving.id}:
-        raise Conflict("The last staff user who can sign in must stay.")
+        raise Conflict("The last active staff user cannot be erased, deactivated or demoted.")

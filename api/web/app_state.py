@@ -9,7 +9,7 @@ from api.database.sessions import Database
 from api.settings import Settings
 
 Identify = Callable[[Request], Awaitable[int | None]]
-"""Answers the id of the user who sends a request, `None` without a token. `main` fills it in: `web` knows no users."""
+"""Returns the caller's id, `None` without a token. `main` sets it, because `web` must not import `auth`."""
 
 
 def settings_of(request: Request) -> Settings:

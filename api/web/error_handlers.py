@@ -66,7 +66,7 @@ async def _on_validation_error(request: Request, error: RequestValidationError) 
 
 
 async def _on_other_exception(request: Request, error: Exception) -> Response:
-    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "The shop made a mistake. The error is in its log.")
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error. The server's log has the details.")
 
 
 def _location(error: dict[str, Any]) -> str:
@@ -77,9 +77,9 @@ def _location(error: dict[str, Any]) -> str:
 
 def _message(error: dict[str, Any]) -> str:
     if error["type"] == "json_invalid":
-        return f"is not JSON: {error['ctx']['error'].lower()}, at character {error['loc'][1]}"
+        return f"is not valid JSON: {error['ctx']['error'].lower()}, at character {error['loc'][1]}"
     if error["loc"] == ("body",) and isinstance(error.get("input"), bytes):
         return "must be sent with the Content-Type application/json"
     if error["type"] == "string_unicode":  # in a value, or in the name of a field, which then cannot be named
-        return "must not contain half of a surrogate pair"
+        return "must not contain a lone surrogate"
     return str(error["msg"]).removeprefix("Value error, ")

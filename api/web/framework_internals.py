@@ -38,7 +38,7 @@ def path_template(request: Request) -> str:
 
 
 STARLETTE_REFUSALS = {
-    "Invalid host header": "The Host header names no host of this shop; see ALLOWED_HOSTS.",
+    "Invalid host header": "The Host header is not an allowed host (see ALLOWED_HOSTS).",
     "Content Too Large": "The body is too large.",
 }
 """What Starlette's middleware says in plain text, and what the shop says instead."""
@@ -46,7 +46,7 @@ STARLETTE_REFUSALS = {
 UNREADABLE_BODY: dict[type, str] = {
     UnicodeDecodeError: "The body is not encoded as UTF-8.",
     RecursionError: "The body is nested too deeply.",
-    ValueError: "The body holds a number with too many digits.",
+    ValueError: "The body contains a number with too many digits.",
 }
 
 

@@ -60,7 +60,8 @@ async def declare_key(
             min_length=1,
             max_length=MAX_KEY_LENGTH,
             pattern=KEY_PATTERN,
-            description="Any unique text. A request that is sent again with it is answered again, and not done again.",
+            description="Any unique text. A repeated request with the same key gets the stored answer "
+            "and is not done again.",
             examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
         ),
     ] = None,
@@ -149,7 +150,7 @@ async def claim(session: AsyncSession, wanted: IdempotencyKey) -> IdempotencyKey
 
 
 async def _is_first(session: AsyncSession, wanted: IdempotencyKey) -> bool:
-    """On PostgreSQL a failed INSERT would end the transaction, so it is told not to fail; the others undo it alone."""
+    """On PostgreSQL a failed INSERT ends the transaction, so a conflict is ignored; others undo the INSERT alone."""
     connection = await session.connection()
     insertion = INSERT_KEY_UNLESS_PRESENT if connection.dialect.name == "postgresql" else INSERT_KEY
     row, count_it = wanted.model_dump(exclude={"id"}), {"preserve_rowcount": True}

@@ -1,4 +1,4 @@
-"""Which methods a path has, for a request with another one."""
+"""The methods of each path, to refuse others."""
 
 from collections.abc import Iterable
 
@@ -49,4 +49,4 @@ def _path_of(scope: Scope) -> str:
 def _refusal(methods: Iterable[str]) -> Response:
     """RFC 9110, section 15.5.6: the answer must name the methods that there are."""
     allow = ", ".join(sorted(methods))
-    return problem_response(405, f"This path takes only {allow}.", headers={"Allow": allow})
+    return problem_response(405, f"This path allows only {allow}.", headers={"Allow": allow})

@@ -34,7 +34,7 @@ class Page(BaseModel, Generic[T]):
     """One page of a list, and its place in the list. A page beyond the end is empty."""
 
     items: Sequence[T]
-    total: int = Field(description="How many rows the whole list has.", examples=[57])
+    total: int = Field(description="Number of rows in the whole list.", examples=[57])
     page: int = Field(examples=[1])
     page_size: int = Field(examples=[20])
     total_pages: int = Field(examples=[3])
@@ -64,7 +64,7 @@ def _paging(
         str | None,
         Query(
             max_length=MAX_CURSOR_LENGTH,
-            description="Instead of `page`: empty at first, then the answer's `next_cursor`.",
+            description="Use it instead of `page`: empty for the first page, then the last answer's `next_cursor`.",
             json_schema_extra={"pattern": "^[A-Za-z0-9_-]*$"},
         ),
     ] = None,
@@ -152,7 +152,7 @@ class _Order:
                 raise ValueError
             return _parse(self.column.type.python_type, text) if text is not None else None, row_id
         except (ValueError, TypeError, ArithmeticError, RecursionError):
-            raise Unprocessable("query.cursor", "is not a cursor of this list") from None
+            raise Unprocessable("query.cursor", "is not a cursor that this list returned") from None
 
 
 def _parse(kind: type[Any], text: str) -> Any:
@@ -160,7 +160,7 @@ def _parse(kind: type[Any], text: str) -> Any:
         return TypeAdapter(Amount).validate_python(text)
     if kind is int:
         return TypeAdapter(StoredInteger).validate_python(text)
-    text.encode()  # half of a surrogate pair is valid JSON, but no database can be asked for it
+    text.encode()  # a lone surrogate is valid JSON, but no database can be asked for it
     return without_nul(kind(text))
 
 

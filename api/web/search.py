@@ -14,7 +14,7 @@ from api.models.types import without_nul
 
 SearchText = Annotated[
     str,
-    Query(min_length=1, max_length=100, description="Found anywhere in the text, without regard to case."),
+    Query(min_length=1, max_length=100, description="The text to search for, without regard to case."),
     AfterValidator(without_nul),
 ]
 

@@ -86,7 +86,7 @@ def in_transaction(answer: Handler) -> Handler:
             try:
                 return await _run_once(answer, request, deadline)
             except TimeoutError as error:
-                raise Unavailable("This took too long. Try again shortly.") from error
+                raise Unavailable("The request took too long and was undone. Try again shortly.") from error
             except DATABASE_ERRORS as error:
                 may_succeed = is_transient(error) or (attempt == 1 and is_duplicate_slug(error))
                 if attempt == MAX_ATTEMPTS or not may_succeed:

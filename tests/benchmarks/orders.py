@@ -155,7 +155,7 @@ def commit_for_a_while(connection: SyncConnection) -> float:
     """How many single INSERTs a second are committed, one after the other."""
     done, began = 0, perf_counter()
     while perf_counter() - began < COMMITTING:
-        connection.exec_driver_sql("INSERT INTO benchmark VALUES (1)")  # commits by itself: see `api/database.py`
+        connection.exec_driver_sql("INSERT INTO benchmark VALUES (1)")  # commits by itself: `api/database/engine.py`
         done += 1
     return done / (perf_counter() - began)
 

@@ -1,4 +1,4 @@
-"""`python -m api create-admin`: it adds a member of staff, and asks for missing values."""
+"""`python -m api create-admin`: it adds a staff user, and asks for missing values."""
 
 import pytest
 
@@ -14,7 +14,7 @@ class TestCreateAdmin:
     def create(self, *, username: str = "boss", email: str = "Boss@example.com", password: str = PASSWORD) -> int:
         return cli.main(["create-admin", "--username", username, "--email", email, "--password", password])
 
-    def test_the_command_adds_a_member_of_staff(self, migrated: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_the_command_adds_a_staff_user(self, migrated: str, capsys: pytest.CaptureFixture[str]) -> None:
         assert self.create() == 0
         assert capsys.readouterr().out == "boss can sign in now, as staff.\n"
         assert count(migrated, "users", "username = 'boss' AND email = 'boss@example.com'") == 1
@@ -42,7 +42,7 @@ class TestCreateAdmin:
         error = capsys.readouterr().err
         assert "username: " in error
         assert "email: value is not a valid email address" in error
-        assert "password: needs at least one upper-case letter and one digit" in error
+        assert "password: must contain at least one upper-case letter and one digit" in error
         assert "weakpassword" not in error
 
     def test_missing_values_are_asked_for_on_a_terminal(

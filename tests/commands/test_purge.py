@@ -1,4 +1,4 @@
-"""`python -m api purge`: it deletes rows that are past their time."""
+"""`python -m api purge`: it deletes rows that have expired."""
 
 from datetime import timedelta
 
@@ -30,9 +30,9 @@ class TestPurge:
         on_engine(migrated, fill)
         assert cli.main(["purge"]) == 0
         assert capsys.readouterr().out.splitlines() == [
-            "2 idempotency keys were older than 30 days.",
-            "2 tokens had expired.",
-            "1 counts of attempts were of past windows.",
+            "Deleted 2 idempotency keys older than 30 days.",
+            "Deleted 2 expired tokens.",
+            "Deleted 1 counters of past attempts.",
         ]
         left = {table: count(migrated, table) for table in ("idempotency_keys", "tokens", "attempts")}
         assert left == {"idempotency_keys": 2, "tokens": 1, "attempts": 1}

@@ -105,7 +105,7 @@ class TestServe:
         assert cli.main([]) == 1
         error = capsys.readouterr().err
         assert "PORT: Input should be a valid integer" in error
-        assert "DATABASE_URL: names oracle; SQLite, PostgreSQL and MariaDB or MySQL are supported" in error
+        assert "DATABASE_URL: names the unsupported database oracle: use SQLite, PostgreSQL, MariaDB or MySQL" in error
 
     def test_a_customer_called_admin_does_not_become_staff(
         self, migrated: str, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -113,7 +113,7 @@ class TestServe:
         put(migrated, User(username="admin", email="admin@example.org", hashed_password=PASSWORD_HASH))
         serve_nothing(environment)
         assert cli.main([]) == 0
-        assert "There is no staff, and a customer is called admin" in capsys.readouterr().out
+        assert "There is no staff user, and a customer has the username" in capsys.readouterr().out
         assert count(migrated, "users") == 1
 
     @pytest.mark.parametrize(

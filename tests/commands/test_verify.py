@@ -28,12 +28,12 @@ BREACHES = {
     ],
     "gave it back if and only if it was cancelled": ["DELETE FROM stock_movements WHERE reason = 'cancellation'"],
     "a stock movement of an order is of one of its lines": ["DELETE FROM order_items"],
-    "payments come to what an order was paid": [
+    "an order's payments add up to its paid amount": [
         "UPDATE orders SET paid_amount = paid_amount - 1 WHERE paid_amount > 0"
     ],
-    "refunds come to what of a payment was refunded": ["DELETE FROM refunds"],
-    "what a cancelled order was paid is refunded": ["UPDATE payments SET refunded_amount = 0"],
-    "is what the ledger moved for the order": [
+    "a payment's refunds add up to its refunded amount": ["DELETE FROM refunds"],
+    "the payments of a cancelled order are refunded": ["UPDATE payments SET refunded_amount = 0"],
+    "equals the order's transactions": [
         "UPDATE transactions SET order_id = NULL WHERE order_id IS NOT NULL AND from_account_id > to_account_id"
     ],
     "an account's balance is what came in less what went out": ["DELETE FROM transactions"],
@@ -151,7 +151,7 @@ class TestVerify:
         assert len(broken_lines) == 1, lines
         assert lines[broken_lines[0] + 1].startswith("        "), f"no row is named: {lines}"
 
-    def test_every_check_has_a_breach(self) -> None:
+    def test_every_check_is_broken_by_a_test(self) -> None:
         for check in CHECKS:
             assert any(promise in check.promise for promise in BREACHES), (
                 f"add to BREACHES how to break: {check.promise}"

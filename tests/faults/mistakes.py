@@ -103,14 +103,14 @@ MISTAKES = {
     if changed.rowcount == 0:
         if (await session.exec(select(Account.id).where(Account.id == account_id))).first() is None:
             raise Unprocessable("body.to_account_id", "there is no such account")
-        raise Conflict("The balance does not cover this amount.")
+        raise Conflict("The balance is too low for this amount.")
 """,
         """\
     account = await session.get(Account, account_id)
     if account is None:
         raise Unprocessable("body.to_account_id", "there is no such account")
     if account.user_id is not None and account.balance + delta < 0:
-        raise Conflict("The balance does not cover this amount.")
+        raise Conflict("The balance is too low for this amount.")
     account.balance += delta
     await session.flush()
 """,

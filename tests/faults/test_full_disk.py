@@ -46,7 +46,7 @@ def fill(disk: Path) -> Path:
             return filler
 
 
-async def test_is_survived(small_disk: Path, tmp_path: Path) -> None:
+async def test_the_shop_recovers_from_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
     url = f"sqlite:///{small_disk / 'shop.db'}"
     with running(url, tmp_path) as service:
         async with a_look_into(url) as session:

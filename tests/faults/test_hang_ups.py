@@ -51,7 +51,7 @@ async def send(client: httpx.AsyncClient, product: int, key: str) -> httpx.Respo
     return await client.post("/orders", content=body, headers=headers)
 
 
-async def test_whether_in_the_body_before_the_answer_or_while_it_waits(backend: Backend, tmp_path: Path) -> None:
+async def test_an_order_is_not_placed_twice_when_the_client_hangs_up(backend: Backend, tmp_path: Path) -> None:
     with backend.new_database() as url, running(url, tmp_path) as service:
         async with a_look_into(url) as session:
             staff, customer = await sign_in(session, 2)

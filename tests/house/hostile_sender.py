@@ -21,7 +21,7 @@ QUERIES = {"q": "own", "days": 30}
 
 
 def quoted(text: str) -> str:
-    """A text as it stands in a URL; half of a surrogate pair as the bytes that UTF-8 does not allow."""
+    """A text as it stands in a URL; a lone surrogate as the bytes that UTF-8 does not allow."""
     return quote_from_bytes(text.encode("utf-8", "surrogatepass"), safe="")
 
 

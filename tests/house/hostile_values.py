@@ -1,7 +1,7 @@
 """Hostile values: what to send in a place of a request, by the kind of value that the place takes.
 
-A JSON value is kept as it is written, because Python would not write much of what is hostile: `NaN`, `1e400`, one half
-of a surrogate pair.
+A JSON value is kept as it is written, because Python would not write much of what is hostile: `NaN`, `1e400`, a lone
+surrogate.
 """
 
 import base64

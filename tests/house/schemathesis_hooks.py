@@ -21,22 +21,22 @@ from tests.faults.shop import a_look_into
 from tests.support import save
 
 BEYOND_SCHEMAS = {
-    r"query\.cursor": r"is not a cursor of this list",
+    r"query\.cursor": r"is not a cursor that this list returned",
     r"header\.Idempotency-Key": r"was already used for another request",
     # What another row has to be there for.
-    r"body(\.\d+)?\.category_id": r"there is no category \d+",
+    r"body(\.\d+)?\.category_id": r"the category \d+ does not exist",
     r"body\.parent_id": r"there is no such category",
-    r"body\.tags": r"there is no tag [a-z0-9-]+",
-    r"body\.items": r"product \d+ does not exist or is no longer for sale|add up to more than [\d,.]+",
-    r"body\.user_id": r"there is no such user, or the user is inactive",
-    r"body\.to_account_id": r"there is no such account|must differ from the account that the money comes from",
-    r"path\.id": r"is the account that credit is issued from",
+    r"body\.tags": r"the tag [a-z0-9-]+ does not exist",
+    r"body\.items": r"product \d+ does not exist or is no longer for sale|the total exceeds [\d,.]+",
+    r"body\.user_id": r"the user does not exist or is inactive",
+    r"body\.to_account_id": r"there is no such account|must differ from from_account_id",
+    r"path\.id": r"is the shop's account for issued credit, which takes no deposits",
     # Domains that are reserved, such as `.test`, and what else `format: email` leaves open.
     r"body(\.\d+)?\.email": r"value is not a valid email address: .*",
     # `multipleOf: 0.01` would say it, were it not that in binary 79.99 is no multiple of 0.01.
     r"(body(\.\d+)?|query)\.(price|amount|min_price|max_price)": r"Decimal input should have no more than .*",
     # A schema knows no size of a whole document, nor its depth, nor each text within.
-    r"body(\.\d+)?\.attributes": r"must not (nest deeper|exceed 10,000 characters|contain the NUL character).*",
+    r"body(\.\d+)?\.attributes": r"must not (be nested deeper|exceed 10,000 characters|contain the NUL character).*",
 }
 """Reasons to refuse a request that fits its schema: where, and why."""
 

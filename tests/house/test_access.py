@@ -60,7 +60,7 @@ async def send(app: FastAPI, contract: Contract, world: World) -> AsyncIterator[
 
 
 class TestTheMatrix:
-    def test_every_route_has_a_line(self, known: set[str]) -> None:
+    def test_every_route_has_a_line_in_access(self, known: set[str]) -> None:
         missing = sorted(known - {line.route for line in matrix()})
         assert not missing, "\n".join(map(missing_line, missing))
 
@@ -71,14 +71,14 @@ class TestTheMatrix:
             "with the statuses for nobody, owner, other, staff: `POST   /reviews  "
         )
 
-    def test_every_line_has_a_route(self, known: set[str]) -> None:
+    def test_every_line_of_access_has_a_route(self, known: set[str]) -> None:
         stale = [f"{line} ({line.file})" for line in matrix() if line.route not in known]
         assert not stale, (
             f"ACCESS has lines for routes that do not exist: {', '.join(stale)}. "
             "Is the router in `MODULES` of api/routers/__init__.py?"
         )
 
-    def test_no_line_stands_there_twice(self) -> None:
+    def test_no_line_of_access_stands_twice(self) -> None:
         files: dict[str, list[str]] = {}
         for line in matrix():
             files.setdefault(str(line), []).append(line.file)

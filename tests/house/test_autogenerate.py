@@ -105,12 +105,12 @@ class TestCheck:
         finally:
             products.constraints.add(dropped)
 
-    def test_another_length_is_noticed(self, migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_changed_column_length_is_noticed(self, migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
         column = SQLModel.metadata.tables["orders"].c.status
         monkeypatch.setattr(column, "type", String(99))
         self.assert_noticed(migrated, "modify_type")
 
-    def test_another_nullability_is_noticed(self, migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_changed_nullability_is_noticed(self, migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(SQLModel.metadata.tables["products"].c.sku, "nullable", True)
         self.assert_noticed(migrated, "modify_nullable")
 

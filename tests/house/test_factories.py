@@ -111,7 +111,7 @@ async def test_an_order_is_valid_in_every_status_whatever_was_paid_and_refunded(
 
 
 @pytest.mark.parametrize("status", OrderStatus)
-async def test_an_order_of_the_past_has_all_its_rows_there(
+async def test_all_rows_of_a_past_order_have_its_date(
     status: OrderStatus, session: AsyncSession, database: Database
 ) -> None:
     moment = (await a_user(session)).created_at.replace(year=2020, day=1)
@@ -170,12 +170,12 @@ async def test_a_column_that_does_not_exist_is_refused(session: AsyncSession) ->
         await a_user(session, is_activ=False)
 
 
-async def test_what_would_break_the_books_is_refused(session: AsyncSession) -> None:
+async def test_a_builder_refuses_what_would_break_the_books(session: AsyncSession) -> None:
     cancelled = await an_order(session, status=OrderStatus.CANCELLED)
 
     with pytest.raises(AssertionError, match="a cancelled order cannot be paid"):
         await a_payment(session, cancelled)
     with pytest.raises(AssertionError, match="only a pending order gets another line"):
         await an_order_item(session, cancelled)
-    with pytest.raises(AssertionError, match="an order that is cancelled cannot become shipped"):
+    with pytest.raises(AssertionError, match="an order with the status cancelled cannot change to shipped"):
         await an_order_event(session, cancelled, OrderStatus.SHIPPED)

@@ -60,7 +60,7 @@ class TestLayers:
         assert sum(map(len, LAYERS)) == len(LAYER_OF)
 
     @pytest.mark.parametrize("room", ["api.rules", "api.database", "api.models", "api.errors"])
-    def test_what_stands_below_the_web_loads_no_web_framework(self, room: str) -> None:
+    def test_rules_database_models_and_errors_load_no_web_framework(self, room: str) -> None:
         script = (
             IMPORT_ROOM if (ROOT / room.replace(".", "/")).is_dir() else "import sys, api.errors\nprint(*sys.modules)"
         )

@@ -36,7 +36,7 @@ def cases() -> Iterator[Any]:
                     yield pytest.param(operation, table, columns, id=f"{table.name}.{'+'.join(columns)}")
 
 
-def test_the_cases_are_found() -> None:
+def test_every_known_unique_constraint_is_a_case() -> None:
     assert {case.id for case in cases()} >= {
         *("users.username", "users.email", "categories.name", "categories.slug", "products.sku", "products.slug"),
         *("products.category_id+name", "tags.name", "tags.slug", "posts.slug", "payments.method+reference"),

@@ -117,5 +117,5 @@ class TestDepth:
         pushed = await as_staff.patch(f"/categories/{top.id}", json={"parent_id": above.json()["id"]})
 
         assert response.text.count('"children":[{') == MAX_DEPTH - 1
-        assert_refused(deeper, 409, "100 levels deep at most")
-        assert_refused(pushed, 409, "100 levels deep at most")
+        assert_refused(deeper, 409, "at most 100 levels deep")
+        assert_refused(pushed, 409, "at most 100 levels deep")

@@ -70,6 +70,6 @@ class TestLedger:
         await assert_balances_equal_transactions(session)
         statuses = [response.status_code for response in responses]
         refusals = {response.json()["detail"] for response in responses if response.status_code == 409}
-        assert refusals == {"The balance does not cover this amount."}
+        assert refusals == {"The balance is too low for this amount."}
         assert len(await rows_of(session, Transaction)) == 8 + statuses.count(201)
         assert await verify(database)

@@ -1,4 +1,4 @@
-"""Access of users: an update during an erasure, and the last staff user, who must stay."""
+"""Access of users: an update during an erasure, and the last active staff user, who stays."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -73,7 +73,7 @@ class TestKeepOneStaffUser:
     ) -> None:
         await a_user(session, is_superuser=True, is_active=False)  # a user who cannot sign in does not count
 
-        assert_refused(await leaving(as_staff, staff.id), 409, "last staff user")
+        assert_refused(await leaving(as_staff, staff.id), 409, "last active staff user")
         user = await stored_user(session, staff.id)
         assert (user.username, user.is_active, user.is_superuser) == ("staff", True, True)
         assert (await as_staff.get("/users")).status_code == 200

@@ -142,7 +142,7 @@ class TestBody:
     ) -> None:
         response = await client.post("/users", content=content, headers=JSON)
 
-        assert_refused(response, 422, "body: is not JSON: ")
+        assert_refused(response, 422, "body: is not valid JSON: ")
         assert [each["field"] for each in response.json()["errors"]] == ["body"]
 
     @pytest.mark.parametrize(("content", "cause"), UNREADABLE.values(), ids=UNREADABLE)

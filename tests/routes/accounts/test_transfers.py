@@ -52,12 +52,12 @@ class TestTransfer:
         own = await an_account(session, customer, "10.00")
         other = await an_account(session, other_customer)
 
-        assert_refused(await transfer(as_customer, other, "10.01"), 409, "balance does not cover")
+        assert_refused(await transfer(as_customer, other, "10.01"), 409, "balance is too low")
         assert len(await rows_of(session, Transaction)) == 1
         assert (await session.exec(select(Notification))).all() == []
 
         assert (await transfer(as_customer, other, "10.00")).status_code == 201
-        assert_refused(await transfer(as_customer, other, "0.01"), 409, "balance does not cover")
+        assert_refused(await transfer(as_customer, other, "0.01"), 409, "balance is too low")
         assert (await balances(session))[own.id] == 0
         await assert_balances_equal_transactions(session)
 
@@ -73,7 +73,7 @@ class TestTransfer:
             await an_account(session, customer, "1.00")
         before = await balances(session)
 
-        assert_refused(await transfer(as_customer, other, "2.00"), 409, "balance does not cover")
+        assert_refused(await transfer(as_customer, other, "2.00"), 409, "balance is too low")
         assert await balances(session) == before
         assert len(await rows_of(session, Transaction)) == 1
 
@@ -166,7 +166,7 @@ class TestTransfer:
         other = await an_account(session, other_customer)
         before = await balances(session)
 
-        assert_refused(await transfer(as_customer, other, "0.01"), 409, "balance does not cover")
+        assert_refused(await transfer(as_customer, other, "0.01"), 409, "balance is too low")
         assert await balances(session) == before
 
     @pytest.mark.parametrize("amount", INVALID_AMOUNTS)

@@ -64,7 +64,7 @@ class TestSignInForm:
     async def test_text_that_cannot_be_stored_is_refused_in_every_charset(
         self, client: AsyncClient, customer: User, charset: str, multipart: int
     ) -> None:
-        """Half of a surrogate pair or a NUL, in any charset that the client declares for the form."""
+        """A lone surrogate or a NUL, in any charset that the client declares for the form."""
         part = b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n'
         for value in (b"+2AA-", b"\\ud800", b"\\x00", b"\x00", b"\xff", b"\x00\xd8", b"\xed\xa0\x80"):
             form = {b"username": value, b"password": value}

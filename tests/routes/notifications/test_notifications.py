@@ -127,7 +127,7 @@ class TestMarkNotificationRead:
         assert datetime.fromisoformat(response.json()["read_at"]) == EARLIER
         assert await read_at(session, notification) == EARLIER
 
-    async def test_simultaneous_requests_get_the_same_time(
+    async def test_simultaneous_requests_get_the_same_read_at(
         self, as_customer: AsyncClient, customer: User, session: AsyncSession
     ) -> None:
         notification = await a_notification(session, customer)

@@ -51,11 +51,11 @@ class TestCancelOrder:
         response = await client.post(f"/orders/{order['id']}/cancel")
 
         if status not in {"pending", "confirmed"}:
-            assert_refused(response, 409, f"is {status} cannot become cancelled")
+            assert_refused(response, 409, f"with the status {status} cannot change to cancelled")
             assert await all_rows(session) == unchanged
             return
         assert (response.status_code, response.json()["status"]) == (200, "cancelled")
-        assert_refused(await client.post(f"/orders/{order['id']}/cancel"), 409, "cannot become cancelled")
+        assert_refused(await client.post(f"/orders/{order['id']}/cancel"), 409, "cannot change to cancelled")
         assert await stock_of(session, product) == 10
         assert await movements_of(session, product) == [
             (10, "initial", None),

@@ -47,7 +47,7 @@ class TestChangeOrderStatus:
         response = await set_status(as_staff, order["id"], after)
 
         if (before, after) not in ALLOWED_CHANGES:
-            assert_refused(response, 409, f"An order that is {before} cannot become {after}.")
+            assert_refused(response, 409, f"An order with the status {before} cannot change to {after}.")
             assert await all_rows(session) == unchanged
             return
         assert response.status_code == 200

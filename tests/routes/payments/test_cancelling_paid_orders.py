@@ -88,7 +88,7 @@ class TestCancelPaidOrder:
                 assert refunds.pop(refund.json()["id"]) == Decimal("30.00")
                 assert list(refunds.values()) == [Decimal("70.00")]
             else:
-                assert_refused(refund, 409, "The amount exceeds the 0.00 that is left of this payment.")
+                assert_refused(refund, 409, "The amount exceeds the refundable amount of this payment (0.00).")
                 assert list(refunds.values()) == [Decimal("100.00")]
         assert await balance_of(session, customer) == Decimal("100.00")
         await assert_undone_once(session)

@@ -198,7 +198,7 @@ class TestPayOrder:
         order = await an_order(session, customer, paid_amount=paid)
         before = await all_rows(session)
 
-        assert_refused(await pay_order(as_staff, order, amount), 409, f"The amount exceeds the {due} that is due")
+        assert_refused(await pay_order(as_staff, order, amount), 409, f"due for this order ({due}).")
         assert await all_rows(session) == before
 
     async def test_a_payment_of_an_order_that_is_paid_in_full_is_refused(
@@ -208,7 +208,7 @@ class TestPayOrder:
         await pay_order(as_staff, order, "100.00")
 
         assert_refused(
-            await pay_order(as_staff, order, "0.01"), 409, "The amount exceeds the 0.00 that is due for this order."
+            await pay_order(as_staff, order, "0.01"), 409, "The amount exceeds the amount due for this order (0.00)."
         )
         assert len(await rows_of(session, Payment)) == 1
 
@@ -254,7 +254,7 @@ class TestPayOrder:
         order = await an_order(session, customer)
         before = await all_rows(session)
 
-        assert_refused(await pay_order(as_customer, order, "60.00", "store_credit"), 409, "balance does not cover")
+        assert_refused(await pay_order(as_customer, order, "60.00", "store_credit"), 409, "balance is too low")
         assert await all_rows(session) == before
 
     async def test_a_user_without_store_credit_is_refused_and_gets_no_account(
@@ -263,7 +263,7 @@ class TestPayOrder:
         order = await an_order(session, customer)
         before = await all_rows(session)
 
-        assert_refused(await pay_order(as_customer, order, "0.01", "store_credit"), 409, "balance does not cover")
+        assert_refused(await pay_order(as_customer, order, "0.01", "store_credit"), 409, "balance is too low")
         assert await all_rows(session) == before
 
     @pytest.mark.parametrize(

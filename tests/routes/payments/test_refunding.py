@@ -69,7 +69,7 @@ class TestRefundPayment:
         assert_refused(
             await refund_payment(as_staff, payment, amount),
             409,
-            f"The amount exceeds the {left} that is left of this payment.",
+            f"The amount exceeds the refundable amount of this payment ({left}).",
         )
         assert await all_rows(session) == before
 

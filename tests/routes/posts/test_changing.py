@@ -82,7 +82,7 @@ class TestUpdatePost:
 
         response = await as_customer.patch(f"/posts/{post.id}", json={"title": "Twelve", "tags": ["vynil"]})
 
-        assert_refused(response, 422, "there is no tag vynil")
+        assert_refused(response, 422, "the tag vynil does not exist")
         assert (await stored_post(session, post.id)).title == "Ten headphones"
         assert await stored_tags(session, post.id) == ["vinyl"]
 

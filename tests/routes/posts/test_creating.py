@@ -55,7 +55,7 @@ class TestCreatePost:
 
         response = await as_customer.post("/posts", json={**POST_BODY, "tags": ["vinyl", "vynil"]})
 
-        assert_refused(response, 422, "body.tags: there is no tag vynil")
+        assert_refused(response, 422, "body.tags: the tag vynil does not exist")
         assert await count_posts(session) == 0
 
     async def test_an_anonymous_client_cannot_write_a_post(self, client: AsyncClient, session: AsyncSession) -> None:
