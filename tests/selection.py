@@ -18,12 +18,16 @@ HOSTILE_ON = "postgresql"
 surrogates and numbers that do not fit their column, of which MariaDB accepts some and SQLite nearly all."""
 
 
+KINDS = ("faults", "copies", "fuzz")
+"""Markers of tests that run only with `--all`."""
+
+
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("shop")
     group.addoption(
         "--all",
         action="store_true",
-        help="also run what takes longest: the faults, the fuzzing, and hostile input on every database",
+        help="also run what takes longest: faults, copies of the project, fuzzing, and hostile input on every database",
     )
     group.addoption(
         "--database",
@@ -74,7 +78,7 @@ class Outcome:
         if not everything:
             return untested
         named = [what for what in self.selected if what not in BACKENDS]
-        expected = ["faults", "fuzz", *(f"hostile input on {name}" for name in BACKENDS)]
+        expected = [*KINDS, *(f"hostile input on {name}" for name in BACKENDS)]
         return [
             *untested,
             *(f"there are no tests of {what}" for what in expected if what not in named),
@@ -100,7 +104,7 @@ def kind_of(item: pytest.Item) -> str | None:
     """The kind of a test that may run only with `--all`."""
     if item.get_closest_marker("hostile"):
         return f"hostile input on {database_of(item)}"
-    return next((name for name in ("faults", "fuzz") if item.get_closest_marker(name)), None)
+    return next((name for name in KINDS if item.get_closest_marker(name)), None)
 
 
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -69,7 +69,10 @@ async def write_rows(session: AsyncSession) -> dict[str, str]:
         session, "wh-9", category, id=PRODUCT, sku="WH-9", slug="wh-9", price="100.00", description=ODD
     )
     await factories.a_stock_movement(session, product, 100_000, note=PRIVATE)
-    await factories.a_product(session, PRIVATE, id=INACTIVE_PRODUCT, sku=PRIVATE.upper(), slug=PRIVATE, is_active=False)
+    inactive_product = await factories.a_product(
+        session, PRIVATE, id=INACTIVE_PRODUCT, sku=PRIVATE.upper(), slug=PRIVATE, is_active=False
+    )
+    await factories.a_stock_movement(session, inactive_product, 1, note=PRIVATE)
 
     order = await factories.an_order(session, owner, (product, 10), id=ORDER, shipping_address=PRIVATE)
     payment = await factories.a_payment(session, order, "100.00", id=PAYMENT, reference=PRIVATE)

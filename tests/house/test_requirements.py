@@ -90,7 +90,7 @@ def test_every_imported_package_stands_in_requirements_txt(folder: str) -> None:
             )
 
 
-@pytest.mark.faults
+@pytest.mark.copies
 class TestEnvironmentOfTheShop:
     """A new environment with requirements.txt in it. These tests take as long as pip does."""
 

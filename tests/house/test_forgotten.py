@@ -13,7 +13,7 @@ import pytest
 from tests.house.documents import copy_of_the_project
 from tests.house.recipe import FACTORIES, FAMILIES, FAMILY, ROUTER, ROUTERS, TESTS, WORLD, follow, migrate
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.copies
 
 
 @dataclass(frozen=True)

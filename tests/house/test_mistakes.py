@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.mistakes import MISTAKES, SEQUENTIAL, Mistake
 from tests.house.documents import ROOT, copy_of_the_project
+from tests.house.mistakes import MISTAKES, SEQUENTIAL, Mistake
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +54,13 @@ def test_every_mistake_can_be_made_in_the_present_code() -> None:
     assert not stale, f"the code has changed: make these mistakes in it as it is now: {stale}"
 
 
-@pytest.mark.faults
+@pytest.mark.copies
 def test_without_a_mistake_all_these_tests_pass(shop: Path) -> None:
     found_by = {test for mistake in MISTAKES.values() for test in mistake.found_by}
     assert failures(shop, [*SEQUENTIAL, *found_by]) == {}
 
 
-@pytest.mark.faults
+@pytest.mark.copies
 @pytest.mark.parametrize("name", MISTAKES)
 def test_a_mistake_is_found_by_its_tests(name: str, shop: Path) -> None:
     mistake = MISTAKES[name]
