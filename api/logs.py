@@ -10,9 +10,9 @@ def set_up(settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     logging.basicConfig(level=max(level, logging.INFO), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("api").setLevel(level)
-    logging.getLogger("alembic.runtime.migration").addFilter(_is_done)
+    logging.getLogger("alembic.runtime.migration").addFilter(_is_applied_migration)
 
 
-def _is_done(record: logging.LogRecord) -> bool:
+def _is_applied_migration(record: logging.LogRecord) -> bool:
     """Of migrations, log only those that are run."""
     return record.getMessage().startswith("Running")

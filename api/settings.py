@@ -27,7 +27,7 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
-class Pool(StrEnum):
+class PoolMode(StrEnum):
     QUEUE = "queue"
     NONE = "none"
 
@@ -36,7 +36,7 @@ def _split(value: object) -> object:
     return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
 
-Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Several values with commas between them; `*` means any."""
 
 
@@ -59,22 +59,25 @@ class Settings(BaseSettings):
     shop_name: str = "Shop"
     currency: Annotated[str, StringConstraints(to_upper=True, pattern="^[A-Za-z]{3}$")] = "EUR"
     session_days: PositiveInt = 14
-    max_body_size: PositiveInt = 1_048_576
+    max_body_size: PositiveInt = 1_048_576  # bytes; 500 products with all their texts fit
 
+    # In 15 minutes. Ten are more than a person mistypes; an address can be that of a whole office.
     failed_sign_ins_per_account: PositiveInt = 10
     failed_sign_ins_per_address: PositiveInt = 100
     registrations_per_address: PositiveInt = 100
 
-    allowed_hosts: Listed = ("*",)
-    cors_origins: Listed = ()
-    forwarded_allow_ips: Listed = ("127.0.0.1", "::1")
+    allowed_hosts: CommaSeparated = ("*",)
+    cors_origins: CommaSeparated = ()
+    forwarded_allow_ips: CommaSeparated = ("127.0.0.1", "::1")
 
     database_url: str = "sqlite:///shop.db"
-    database_pool: Pool = Pool.QUEUE
+    database_pool: PoolMode = PoolMode.QUEUE
     database_pool_size: PositiveInt | None = None
     database_max_overflow: Annotated[int, Field(ge=0)] | None = None
-    database_pool_timeout: Annotated[float, Field(gt=0, le=9)] = 8
-    database_pool_recycle: PositiveInt = 1_800
+    database_pool_timeout: Annotated[float, Field(gt=0, le=9)] = (
+        8  # seconds, within the deadline of a request, which is 9
+    )
+    database_pool_recycle: PositiveInt = 1_800  # seconds; proxies close connections that are an hour old
     database_pool_pre_ping: bool = True
     database_echo: bool = False
 

@@ -38,9 +38,6 @@ sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 """The HTTP client tries to import this module at each request, which is slow where the module is absent."""
 
 ROOT = Path(__file__).parent.parent
-TESTED = pytest.StashKey[dict[str, str]]()
-"""What the last lines of a run say of each database."""
-
 MISSING = pytest.StashKey[list[str]]()
 """What a whole run in CI should have tested and did not."""
 
@@ -62,7 +59,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[selection.OUTCOME] = selection.Outcome()
-    config.stash[TESTED] = config.stash[selection.OUTCOME].tested
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -149,7 +145,7 @@ def costs_of_the_shop(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session", params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
     """Each database in turn. Where one is not available its tests are skipped, and in CI they fail."""
-    tested = request.config.stash[TESTED]
+    tested = request.config.stash[selection.OUTCOME].tested
     try:
         with BACKENDS[request.param]() as opened:
             tested[opened.name] = f"tested on {opened.version}"

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy import NullPool
 
 from api.database.sessions import Database
-from api.settings import Environment, Pool, Settings, get_settings
+from api.settings import Environment, PoolMode, Settings, get_settings
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
 
@@ -78,7 +78,7 @@ def test_a_database_url_that_cannot_work_is_refused_with_a_reason(url: str, comp
 def test_pool_none_keeps_no_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_POOL", "none")
     settings = Settings()
-    assert settings.database_pool is Pool.NONE
+    assert settings.database_pool is PoolMode.NONE
     assert isinstance(Database(settings).engine.pool, NullPool)
 
 

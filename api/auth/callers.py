@@ -16,7 +16,7 @@ from api.models.base import utcnow
 from api.models.token import Token
 from api.models.user import User
 from api.web.app_state import database_of
-from api.web.transactions import attempt_of
+from api.web.transactions import run_of
 
 INVALID_TOKEN = "The token is invalid or has expired. Sign in again."  # noqa: S105
 
@@ -78,12 +78,12 @@ async def caller_id(request: Request) -> int | None:
     Raises:
         Unauthorized: The token is invalid or has expired.
     """
-    credentials = await attempt_of(request).once(_find_credentials)
+    credentials = await run_of(request).once(_find_credentials)
     return credentials.user.id if credentials else None
 
 
 async def optional_credentials(request: Request, _: Annotated[str | None, Depends(_bearer)]) -> Credentials | None:
-    return await attempt_of(request).once(_find_credentials)
+    return await run_of(request).once(_find_credentials)
 
 
 async def current_credentials(

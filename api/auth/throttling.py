@@ -22,6 +22,7 @@ from api.models.base import utcnow
 from api.settings import Settings
 
 WINDOW = timedelta(minutes=15)
+"""Long enough to make guessing pointless at ten attempts a window, short enough for somebody who mistyped to wait."""
 
 Subjects = Mapping[AttemptKind, str]
 """What is counted, and for which account or client address."""

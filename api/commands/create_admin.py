@@ -17,7 +17,7 @@ def create_admin(settings: Settings, options: argparse.Namespace) -> int:
         email=options.email or _ask("E-mail address", input),
         password=options.password or _ask("Password", getpass),
     )
-    with_database(settings, lambda database: setup.create_admin(database, data))
+    with_database(settings, lambda database: setup.add_staff_user(database, data))
     print(f"{data.username} can sign in now, as staff.")
     return 0
 

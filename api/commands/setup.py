@@ -49,7 +49,7 @@ async def create_first_admin(database: Database) -> UserCreate | None:
         return None
     admin = UserCreate(username="admin", email="admin@example.com", password=_strong_password())
     try:
-        await create_admin(database, admin)
+        await add_staff_user(database, admin)
     except IntegrityError:
         if await _has_staff(database):  # another process added it
             return None
@@ -57,8 +57,8 @@ async def create_first_admin(database: Database) -> UserCreate | None:
     return admin
 
 
-async def create_admin(database: Database, data: UserCreate) -> None:
-    """Add a user who is staff.
+async def add_staff_user(database: Database, data: UserCreate) -> None:
+    """Add a staff user.
 
     Raises:
         IntegrityError: Another user has that username or e-mail address.

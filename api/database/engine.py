@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import URL, Connection, NullPool, Pool, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from api.settings import Pool as PoolSetting
-from api.settings import Settings
+from api.settings import PoolMode, Settings
 
 logger = logging.getLogger(__name__)
 
 LOCK_TIMEOUT = 3
-"""Seconds that a statement waits for a row that another transaction holds; then it is a 503."""
+"""Seconds that a statement waits for a row that another transaction holds; then it is a 503. Three waits fit into the
+deadline of a request."""
 
 STATEMENT_TIMEOUT = 10
 """Seconds that PostgreSQL lets one statement run: as long as a client may have to wait for an answer."""
@@ -53,12 +53,12 @@ SERVER_POOL = PoolLimits(size=10, overflow=20)
 """Kept: one for each of eight writes at once, and two for reads. Beyond these: twenty for a burst of reads."""
 
 SQLITE_POOL = PoolLimits(size=5, overflow=15)
-"""SQLite writes one at a time, so more connections than a handful would only wait."""
+"""SQLite writes one at a time, so more connections than a handful would only wait. Each of the twenty is a thread."""
 
 
 def pool_limits(settings: Settings) -> PoolLimits | None:
     """The limits in the settings or the defaults; `None` if no connections are kept."""
-    if settings.database_pool is PoolSetting.NONE:
+    if settings.database_pool is PoolMode.NONE:
         return None
     default = SQLITE_POOL if settings.database.get_backend_name() == "sqlite" else SERVER_POOL
     overflow = settings.database_max_overflow
@@ -95,13 +95,13 @@ def create_engine(settings: Settings) -> AsyncEngine:
     return engine
 
 
-def _connect_args(url: URL, pool: PoolSetting) -> dict[str, Any]:
+def _connect_args(url: URL, pool: PoolMode) -> dict[str, Any]:
     match url.get_backend_name():
         case "sqlite":
             return {"isolation_level": None, "timeout": LOCK_TIMEOUT}
         case "mysql":
             return {"autocommit": True, "connect_timeout": CONNECT_TIMEOUT, "charset": "utf8mb4"}
-        case _ if pool is PoolSetting.NONE:  # PgBouncer takes neither start-up options nor named statements
+        case _ if pool is PoolMode.NONE:  # PgBouncer takes neither start-up options nor named statements
             return {"autocommit": True, "connect_timeout": CONNECT_TIMEOUT, "prepare_threshold": None}
         case _:
             ours = [f"-c {name}={value}" for name, value in POSTGRESQL_OPTIONS.items()]

@@ -12,7 +12,8 @@ MAX_WRITES = 8
 """Writes at once: a process, with its one event loop, keeps no more of them busy."""
 
 READ_SHARE = 5
-"""One connection in five is left to reads, and at least one."""
+"""One connection in five is left to reads, and at least one. With fewer, a burst of writes would delay every read; with
+more, writes would wait although connections are free."""
 
 
 def slots_for(backend: str, connections: int | None) -> int:

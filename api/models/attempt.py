@@ -7,7 +7,7 @@ from sqlmodel import Field, SQLModel, UniqueConstraint
 
 from api.models.base import one_of
 from api.models.columns import EnumValue
-from api.models.types import Id
+from api.models.types import Id, Sha256
 
 
 class AttemptKind(StrEnum):
@@ -26,6 +26,6 @@ class Attempt(SQLModel, table=True):
 
     id: Id = Field(default=None, primary_key=True)
     kind: AttemptKind = Field(sa_type=EnumValue(AttemptKind))
-    subject: str = Field(max_length=64)  # a SHA-256 hash in hexadecimal
+    subject: Sha256
     window_start: AwareDatetime = Field(index=True)
     count: int = Field(default=1)

@@ -57,4 +57,4 @@ class CategoryRead(CategoryBase):
 
 
 class CategoryTree(CategoryRead):
-    children: list["CategoryTree"] = Field(default_factory=list, schema_extra={"examples": [[]]})
+    children: Annotated[list["CategoryTree"], Limits(examples=[[]])] = Field(default_factory=list)

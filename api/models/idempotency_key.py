@@ -4,7 +4,7 @@ from pydantic import AwareDatetime
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
 from api.models.base import utcnow
-from api.models.types import Id
+from api.models.types import Id, Sha256
 
 
 class IdempotencyKey(SQLModel, table=True):
@@ -17,7 +17,7 @@ class IdempotencyKey(SQLModel, table=True):
     user_id: Id = Field(foreign_key="users.id", ondelete="CASCADE")
     route: str = Field(max_length=100)
     key: str = Field(max_length=255)
-    fingerprint: str = Field(max_length=64)  # a SHA-256 hash in hexadecimal
+    fingerprint: Sha256
     status_code: int | None = None
     body: str | None = Field(default=None, max_length=16_000_000)  # MySQL's MEDIUMTEXT holds 16,777,215 bytes
     created_at: AwareDatetime = Field(default_factory=utcnow, index=True)

@@ -88,8 +88,12 @@ class Order(OrderBase, Timestamps, table=True):
         return status in NEXT_STATUSES[self.status]
 
 
+MAX_LINES = 100
+"""Lines of one order: its rows and those of its stock movements are locked for as long as all of them take."""
+
+
 class OrderCreate(OrderBase):
-    items: list[OrderItemCreate] = Field(min_length=1, max_length=100)
+    items: list[OrderItemCreate] = Field(min_length=1, max_length=MAX_LINES)
     user_id: Id | None = Field(default=None, description="Staff may order for another user.")
 
 

@@ -58,7 +58,7 @@ class OrderItemRead(Schema):
     product_id: Id
     product_name: AnyProductName
     sku: AnySku
-    quantity: int = Field(schema_extra={"examples": [2]})
+    quantity: Annotated[int, Limits(examples=[2])]
     unit_price: Money
     total_price: LineTotal
 

@@ -43,7 +43,7 @@ class PaymentStatus(StrEnum):
 class PaymentBase(Schema):
     """What a client may write."""
 
-    method: PaymentMethod = Field(sa_type=EnumValue(PaymentMethod), schema_extra={"examples": ["card"]})
+    method: Annotated[PaymentMethod, Limits(examples=["card"])] = Field(sa_type=EnumValue(PaymentMethod))
     amount: Amount
     reference: Reference = None
 

@@ -23,7 +23,10 @@ Title = Annotated[str, Limits(min_length=1, max_length=200, examples=["Ten headp
 PostSlug = Annotated[Slug, Limits(examples=["ten-headphones-compared"])]
 Content = Annotated[str, Limits(min_length=1, max_length=50_000, examples=["We listened for a month."])]
 ViewCount = Annotated[int, Limits(examples=[314])]
-TagSlugs = Annotated[list[TagSlug], Limits(max_length=20, description="Slugs of tags.", examples=[["reviews"]])]
+MAX_TAGS = 20
+"""Tags of one post: more would describe nothing."""
+
+TagSlugs = Annotated[list[TagSlug], Limits(max_length=MAX_TAGS, description="Slugs of tags.", examples=[["reviews"]])]
 
 
 class PostStatus(StrEnum):
@@ -81,7 +84,7 @@ class PostUpdate(Schema):
     title: Title = ABSENT
     slug: PostSlug = ABSENT
     content: Content = ABSENT
-    status: PostStatus = Field(default=ABSENT, schema_extra={"examples": ["published"]})
+    status: Annotated[PostStatus, Limits(examples=["published"])] = ABSENT
     tags: TagSlugs = ABSENT
 
 

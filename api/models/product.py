@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Optional
 
-from pydantic import AfterValidator, JsonValue, StrictBool
+from pydantic import AfterValidator, JsonValue
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
 from sqlmodel import JSON, Field, UniqueConstraint, col, true
@@ -13,7 +13,7 @@ from sqlmodel import JSON, Field, UniqueConstraint, col, true
 from api.models.base import Schema, Timestamps, check, related
 from api.models.category import CategoryRead
 from api.models.money import Amount
-from api.models.types import ABSENT, Id, Integral, JsonObject, Slug
+from api.models.types import ABSENT, Id, Integral, IsActive, JsonObject, Slug
 
 if TYPE_CHECKING:
     from api.models.category import Category
@@ -58,7 +58,7 @@ class ProductBase(Schema):
     sku: Sku
     description: ProductDescription = None
     price: Amount
-    is_active: StrictBool = True
+    is_active: IsActive = True
     attributes: Attributes = Field(default_factory=dict)
     category_id: Id | None = Field(default=None, foreign_key="categories.id", ondelete="SET NULL", index=True)
 
@@ -99,7 +99,7 @@ class ProductUpdate(Schema):
     sku: Sku = ABSENT
     description: ProductDescription = ABSENT
     price: Amount = ABSENT
-    is_active: StrictBool = Field(default=ABSENT, schema_extra={"examples": [True]})
+    is_active: IsActive = ABSENT
     attributes: Attributes = ABSENT
     category_id: Id | None = ABSENT
 

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 from pydantic import Field as Limits
-from sqlmodel import Field
 
 from api.models.base import Schema
 from api.models.category import CategoryName
@@ -18,9 +17,9 @@ CategoryOrNone = Annotated[CategoryName | None, Limits(examples=["Audio"])]
 class ActiveCount(Schema):
     """How many users there are. Erased users do not count."""
 
-    total: int = Field(schema_extra={"examples": [120]})
-    active: int = Field(schema_extra={"examples": [100]})
-    inactive: int = Field(schema_extra={"examples": [20]})
+    total: Annotated[int, Limits(examples=[120])]
+    active: Annotated[int, Limits(examples=[100])]
+    inactive: Annotated[int, Limits(examples=[20])]
 
 
 class UsersChanged(Schema):
@@ -43,8 +42,8 @@ class CategoryStats(Schema):
     category_id: Id | None
     category: CategoryOrNone
     products: Count
-    in_stock: int = Field(description="Products with at least one unit.", schema_extra={"examples": [10]})
-    units: int = Field(description="Units in stock.", schema_extra={"examples": [480]})
+    in_stock: Annotated[int, Limits(description="Products with at least one unit.", examples=[10])]
+    units: Annotated[int, Limits(description="Units in stock.", examples=[480])]
     average_price: Money
     lowest_price: Money
     highest_price: Money

@@ -5,8 +5,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, EmailStr, JsonValue, StrictBool
 from pydantic import Field as Limits
 
-__all__ = ["ABSENT", "MAX_ID", "Count", "Email", "Id", "Integral", "JsonObject", "Quantity", "Slug", "StrictBool"]
-
 MAX_ID = 2**63 - 1
 """The largest signed 64-bit integer, which is what all three databases store."""
 
@@ -54,5 +52,11 @@ Email = Annotated[EmailStr, Limits(max_length=254, examples=["john@example.com"]
 Slug = Annotated[
     str, Limits(min_length=1, max_length=120, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", examples=["headphones"])
 ]
+
+Sha256 = Annotated[str, Limits(max_length=64)]
+"""A hash in hexadecimal."""
+
+IsActive = Annotated[StrictBool, Limits(examples=[True])]
+"""Whether a product is for sale, or a user may sign in."""
 
 JsonObject = dict[str, JsonValue]

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement
 from sqlmodel import Field, String, cast, col, literal, true
 
 from api.models.base import Schema, Timestamps, related, utcnow
-from api.models.types import ABSENT, Email, Id
+from api.models.types import ABSENT, Email, Id, IsActive
 
 if TYPE_CHECKING:
     from api.models.order import Order
@@ -105,7 +105,7 @@ class UserCreate(UserBase):
 
 class PasswordChange(Schema):
     current_password: PresentPassword
-    new_password: Password = Field(schema_extra={"examples": ["SaferPass456"]})
+    new_password: Annotated[Password, Limits(examples=["SaferPass456"])]
 
 
 class ProfileUpdate(Schema):
@@ -120,8 +120,8 @@ class ProfileUpdate(Schema):
 class UserUpdate(ProfileUpdate):
     """What staff may change of any user."""
 
-    is_active: StrictBool = Field(default=ABSENT, schema_extra={"examples": [True]})
-    is_superuser: StrictBool = Field(default=ABSENT, schema_extra={"examples": [False]})
+    is_active: IsActive = ABSENT
+    is_superuser: Annotated[StrictBool, Limits(examples=[False])] = ABSENT
 
     @property
     def needs_staff(self) -> bool:

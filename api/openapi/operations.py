@@ -18,8 +18,8 @@ DATABASE_DEPENDENCIES: set[Callable[..., Any]] = {read_session, write_session, o
 
 def finish_operation(operation: Json, route: DocumentedRoute) -> None:
     if route.summary is None:
-        words = [INITIALISMS.get(word, word) for word in route.name.split("_")]
-        operation["summary"] = " ".join([words[0].capitalize(), *words[1:]])
+        summary = _words(route.name)
+        operation["summary"] = summary[0].upper() + summary[1:]
     for parameter in operation.get("parameters", ()):
         _finish_parameter(parameter)
     operation["responses"] = _declared(*_implied_refusals(operation, route.dependencies)) | operation["responses"]
@@ -28,6 +28,11 @@ def finish_operation(operation: Json, route: DocumentedRoute) -> None:
         nobody: list[Json] = [] if current_credentials in route.dependencies else [{}]
         operation["security"] = [*nobody, *schemes, {"BearerToken": []}]
     _finish_responses(operation)
+
+
+def _words(name: str) -> str:
+    """A name in Python as English words."""
+    return " ".join(INITIALISMS.get(word, word) for word in name.split("_"))
 
 
 def _implied_refusals(operation: Json, dependencies: frozenset[Callable[..., Any]]) -> Iterator[int]:
@@ -60,10 +65,9 @@ def _finish_parameter(parameter: Json) -> None:
         del schema["default"]
     if "description" in schema:
         parameter.setdefault("description", schema.pop("description"))
-        schema.pop("description", None)
     if parameter["in"] == "path":
         if not parameter.get("description"):
-            parameter["description"] = f"The {parameter['name'].replace('_', ' ')} of the row."
+            parameter["description"] = f"The {_words(parameter['name'])} of the row."
         if parameter["name"] in PATH_EXAMPLES and "examples" not in schema:
             schema["examples"] = [PATH_EXAMPLES[parameter["name"]]]
         if "examples" in schema:

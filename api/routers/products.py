@@ -40,6 +40,9 @@ router = Router("/products", tag="products")
 MAX_BULK_PRODUCTS = 500
 """Two statements of 500 rows stay below SQLite's 32,766 parameters: a product has 12 columns, a movement 7."""
 
+LOW_STOCK = 10
+"""Units, where the request names no other threshold."""
+
 with_category = join_one(Product.category)
 
 PriceLimit = Annotated[AmountLimit | None, Query(description="The limit itself is included.", examples=["50.00"])]
@@ -118,7 +121,7 @@ async def list_low_stock(
     session: ReadSession,
     staff: Staff,
     paging: PagingParams,
-    threshold: Annotated[int, Query(ge=0, le=MAX_STOCK, description="Units in stock, at most.")] = 10,
+    threshold: Annotated[int, Query(ge=0, le=MAX_STOCK, description="Units in stock, at most.")] = LOW_STOCK,
 ) -> Page[Product] | CursorPage[Product]:
     """List active products that are low in stock, the lowest first."""
     low = select(Product).where(col(Product.is_active), col(Product.stock_quantity) <= threshold)

@@ -29,12 +29,18 @@ router = Router("/users", tag="users")
 MAX_BULK_USERS = 100
 """Hashing a password takes about 20 ms of a core, so a hundred of them take a second on two cores."""
 
+MAX_TOP_SPENDERS = 100
+"""Users of one answer, which is not paged."""
+
+MAX_DAYS = 36_500
+"""A hundred years: a date that every database can hold."""
+
 as_read = columns_of(User, UserRead)
 with_posts = load_many(User.posts, columns_of(Post, PostSummary), load_many(Post.tags))
 
 
-async def _visible_user_id(user_id: PathId, caller: CurrentUser) -> int:
-    if not caller.may_act_for(user_id):
+async def _visible_user_id(user_id: PathId, user: CurrentUser) -> int:
+    if not user.may_act_for(user_id):
         raise NotFound("There is no such user.")
     return user_id
 
@@ -52,8 +58,8 @@ async def _user_to_write(user_id: VisibleUserId, session: WriteSession) -> User:
     return user
 
 
-async def _caller_to_write(caller: CurrentUser, session: WriteSession) -> User:
-    return await _user_to_write(caller.id, session)
+async def _caller_to_write(user: CurrentUser, session: WriteSession) -> User:
+    return await _user_to_write(user.id, session)
 
 
 UserToRead = Annotated[User, Depends(_user_to_read)]
@@ -61,8 +67,8 @@ UserToWrite = Annotated[User, Depends(_user_to_write)]
 CallerToWrite = Annotated[User, Depends(_caller_to_write)]
 
 
-async def _refuse_staff_fields(data: UserUpdate, user_id: VisibleUserId, caller: CurrentUser) -> None:
-    if data.needs_staff and not caller.is_superuser:
+async def _refuse_staff_fields(data: UserUpdate, user_id: VisibleUserId, user: CurrentUser) -> None:
+    if data.needs_staff and not user.is_superuser:
         raise Forbidden("Only staff may set is_active and is_superuser.")
 
 
@@ -158,7 +164,7 @@ async def count_active_users(session: ReadSession, staff: Staff) -> ActiveCount:
 async def list_top_spenders(
     session: ReadSession,
     staff: Staff,
-    limit: Annotated[int, Query(ge=1, le=100, description="Maximum number of users.")] = 10,
+    limit: Annotated[int, Query(ge=1, le=MAX_TOP_SPENDERS, description="Maximum number of users.")] = 10,
 ) -> list[TopSpender]:
     """List the users with the highest sum of orders. Cancelled orders do not count."""
     spent = func.sum(Order.total_amount)
@@ -180,7 +186,7 @@ async def list_top_spenders(
 async def deactivate_idle_users(
     session: WriteSession,
     staff: Staff,
-    days: Annotated[int, Query(ge=1, le=36_500, description="Days since the last sign-in.")],
+    days: Annotated[int, Query(ge=1, le=MAX_DAYS, description="Days since the last sign-in.")],
 ) -> UsersChanged:
     """Deactivate customers who have not signed in for the given number of days. Staff stay active."""
     return UsersChanged(changed=await user_access.deactivate_idle(session, utcnow() - timedelta(days=days)))

@@ -52,7 +52,7 @@ async def receive(session: AsyncSession, order: Order, payment: Payment) -> Paym
     return payment
 
 
-async def refund(session: AsyncSession, payment: Payment, refund: Refund) -> Refund:
+async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refund:
     """Give back a part of a payment, or all of it; store credit goes back to the account that it came from.
 
     Raises:
@@ -60,7 +60,7 @@ async def refund(session: AsyncSession, payment: Payment, refund: Refund) -> Ref
     """
     of_payment = select(Order).where(Order.id == payment.order_id).with_for_update()
     order = (await session.exec(of_payment)).one()
-    refunded = col(Payment.refunded_amount) + refund.amount
+    refunded = col(Payment.refunded_amount) + given.amount
     within = await session.exec(
         update(Payment)
         .where(col(Payment.id) == payment.id, refunded <= col(Payment.amount))
@@ -73,20 +73,20 @@ async def refund(session: AsyncSession, payment: Payment, refund: Refund) -> Ref
         )
     if payment.refunded_amount == payment.amount:
         payment.status = PaymentStatus.REFUNDED
-    session.add(refund)
+    session.add(given)
     await session.flush()
     if payment.method is PaymentMethod.STORE_CREDIT:
-        await _move_credit(session, order, refund.amount, back=True)
+        await _move_credit(session, order, given.amount, back=True)
     await notify(
         session,
         Notification(
             user_id=order.user_id,
             order_id=order.id,
             kind=NotificationKind.PAYMENT_REFUNDED,
-            message=f"We refunded {refund.amount} of your order {order.order_number}.",
+            message=f"We refunded {given.amount} of your order {order.order_number}.",
         ),
     )
-    return refund
+    return given
 
 
 async def is_settled(session: AsyncSession, order: Order) -> bool:
@@ -97,8 +97,8 @@ async def is_settled(session: AsyncSession, order: Order) -> bool:
 
 async def refund_all(session: AsyncSession, order: Order, *, reason: str, user_id: int) -> None:
     """Give back what is left of an order's payments."""
-    payments = select(Payment).where(Payment.order_id == order.id).order_by(col(Payment.id)).with_for_update()
-    for payment in (await session.exec(payments)).all():
+    of_order = select(Payment).where(Payment.order_id == order.id).order_by(col(Payment.id)).with_for_update()
+    for payment in (await session.exec(of_order)).all():
         left = payment.amount - payment.refunded_amount
         if left:
             await refund(session, payment, Refund(payment_id=payment.id, amount=left, reason=reason, user_id=user_id))

@@ -32,7 +32,7 @@ from api.models.idempotency_key import IdempotencyKey
 from api.web.app_state import caller_id_of
 from api.web.framework_internals import path_template
 from api.web.problems import PROBLEM_JSON, refusal_response
-from api.web.transactions import Handler, attempt_of
+from api.web.transactions import Handler, run_of
 
 KEY_LIFETIME = timedelta(days=30)
 """Longer than any client tries again."""
@@ -88,7 +88,7 @@ def answer_once(answer: Handler) -> Handler:
         key = await _key_of(request)
         if key is None:
             return await answer(request)
-        session = await attempt_of(request).write_session()
+        session = await run_of(request).write_session()
         if answered := await claim(session, key):
             return _replay(answered)
         work = await session.begin_nested()

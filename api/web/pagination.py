@@ -25,6 +25,11 @@ from api.models.types import MAX_ID, StoredInteger, without_nul
 T = TypeVar("T")
 Row = TypeVar("Row", bound=Any)
 
+MAX_PAGE = 1_000_000
+"""So that the rows to skip still fit into 64 bits; long before that a cursor is faster."""
+
+MAX_PAGE_SIZE = 100
+"""Rows: the longest answer, of whole products, stays below a megabyte."""
 
 MAX_CURSOR_LENGTH = 2_000
 """Characters: the longest column that lists are sorted by is a name of 200 characters, four bytes each in base64."""
@@ -58,8 +63,8 @@ class Paging(BaseModel):
 
 
 def _paging(
-    page: Annotated[int, Query(ge=1, le=1_000_000, description="Counted from 1.")] = 1,
-    page_size: Annotated[int, Query(ge=1, le=100, description="Rows per page.")] = 20,
+    page: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Counted from 1.")] = 1,
+    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="Rows per page.")] = 20,
     cursor: Annotated[
         str | None,
         Query(

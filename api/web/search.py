@@ -12,9 +12,12 @@ from sqlmodel import String, or_
 
 from api.models.types import without_nul
 
+MAX_SEARCH_LENGTH = 100
+"""Characters: nobody types more into a search box."""
+
 SearchText = Annotated[
     str,
-    Query(min_length=1, max_length=100, description="The text to search for, without regard to case."),
+    Query(min_length=1, max_length=MAX_SEARCH_LENGTH, description="The text to search for, without regard to case."),
     AfterValidator(without_nul),
 ]
 

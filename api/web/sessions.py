@@ -5,15 +5,15 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.web.transactions import attempt_of
+from api.web.transactions import run_of
 
 
 async def read_session(request: Request) -> AsyncSession:
-    return await attempt_of(request).read_session()
+    return await run_of(request).read_session()
 
 
 async def write_session(request: Request) -> AsyncSession:
-    return await attempt_of(request).write_session()
+    return await run_of(request).write_session()
 
 
 ReadSession = Annotated[AsyncSession, Depends(read_session)]

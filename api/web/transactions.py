@@ -31,7 +31,7 @@ FIRST_BACKOFF = 0.04
 """Seconds to wait at most before the second attempt, doubled before each later one. A transaction lasts about 20 ms."""
 
 
-class Attempt:
+class RouteRun:
     """One run of a route, with the sessions that its dependencies hand out. They end with it."""
 
     def __init__(self, request: Request, sessions: AsyncExitStack) -> None:
@@ -47,29 +47,29 @@ class Attempt:
         return self._read_session
 
     async def write_session(self) -> AsyncSession:
-        """The session of the transaction, which is committed when the attempt ends without an error."""
+        """The session of the transaction, which is committed when the run ends without an error."""
         if self._write_session is None:
             self._write_session = await self._sessions.enter_async_context(database_of(self._request).transaction())
         return self._write_session
 
     async def once(self, find: Callable[[Request], Awaitable[Found]]) -> Found:
-        """What `find` answers for this request, asked for only once in an attempt."""
+        """What `find` answers for this request, asked for only once in a run."""
         if find not in self._found:
             self._found[find] = await find(self._request)
         found: Found = self._found[find]
         return found
 
 
-def attempt_of(request: Request) -> Attempt:
-    """The attempt that a dependency belongs to.
+def run_of(request: Request) -> RouteRun:
+    """The run that a dependency belongs to.
 
     Raises:
         RuntimeError: The route runs without a transaction.
     """
-    attempt: Attempt | None = getattr(request.state, "attempt", None)
-    if attempt is None:
+    run: RouteRun | None = getattr(request.state, "route_run", None)
+    if run is None:
         raise RuntimeError(f"{request.url.path} runs without a transaction: its router is no api.web.routing.Router")
-    return attempt
+    return run
 
 
 def in_transaction(answer: Handler) -> Handler:
@@ -106,7 +106,7 @@ async def _run_once(answer: Handler, request: Request, deadline: float) -> Respo
     The deadline ends the work, which is then rolled back, but never a commit: nobody would know what became of it.
     """
     async with AsyncExitStack() as sessions:
-        request.state.attempt = Attempt(request, sessions)
+        request.state.route_run = RouteRun(request, sessions)
         async with asyncio.timeout_at(deadline):
             return await answer(request)
 

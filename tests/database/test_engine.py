@@ -9,7 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from api.database.engine import pool_limits
 from api.database.sessions import Database
-from api.settings import Environment, Pool, Settings
+from api.settings import Environment, PoolMode, Settings
 from tests.database.support import OpenDatabase, value_of
 from tests.databases import Backend
 
@@ -107,7 +107,7 @@ class TestPool:
                 await database.ping()
 
     async def test_no_connection_is_kept_without_a_pool(self, open_database: OpenDatabase) -> None:
-        async with open_database(database_pool=Pool.NONE) as database:
+        async with open_database(database_pool=PoolMode.NONE) as database:
             assert isinstance(database.engine.pool, NullPool)
             async with database.engine.connect() as connection:
                 first = (await connection.get_raw_connection()).driver_connection
@@ -116,7 +116,7 @@ class TestPool:
 
     @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
     async def test_no_setting_outlives_a_transaction_behind_pgbouncer(self, open_database: OpenDatabase) -> None:
-        async with open_database(database_pool=Pool.NONE) as database:
+        async with open_database(database_pool=PoolMode.NONE) as database:
             async with database.writes() as session, session.begin():
                 for name, limit in EXPECTED["postgresql"].items():
                     assert await value_of(session, name) == limit

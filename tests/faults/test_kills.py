@@ -20,12 +20,12 @@ import pytest
 from sqlmodel import col, select
 
 from api.models.transaction import Transaction
-from tests.conftest import TESTED
 from tests.faults.reckoning import reckon
 from tests.faults.servers import KILLABLE, Server, Sqlite
 from tests.faults.service import Service, running
 from tests.faults.shop import a_look_into, open_shop, sign_in
 from tests.faults.traffic import Traffic
+from tests.selection import OUTCOME
 
 pytestmark = pytest.mark.faults
 
@@ -103,7 +103,7 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_done_twice(
     statuses = Counter(answer.status for answer in journal.answers)
     worst = max(answer.seconds for answer in journal.answers)
     acknowledged = sum(operation.is_acknowledged for operation in journal.operations)
-    request.config.stash[TESTED][f"faults, {kind}"] = (
+    request.config.stash[OUTCOME].tested[f"faults, {kind}"] = (
         f"{kills.counted.total()} kills ({', '.join(f'{n} of {what}' for what, n in kills.counted.items())}), "
         f"back after {max(kills.recovered):.1f} s at most; {len(journal.operations):,} operations, "
         f"{acknowledged:,} acknowledged, {sum(answer.replayed for answer in journal.answers):,} replayed, "

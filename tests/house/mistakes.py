@@ -153,7 +153,7 @@ MISTAKES = {
         "api/web/sessions.py",
         """\
 async def write_session(request: Request) -> AsyncSession:
-    return await attempt_of(request).write_session()
+    return await run_of(request).write_session()
 """,
         """\
 from collections.abc import AsyncIterator

@@ -10,7 +10,7 @@ from api import __version__
 from api.database.sessions import Database
 from api.main import create_app
 from api.models.user import User
-from api.settings import Pool, Settings
+from api.settings import PoolMode, Settings
 from tests.conftest import Connect
 from tests.support import assert_refused, count_statements
 from tests.web.problems import assert_problem
@@ -105,7 +105,7 @@ class TestPool:
         self, connect: Connect, staff: User, settings: Settings
     ) -> None:
         token = (await connect(staff)).headers["Authorization"]
-        app = create_app(settings.model_copy(update={"database_pool": Pool.NONE}))
+        app = create_app(settings.model_copy(update={"database_pool": PoolMode.NONE}))
         async with (
             app.router.lifespan_context(app),
             AsyncClient(transport=ASGITransport(app), base_url="http://test.example") as client,
