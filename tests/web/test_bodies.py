@@ -3,15 +3,31 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from fastapi import FastAPI
 from httpx import AsyncClient
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.types import Message
 
 from api.models.category import Category
+from api.models.idempotency_key import IdempotencyKey
 from tests.support import assert_refused
 from tests.web.problems import assert_problem
 
 MEGABYTE = 1_048_576
+SCOPE = {
+    "type": "http",
+    "http_version": "1.1",
+    "method": "POST",
+    "scheme": "http",
+    "path": "/orders",
+    "raw_path": b"/orders",
+    "root_path": "",
+    "query_string": b"",
+    "client": ("127.0.0.1", 50_000),
+    "server": ("test.example", 80),
+}
+"""A request as a server hands it to the app."""
 
 
 async def chunks(count: int) -> AsyncIterator[bytes]:
@@ -56,3 +72,24 @@ class TestBodies:
         response = await client.request("GET", "/categories", json={"name": "Vinyl"})
 
         assert response.json()["total"] == len((await session.exec(select(Category.id))).all())
+
+    @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "first"}], ids=["without a key", "with a key"])
+    async def test_a_client_that_hangs_up_in_its_body_leaves_nothing_behind(
+        self, app: FastAPI, as_customer: AsyncClient, session: AsyncSession, headers: dict[str, str]
+    ) -> None:
+        statuses: list[int] = []
+        messages = iter([{"type": "http.request", "body": b'{"items": [', "more_body": True}])
+
+        async def receive() -> Message:
+            return next(messages, {"type": "http.disconnect"})
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        request = as_customer.build_request("POST", "/orders", headers=headers, json={})
+        lower_case = [(name.lower(), value) for name, value in request.headers.raw]
+        await app({**SCOPE, "headers": lower_case}, receive, send)
+
+        assert statuses == [400]
+        assert (await session.exec(select(IdempotencyKey))).all() == []
