@@ -46,45 +46,40 @@ def _take_each(model: Any) -> Take | None:
 
 def _take_one_of(models: list[Any]) -> Take | None:
     """Of a union: of several classes the one that the value is of, such as one kind of page; null stays null."""
-    takes = {get_origin_class(each): _take(each) for each in models}
+    takes = {_class_of(each): _take(each) for each in models}
     if not any(takes.values()):
         return None
-    if len(models) == 1:
-        (only,) = takes.values()
-        return lambda value: None if value is None else only(value)  # type: ignore[misc]
+    only = next(iter(takes.values())) if len(takes) == 1 else None
 
     def take(value: Any) -> Any:
-        found = next(takes[each] for each in takes if isinstance(value, each))
+        if value is None:
+            return None
+        found = only or next(takes[each] for each in takes if isinstance(value, each))
         return found(value) if found else value
 
     return take
 
 
-def get_origin_class(model: Any) -> type[Any]:
+def _class_of(model: Any) -> type[Any]:
     """`Page` of `Page[ProductRead]`: routes fill pages with rows, which are no `ProductRead`s."""
-    generic = getattr(model, "__pydantic_generic_metadata__", {}).get("origin")
-    return generic or model
+    found: type[Any] = getattr(model, "__pydantic_generic_metadata__", {}).get("origin") or model
+    return found
 
 
 def _take_fields(model: type[BaseModel]) -> Take:
     names = tuple(model.model_fields)
-    get: Callable[[Any], Any] = attrgetter(*names)
-    if len(names) == 1:
-        return lambda row: {names[0]: get(row)}
+    get: Callable[[Any], Any] = attrgetter(*names)  # of one name it gets the value alone, and not a tuple
     nested: list[tuple[str, Take]] | None = None
 
     def take(row: Any) -> dict[str, Any]:
         nonlocal nested
         if nested is None:  # only now, because a tree refers to itself
-            takes = [(name, _take(_type_of(model, name))) for name in names]
-            nested = [(name, each) for name, each in takes if each is not None]
-        taken = dict(zip(names, get(row), strict=True))
-        for name, each in nested:
-            taken[name] = each(taken[name])
+            fields: dict[str, Any] = {name: field.annotation for name, field in model.model_fields.items()}
+            nested = [(name, each) for name, annotation in fields.items() if (each := _take(annotation))]
+        values = get(row) if len(names) > 1 else (get(row),)
+        taken = dict(zip(names, values, strict=True))
+        for name, take_nested in nested:
+            taken[name] = take_nested(taken[name])
         return taken
 
     return take
-
-
-def _type_of(model: type[BaseModel], name: str) -> Any:
-    return model.model_fields[name].annotation

@@ -159,6 +159,17 @@ def classes_in(annotation: Any) -> set[type[BaseModel]]:
     return found
 
 
+def test_a_class_of_one_field_is_written_with_what_it_holds() -> None:
+    class Inner(BaseModel):
+        name: str
+
+    class Outer(BaseModel):
+        inner: Inner | None
+
+    assert json_of(Outer(inner=Inner(name="x")), Outer) == b'{"inner":{"name":"x"}}'
+    assert json_of(Outer(inner=None), Outer) == b'{"inner":null}'
+
+
 def test_amounts_are_written_with_two_places() -> None:
     class Sum(BaseModel):
         total: Decimal
