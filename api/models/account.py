@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement
 from sqlmodel import Field, col, exists, not_
 
 from api.models.base import Schema, Timestamps, check
-from api.models.money import Money
+from api.models.money import ZERO, Money
 from api.models.types import Id
 from api.models.user import User
 
@@ -38,7 +38,7 @@ class Account(AccountBase, Timestamps, table=True):
     id: Id = Field(default=None, primary_key=True)
     name: AccountName = Field(unique=True)
     user_id: Id | None = Field(default=None, foreign_key="users.id", ondelete="CASCADE", unique=True)
-    balance: Money = Field(default=0)
+    balance: Money = Field(default=ZERO)
 
     @classmethod
     def visible_to(cls, user: User) -> ColumnElement[bool]:

@@ -12,6 +12,9 @@ from api.models.columns import CENT
 MAX_AMOUNT = Decimal("9999999999.99")
 """Twelve digits: nine million rows of this amount still sum up within 64 bits of cents."""
 
+ZERO = Decimal("0.00")
+"""With its two places, because an answer is written as it is."""
+
 PLAIN_AMOUNT = r"[0-9]{1,10}(\.[0-9]{1,2})?"
 NOT_ZERO = r"(?!0+(\.0+)?$)"
 
@@ -36,7 +39,7 @@ def _two_places(value: Decimal) -> Decimal:
 
 def average(total: Decimal, count: int) -> Decimal:
     """The mean to the cent, rounded half up; divided here because the databases' own AVG differ in precision."""
-    return (total / count).quantize(CENT, ROUND_HALF_UP) if count else Decimal("0.00")
+    return (total / count).quantize(CENT, ROUND_HALF_UP) if count else ZERO
 
 
 _answered = {"type": "string", "pattern": r"^-?\d+\.\d{2}$", "examples": ["79.99"]}

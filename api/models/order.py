@@ -12,7 +12,7 @@ from sqlmodel import Field
 
 from api.models.base import Schema, Timestamps, check, one_of, related
 from api.models.columns import EnumValue
-from api.models.money import Amount, Money
+from api.models.money import ZERO, Amount, Money
 from api.models.order_item import OrderItemCreate, OrderItemRead, OrderItemReadWithProduct
 from api.models.types import Id
 from api.models.user import UserSummary
@@ -70,7 +70,7 @@ class Order(OrderBase, Timestamps, table=True):
     user_id: Id = Field(foreign_key="users.id", ondelete="RESTRICT", index=True)
     status: OrderStatus = Field(default=OrderStatus.PENDING, sa_type=EnumValue(OrderStatus), index=True)
     total_amount: Amount
-    paid_amount: Money = Field(default=0)
+    paid_amount: Money = Field(default=ZERO)
 
     user: Optional["User"] = related("orders")
     items: list["OrderItem"] = related("order", order_by="OrderItem.id")

@@ -9,7 +9,7 @@ from sqlmodel import Field, UniqueConstraint
 
 from api.models.base import Schema, Timestamps, check, one_of, related
 from api.models.columns import EnumValue
-from api.models.money import Amount, Money
+from api.models.money import ZERO, Amount, Money
 from api.models.refund import RefundRead
 from api.models.types import Id
 
@@ -63,7 +63,7 @@ class Payment(PaymentBase, Timestamps, table=True):
     id: Id = Field(default=None, primary_key=True)
     order_id: Id = Field(foreign_key="orders.id", ondelete="RESTRICT", index=True)
     status: PaymentStatus = Field(default=PaymentStatus.COMPLETED, sa_type=EnumValue(PaymentStatus))
-    refunded_amount: RefundedAmount = Field(default=0)
+    refunded_amount: RefundedAmount = Field(default=ZERO)
 
     refunds: list["Refund"] = related("payment", order_by="Refund.id")
 

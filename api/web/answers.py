@@ -11,8 +11,10 @@ from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel
-from pydantic_core import to_json
+from pydantic import BaseModel, TypeAdapter
+
+_anything: TypeAdapter[Any] = TypeAdapter(Any)
+"""Writes each value by its own type."""
 
 Take = Callable[[Any], Any]
 """Makes dictionaries, lists and plain values of what a route returns."""
@@ -21,7 +23,7 @@ Take = Callable[[Any], Any]
 def json_of(answer: Any, model: Any) -> bytes:
     """An answer in JSON; `model` is the Read class, a list of one, or a union of pages of one."""
     take = _take(model)
-    return to_json(answer if take is None else take(answer))
+    return _anything.dump_json(answer if take is None else take(answer))
 
 
 @cache
