@@ -16,9 +16,7 @@ from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 from api.settings import Settings
-from tests.support import FreshSession, save
-
-ROOT = Path(__file__).parent.parent
+from tests.support import ROOT, FreshSession, save
 
 
 def alembic(url: str, name: str, *arguments: Any, drafts: Path | None = None, **options: Any) -> str:

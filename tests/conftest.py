@@ -11,18 +11,16 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from fastapi import FastAPI
 from httpx import AsyncClient
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth import passwords
 from api.auth.tokens import new_token
+from api.commands.setup import migrate
 from api.database.sessions import Database
 from api.main import create_app
 from api.models.base import utcnow
@@ -32,12 +30,12 @@ from api.settings import Settings
 from tests import selection, turns
 from tests.databases import BACKENDS, Backend, Unavailable
 from tests.factories import a_user
-from tests.support import FAST_HASHER, CheckedTransport, Contract, FreshSession, Seed, save
+from tests.seed import Seed
+from tests.support import FAST_HASHER, CheckedTransport, Contract, FreshSession, save
 
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 """The HTTP client tries to import this module at each request, which is slow where the module is absent."""
 
-ROOT = Path(__file__).parent.parent
 MISSING = pytest.StashKey[list[str]]()
 """What a whole run in CI should have tested and did not."""
 
@@ -161,10 +159,8 @@ def settings(backend: Backend) -> Iterator[Settings]:
     """The app's settings; their database is migrated."""
     with backend.new_database() as url:
         settings = Settings(_env_file=None, database_url=url)
-        config = Config(ROOT / "alembic.ini")
-        config.attributes["settings"] = settings
         with ThreadPoolExecutor(1) as thread:  # the migrations run an event loop of their own
-            thread.submit(command.upgrade, config, "head").result()
+            thread.submit(migrate, settings).result()
         yield settings
 
 

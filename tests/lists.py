@@ -5,6 +5,17 @@ from typing import Any
 
 from httpx import AsyncClient
 
+EMPTY_PAGE = {
+    "items": [],
+    "total": 0,
+    "page": 1,
+    "page_size": 20,
+    "total_pages": 0,
+    "has_next": False,
+    "has_previous": False,
+}
+"""The first page of a list without rows."""
+
 
 def ids(page: Any) -> list[int]:
     """The ids of the rows on a page."""

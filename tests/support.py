@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,7 +19,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
 from api.web.problems import PROBLEM_JSON
-from tests.seed import Seed as Seed  # tests import it from here
+
+ROOT = Path(__file__).parent.parent
+"""The folder of the project."""
 
 PASSWORD = "SecurePass123"
 PASSWORD_HASH = "$argon2id$v=19$m=16,t=1,p=1$nARrmRr46mJOb9h5/gUBhg$6WxCFThiGiZz8R7hd6I4ekabkRsNd1BWL6L/Ggm2AEE"

@@ -19,6 +19,7 @@ from api.web.app_state import database_of
 from api.web.transactions import run_of
 
 INVALID_TOKEN = "The token is invalid or has expired. Sign in again."  # noqa: S105
+STAFF_ONLY = "Only staff may do this."
 
 _bearer = OAuth2PasswordBearer(
     tokenUrl="auth/token", auto_error=False, description="Sign in with a username or e-mail address and a password."
@@ -104,7 +105,7 @@ async def current_user(credentials: Annotated[Credentials, Depends(current_crede
 
 async def staff(user: Annotated[User, Depends(current_user)]) -> User:
     if not user.is_superuser:
-        raise Forbidden("Only staff may do this.")
+        raise Forbidden(STAFF_ONLY)
     return user
 
 

@@ -15,10 +15,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.auth.callers import CurrentUser
 from api.auth.passwords import hashing_slots, verify_password
 from api.auth.throttling import Subjects, address_of, count, refuse_at_limit
+from api.database.sessions import Database
 from api.errors import Forbidden, Unauthorized, Unavailable
 from api.models.attempt import AttemptKind
 from api.models.user import PasswordChange, User
-from api.web.app_state import database_of, settings_of
+from api.settings import Settings
+from api.web.app_state import AppDatabase, AppSettings
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,14 @@ class VerifiedUser:
     hashed_password: str
 
 
-async def _verified_sign_in(request: Request, form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> VerifiedUser:
+async def _verified_sign_in(
+    request: Request,
+    form: Annotated[OAuth2PasswordRequestForm, Depends()],
+    database: AppDatabase,
+    settings: AppSettings,
+) -> VerifiedUser:
     name, password = _storable(form.username), _storable(form.password)
-    async with database_of(request).reads() as session:
+    async with database.reads() as session:
         named = or_(User.username == name, User.email == name.lower())
         user = (await session.exec(select(User).where(named, col(User.is_active)))).one_or_none()
     if user and name != user.username and name.lower() != user.email:
@@ -40,16 +47,18 @@ async def _verified_sign_in(request: Request, form: Annotated[OAuth2PasswordRequ
         AttemptKind.SIGN_IN_BY_ACCOUNT: f"name {name.lower()}",
         AttemptKind.SIGN_IN_BY_ADDRESS: address_of(request),
     }
-    right, new_hash = await _verify(request, subjects, password, user.hashed_password if user else None)
+    right, new_hash = await _verify(database, settings, subjects, password, user.hashed_password if user else None)
     if user is None or not right:
         raise Unauthorized("The username or the password is wrong.")
     return VerifiedUser(user, new_hash or user.hashed_password)
 
 
-async def _reauthenticated_user(data: PasswordChange, user: CurrentUser, request: Request) -> User:
+async def _reauthenticated_user(
+    data: PasswordChange, user: CurrentUser, database: AppDatabase, settings: AppSettings
+) -> User:
     """A token alone, which can be stolen, must not be enough to guess the password."""
     subjects = {AttemptKind.SIGN_IN_BY_ACCOUNT: f"id {user.id}"}
-    right, _ = await _verify(request, subjects, data.current_password, user.hashed_password)
+    right, _ = await _verify(database, settings, subjects, data.current_password, user.hashed_password)
     if not right:
         raise Forbidden("The current password is wrong.")
     return user
@@ -71,15 +80,16 @@ async def update_verified(session: AsyncSession, user: User, **values: Any) -> N
         raise Unavailable("Another request is changing this user. Try again shortly.")
 
 
-async def _verify(request: Request, subjects: Subjects, password: str, hashed: str | None) -> tuple[bool, str | None]:
+async def _verify(
+    database: Database, settings: Settings, subjects: Subjects, password: str, hashed: str | None
+) -> tuple[bool, str | None]:
     """Verify a password, unless too many were wrong before.
 
     A wrong one is counted before the next one has its turn: however many guess at once, no more are tried.
     """
-    database = database_of(request)
     async with hashing_slots:
         async with database.reads() as session:
-            await refuse_at_limit(session, subjects, settings_of(request))
+            await refuse_at_limit(session, subjects, settings)
         right, new_hash = await verify_password(password, hashed)
         if not right:
             async with database.transaction() as session:

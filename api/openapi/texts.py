@@ -1,8 +1,7 @@
 """What the OpenAPI document says in prose, and its examples."""
 
-from typing import Any
-
-Json = dict[str, Any]
+from api.auth.callers import INVALID_TOKEN, STAFF_ONLY
+from api.openapi.nodes import Json
 
 SUMMARY = "Users, a catalog, orders, payments, store credit and posts, over one HTTP API."
 
@@ -31,8 +30,8 @@ each field in `errors`. Unknown fields in a request are refused.
 
 TYPICAL_DETAILS = {
     400: "The body is not encoded as UTF-8.",
-    401: "The token is invalid or has expired. Sign in again.",
-    403: "Only staff may do this.",
+    401: INVALID_TOKEN,
+    403: STAFF_ONLY,
     404: "There is no such row.",
     409: "A product with this slug already exists.",
     413: "The body is too large.",

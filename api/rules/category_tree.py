@@ -7,7 +7,7 @@ from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.errors import Conflict, NotFound, Unprocessable
-from api.models.category import Category, CategoryRead, CategoryTree
+from api.models.category import Category, CategoryTree
 
 MAX_DEPTH = 100
 """Levels of the tree: the answer nests as deeply, and Python's JSON parser stops at about a thousand levels."""
@@ -82,7 +82,7 @@ def branch(category_id: int) -> CTE:
 
 def as_tree(categories: Sequence[Category]) -> list[CategoryTree]:
     """Nest categories below their parents, each level in the order given."""
-    nodes = {each.id: CategoryTree(**CategoryRead.model_validate(each).model_dump()) for each in categories}
+    nodes = {each.id: CategoryTree.model_validate(each) for each in categories}
     roots: list[CategoryTree] = []
     for node in nodes.values():
         siblings = nodes[node.parent_id].children if node.parent_id is not None else roots

@@ -12,11 +12,6 @@ Identify = Callable[[Request], Awaitable[int | None]]
 """Returns the caller's id, `None` without a token. `main` sets it, because `web` must not import `auth`."""
 
 
-def settings_of(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
-
-
 def database_of(request: Request) -> Database:
     """The database that the app opened when it started."""
     database: Database = request.app.state.database
@@ -34,7 +29,8 @@ async def caller_id_of(request: Request) -> int | None:
 
 
 async def _settings(request: Request) -> Settings:
-    return settings_of(request)
+    settings: Settings = request.app.state.settings
+    return settings
 
 
 async def _database(request: Request) -> Database:

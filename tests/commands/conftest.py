@@ -9,8 +9,8 @@ import pytest
 
 from api.settings import Settings, get_settings
 from tests.alembic_support import alembic
-from tests.commands.support import ROOT
 from tests.databases import Backend
+from tests.support import ROOT
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ from sqlalchemy import make_url
 
 from tests.databases import ask
 
-ROOT = Path(__file__).parent.parent.parent
-
 
 def count(url: str, table: str, where: str = "1 = 1") -> int:
     """The number of rows in a table."""

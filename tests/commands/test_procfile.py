@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from tests.alembic_support import alembic
-from tests.commands.support import ROOT, finish, read_until, running
+from tests.commands.support import finish, read_until, running
+from tests.support import ROOT
 
 pytestmark = pytest.mark.usefixtures("environment")
 

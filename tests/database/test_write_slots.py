@@ -109,8 +109,8 @@ class TestTransaction:
     @pytest.mark.usefixtures("database")
     async def test_a_transaction_takes_one_slot_for_all_its_statements(self, open_database: OpenDatabase) -> None:
         async with open_database(**ONE_SLOT) as database, database.transaction() as session:
-            for _ in range(3):
-                await run(session, "SELECT 1")
+            answers = [(await run(session, "SELECT 1")).scalar() for _ in range(3)]
+        assert answers == [1, 1, 1], "a statement waited for a slot that its own transaction holds"
 
     @pytest.mark.usefixtures("database")
     async def test_a_transaction_without_a_free_slot_ends_in_time(self, open_database: OpenDatabase) -> None:

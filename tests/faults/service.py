@@ -15,8 +15,8 @@ import httpx
 import psutil
 
 from api.settings import Settings
+from tests.support import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 READY_WITHIN = 30
 """Seconds in which a service has to answer again, on a machine with other things to do."""
 

@@ -20,9 +20,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
+from tests.support import ROOT
 from tests.world import PRIVATE, World
 
-ROOT = Path(__file__).parent.parent.parent
 CALLERS = ["nobody", "owner", "other", "staff"]
 PARTS_OF_A_REQUEST = {"json", "data", "params"}
 

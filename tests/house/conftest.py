@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from tests.databases import Backend
 from tests.house.hostile_cases import DOCUMENT
 from tests.house.hostile_sender import Sender
-from tests.support import Contract, Seed
+from tests.seed import Seed
+from tests.support import Contract
 from tests.world import World
 
 

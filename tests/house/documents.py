@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.support import ROOT
+
 BIN = Path(sys.executable).parent
 
 
@@ -26,7 +27,7 @@ def run(command: list[str], environment: dict[str, str], folder: Path, timeout: 
     return done.stdout
 
 
-def copy_of_the_project(folder: Path) -> Path:
-    """A copy to change: what git and the tools keep beside the files is left out."""
-    ignored = shutil.ignore_patterns(".git", ".venv", ".*_cache", "__pycache__", "*.db*")
+def copy_of_the_project(folder: Path, *without: str) -> Path:
+    """A copy to change. What git, the tools and a developer keep beside the files is left out, and so is `without`."""
+    ignored = shutil.ignore_patterns(".git", ".venv", ".env", ".*_cache", "__pycache__", "*.db*", *without)
     return Path(shutil.copytree(ROOT, folder / "shop", ignore=ignored))

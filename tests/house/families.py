@@ -11,7 +11,7 @@ from sqlalchemy import Column, Table
 from sqlmodel import SQLModel
 
 from api import models
-from tests.house.documents import ROOT
+from tests.support import ROOT
 
 CLASSES: dict[str, type[Any]] = {
     name: each

@@ -13,7 +13,8 @@ from starlette.types import Receive, Scope, Send
 from api.models.user import User
 from tests.house.hostile_requests import FORM, JSON, Document, Operation
 from tests.house.hostile_values import SECRET
-from tests.support import PASSWORD, CheckedTransport, Contract, Seed
+from tests.seed import Seed
+from tests.support import PASSWORD, CheckedTransport, Contract
 from tests.world import OTHER, OTHER_ACCOUNT, OWNER, OWNER_ACCOUNT, PARENT_CATEGORY, World
 
 QUERIES = {"q": "own", "days": 30}

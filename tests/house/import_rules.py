@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.house.documents import ROOT
+from tests.support import ROOT
 
 LAYERS = (
     ("__main__",),

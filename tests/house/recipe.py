@@ -5,7 +5,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.house.documents import ROOT, blocks, run, section
+from tests.house.documents import blocks, run, section
+from tests.support import ROOT
 
 RECIPE = section((ROOT / ".github" / "CONTRIBUTING.md").read_text(), "Add an entity")
 

@@ -13,6 +13,7 @@ import api.models
 from api.commands.verify import verify
 from api.database.sessions import Database
 from api.models.account import Account
+from api.models.base import noun_of, with_article
 from api.models.order import Order, OrderStatus
 from api.models.order_event import OrderEvent
 from api.models.payment import PaymentMethod, PaymentStatus
@@ -46,25 +47,27 @@ def entities(parent: type[SQLModel] = SQLModel) -> Iterator[type[SQLModel]]:
 ENTITIES = {entity.__name__: entity for entity in entities()}
 
 
-def builder(entity: str) -> Any:
+def builder(entity: type[SQLModel]) -> Any:
     """The builder of an entity: `a_product` of `Product`, `an_order` of `Order`."""
-    name = re.sub(r"(?<!^)(?=[A-Z])", "_", entity).lower()
-    found = getattr(factories, f"a_{name}", None) or getattr(factories, f"an_{name}", None)
-    article = "an" if name[0] in "aeio" else "a"
-    line = f"async def {article}_{name}(session, **fields)"
-    assert found, f"{entity} has no builder: add `{line}` to tests/factories.py"
-    return found
+    name = with_article(noun_of(entity)).replace(" ", "_")
+    line = f"async def {name}(session, **fields)"
+    assert hasattr(factories, name), f"{entity.__name__} has no builder: add `{line}` to tests/factories.py"
+    return getattr(factories, name)
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
 def test_every_entity_has_a_builder(entity: str) -> None:
-    assert builder(entity)
+    assert builder(ENTITIES[entity])
 
 
 def test_a_missing_builder_is_named_with_the_line_to_add() -> None:
     line = re.escape("Gadget has no builder: add `async def a_gadget(session, **fields)` to tests/factories.py")
+
+    class Gadget(SQLModel):
+        """An entity that nobody has added."""
+
     with pytest.raises(AssertionError, match=line):
-        builder("Gadget")
+        builder(Gadget)
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
@@ -73,7 +76,7 @@ async def test_a_builder_needs_nothing_but_the_session_and_keeps_the_books(
 ) -> None:
     table = ENTITIES[entity]
 
-    made = [await builder(entity)(session) for _ in range(2)]
+    made = [await builder(ENTITIES[entity])(session) for _ in range(2)]
 
     rows = [each[1] if isinstance(each, tuple) else each for each in made]  # a token comes with its secret
     assert all(isinstance(row, table) for row in rows)
@@ -84,7 +87,7 @@ async def test_a_builder_needs_nothing_but_the_session_and_keeps_the_books(
 
 async def test_what_all_builders_made_together_is_valid(session: AsyncSession, database: Database) -> None:
     for entity in ENTITIES:
-        await builder(entity)(session)
+        await builder(ENTITIES[entity])(session)
 
     assert await verify(database)
     for entity, table in ENTITIES.items():

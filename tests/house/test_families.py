@@ -21,8 +21,8 @@ from api.models.post import Post
 from api.models.product import Product
 from api.models.user import User
 from tests.factories import a_category, a_post, a_product
-from tests.house.documents import ROOT
 from tests.house.families import CLASSES, ENTITIES, file_of, schemas, table_of
+from tests.support import ROOT
 
 REGISTRY = "api/models/__init__.py"
 

@@ -10,7 +10,6 @@ import sys
 
 import pytest
 
-from tests.house.documents import ROOT
 from tests.house.import_rules import (
     DOCUMENTED,
     LAYER_OF,
@@ -24,6 +23,7 @@ from tests.house.import_rules import (
     room_of,
     upward,
 )
+from tests.support import ROOT
 
 SOURCES = modules("api")
 TESTS = modules("tests")

@@ -10,7 +10,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from api.models.account import ShopAccount
-from tests.alembic_support import ROOT, alembic, contents, sql, tables
+from tests.alembic_support import alembic, contents, sql, tables
 from tests.house.migrations import (
     DEFAULT_CATEGORIES,
     REVISIONS,
@@ -20,6 +20,7 @@ from tests.house.migrations import (
     where_ddl_is_transactional,
     write_world,
 )
+from tests.support import ROOT
 
 
 def test_a_fresh_upgrade_equals_the_models(url: str) -> None:

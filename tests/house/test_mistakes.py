@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.documents import ROOT, copy_of_the_project
+from tests.house.documents import copy_of_the_project
 from tests.house.mistakes import MISTAKES, SEQUENTIAL, Mistake
+from tests.support import ROOT
 
 
 @pytest.fixture(scope="module")

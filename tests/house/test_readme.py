@@ -6,8 +6,9 @@ from pathlib import Path
 
 from api.settings import Settings
 from tests.databases import Backend
-from tests.house.documents import BIN, ROOT, blocks, run, section
-from tests.house.first_start import first_start
+from tests.first_start import first_start
+from tests.house.documents import BIN, blocks, run, section
+from tests.support import ROOT
 
 README = (ROOT / "README.md").read_text()
 

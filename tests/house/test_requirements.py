@@ -3,7 +3,6 @@
 import ast
 import os
 import re
-import shutil
 import subprocess
 import sys
 import venv
@@ -14,8 +13,9 @@ import httpx
 import pytest
 
 from api.settings import Settings
-from tests.house.documents import ROOT
-from tests.house.first_start import first_start
+from tests.first_start import first_start
+from tests.house.documents import copy_of_the_project
+from tests.support import ROOT
 
 FILES = ("requirements.txt", "requirements-dev.txt")
 PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[a-z0-9,-]+\])?==(?P<version>[0-9][\w.]*) +# \S.*")
@@ -120,10 +120,7 @@ class TestEnvironmentOfTheShop:
     @classmethod
     def shop(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
         """A copy of the project without its tests."""
-        shop = tmp_path_factory.mktemp("requirements") / "shop"
-        ignored = shutil.ignore_patterns(".git", ".venv", ".env", ".*_cache", "__pycache__", "*.db*", "tests")
-        shutil.copytree(ROOT, shop, ignore=ignored)
-        return shop
+        return copy_of_the_project(tmp_path_factory.mktemp("requirements"), "tests")
 
     def test_the_packages_of_requirements_txt_are_compatible(self, environment: dict[str, str], python: str) -> None:
         done = subprocess.run([python, "-m", "pip", "check"], env=environment, capture_output=True, text=True)

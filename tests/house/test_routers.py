@@ -17,7 +17,7 @@ from api.main import create_app
 from api.routers import MODULES
 from api.settings import Settings
 from api.web.routing import Router, TransactionRoute
-from tests.house.documents import ROOT
+from tests.support import ROOT
 
 REGISTRY = "api/routers/__init__.py"
 FILES = sorted(path.stem for path in (ROOT / "api/routers").glob("*.py") if path.stem != "__init__")

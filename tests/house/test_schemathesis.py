@@ -16,9 +16,9 @@ from api.models.notification import Notification, NotificationKind
 from api.models.post import Post, PostStatus
 from api.models.user import User
 from tests.databases import Backend
-from tests.faults.service import ROOT, Service, running
+from tests.faults.service import Service, running
 from tests.faults.shop import a_look_into, open_shop, sign_in
-from tests.support import PASSWORD_HASH, save
+from tests.support import PASSWORD_HASH, ROOT, save
 
 pytestmark = pytest.mark.fuzz
 

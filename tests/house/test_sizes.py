@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.house.documents import ROOT
+from tests.support import ROOT
 
 LIMITS = {"api": 250, "tests": 500}
 """Lines of a file, by its folder. Tests repeat what they set up, and get more."""

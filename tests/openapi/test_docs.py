@@ -1,13 +1,9 @@
 """The page at /docs, in a real browser: it works without the internet, under a strict policy, and signs users in."""
 
 import os
-import re
 import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +12,8 @@ from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request
 
 from api.main import create_app
 from api.settings import Settings
+from tests.first_start import first_start
+from tests.support import ROOT
 
 ACCESS = """
                                                      nobody  owner  other  staff
@@ -27,7 +25,6 @@ GET    /openapi.json                                     200    200    200    20
 REQUESTS: dict[str, dict[str, Any]] = {"GET /docs/{digest}/{path}": {"path": "swagger-ui.css"}}
 """What stands in the path of a line of `ACCESS`. `{digest}` is the one of the running app."""
 
-ROOT = Path(__file__).parent.parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 UNDERSCORES = "Deprecated: escaping deep link whitespace with `_`"
@@ -62,34 +59,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     directory = tmp_path_factory.mktemp("shop")
     database = f"sqlite:///{directory / 'shop.db'}"
     environment = os.environ | {"DATABASE_URL": database, "HOST": "127.0.0.1", "PORT": "0", "PYTHONPATH": str(ROOT)}
-    log = directory / "log"
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(
-            [sys.executable, "-m", "api"],
-            cwd=directory,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        ) as server,
-    ):
-        try:
-            yield shop_of(server, log)
-        finally:
-            server.terminate()
-
-
-def shop_of(server: "subprocess.Popen[str]", log: Path) -> Shop:
-    """The address and the admin that a server prints when it starts."""
-    output = ""
-    for line in server.stdout or ():
-        output += line
-        if found := re.search(r"documentation is at (\S+)/docs", output):
-            admin = re.search(r"Sign in as (\S+) with the password (\S+)", output)
-            assert admin, output
-            return Shop(found[1], admin[1], admin[2])
-    pytest.fail(f"The shop does not start: {output}{log.read_text()}")
+    with first_start(environment, directory) as (address, password):
+        yield Shop(address, "admin", password)
 
 
 @pytest.fixture(scope="module")

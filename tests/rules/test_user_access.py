@@ -27,6 +27,13 @@ LEAVING: dict[str, Leaving] = {
 """The requests by which a staff user can cease to be an active staff user."""
 
 
+async def two_staff_users(connect: Connect, session: AsyncSession) -> list[tuple[User, AsyncClient]]:
+    """The only two users that there are, each with a client."""
+    await session.exec(delete(User))
+    users = [await a_user(session, is_superuser=True) for _ in range(2)]
+    return [(user, await connect(user)) for user in users]
+
+
 class TestLock:
     async def test_a_user_who_updates_during_the_erasure_is_updated_or_refused(
         self, connect: Connect, as_staff: AsyncClient, session: AsyncSession
@@ -90,9 +97,7 @@ class TestKeepOneStaffUser:
         self, connect: Connect, session: AsyncSession, leaving: Leaving
     ) -> None:
         for _ in range(8):
-            await session.exec(delete(User))
-            first, second = await a_user(session, is_superuser=True), await a_user(session, is_superuser=True)
-            as_first, as_second = await connect(first), await connect(second)
+            (first, as_first), (second, as_second) = await two_staff_users(connect, session)
 
             responses = await asyncio.gather(leaving(as_first, second.id), leaving(as_second, first.id))
 
@@ -104,9 +109,7 @@ class TestKeepOneStaffUser:
         self, connect: Connect, session: AsyncSession, leaving: Leaving
     ) -> None:
         for _ in range(8):
-            await session.exec(delete(User))
-            first, second = await a_user(session, is_superuser=True), await a_user(session, is_superuser=True)
-            as_first, as_second = await connect(first), await connect(second)
+            (first, as_first), (second, as_second) = await two_staff_users(connect, session)
 
             responses = await asyncio.gather(leaving(as_first, first.id), leaving(as_second, second.id))
 

@@ -11,7 +11,7 @@ from api.database.sessions import Database
 from api.models.category import Category
 from api.models.types import MAX_ID
 from tests.factories import a_category, a_product
-from tests.lists import names
+from tests.lists import EMPTY_PAGE, names
 from tests.support import assert_refused, count_statements
 
 ACCESS = """
@@ -38,15 +38,7 @@ class TestListCategories:
     async def test_the_list_is_empty_when_there_are_no_categories(self, client: AsyncClient) -> None:
         response = await client.get("/categories")
 
-        assert response.json() == {
-            "items": [],
-            "total": 0,
-            "page": 1,
-            "page_size": 20,
-            "total_pages": 0,
-            "has_next": False,
-            "has_previous": False,
-        }
+        assert response.json() == EMPTY_PAGE
 
     async def test_anyone_can_list_categories_in_order_of_their_names(
         self, client: AsyncClient, session: AsyncSession

@@ -10,7 +10,7 @@ from api.database.sessions import Database
 from api.models.types import MAX_ID
 from tests import world
 from tests.factories import a_category, a_product
-from tests.lists import names
+from tests.lists import EMPTY_PAGE, names
 from tests.routes.products.support import short
 from tests.support import assert_refused, count_statements
 
@@ -56,15 +56,7 @@ class TestListProducts:
     async def test_the_list_is_empty_in_a_new_shop(self, client: AsyncClient) -> None:
         response = await client.get("/products")
 
-        assert response.json() == {
-            "items": [],
-            "total": 0,
-            "page": 1,
-            "page_size": 20,
-            "total_pages": 0,
-            "has_next": False,
-            "has_previous": False,
-        }
+        assert response.json() == EMPTY_PAGE
 
     async def test_each_product_is_listed_with_all_its_fields_and_its_category(
         self, client: AsyncClient, session: AsyncSession
