@@ -1,7 +1,7 @@
 """Helpers of all tests: a session that reads afresh, a count of statements, and a check of every response."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -68,10 +68,15 @@ def count_statements(database: Database) -> Iterator[list[str]]:
         if not statement.startswith(("BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")):
             statements.append(statement)
 
+    def note_sql(sql: str, values: Sequence[Any]) -> None:
+        note(None, None, sql)
+
     event.listen(database.engine.sync_engine, "before_cursor_execute", note)
+    database.listeners.append(note_sql)
     try:
         yield statements
     finally:
+        database.listeners.remove(note_sql)
         event.remove(database.engine.sync_engine, "before_cursor_execute", note)
         print(f"{len(statements)} statements:", *statements, sep="\n\n")
 

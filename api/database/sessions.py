@@ -4,14 +4,16 @@ A read session is in autocommit: each statement sees what is committed, and no t
 session is one transaction.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from sqlalchemy import AsyncAdaptedQueuePool
-from sqlalchemy.ext.asyncio import async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlmodel import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.connections import DriverConnection, Listener, checked_out
 from api.database.engine import IS_WRITING, create_engine, pool_limits
 from api.database.sqlalchemy_internals import BEFORE_CONNECTING, WaitingSession
 from api.database.write_slots import WriteSlot, WriteSlots, slots_for
@@ -32,6 +34,7 @@ class Database:
             # An UPDATE or DELETE leaves loaded rows as they are: a route that answers one refreshes it.
             execution_options={"synchronize_session": False},
         )
+        self.listeners: list[Listener] = [_log_statement(self.engine)] if settings.database_echo else []
         pool = pool_limits(settings)
         slots = slots_for(self.backend, pool and pool.size + pool.overflow)
         self._write_slots = WriteSlots(slots, settings.database_pool_timeout)
@@ -60,6 +63,10 @@ class Database:
         finally:
             slot.release()
 
+    def connection(self) -> AbstractAsyncContextManager[DriverConnection]:
+        """The driver's own connection, in autocommit: for reads that are compiled once (`api/reads/`)."""
+        return checked_out(self.engine, self.listeners)
+
     def is_busy(self) -> bool:
         """Whether a write would have to wait for a slot."""
         return self._write_slots.are_taken()
@@ -71,3 +78,13 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+def _log_statement(engine: AsyncEngine) -> Listener:
+    """Log what runs past SQLAlchemy as SQLAlchemy logs its own, and hide values where it hides them."""
+
+    def log(sql: str, values: Sequence[Any]) -> None:
+        shown = "[values hidden]" if engine.sync_engine.hide_parameters else values
+        engine.sync_engine.logger.info("%s %s", sql, shown)
+
+    return log

@@ -1,18 +1,18 @@
 """Store credit: one account per user, and the transactions between accounts."""
 
-from collections.abc import Sequence
-
 from sqlmodel import col, or_, select
 
 from api.auth.callers import CurrentUser, Staff
 from api.errors import Unprocessable
 from api.models.account import Account, AccountRead, ShopAccount
 from api.models.transaction import DepositCreate, Transaction, TransactionRead, TransferCreate
+from api.reads.pages import read_page
+from api.reads.rows import Read, read_all
 from api.rules import ledger
 from api.rules.store_credit import transfer_credit
 from api.web.idempotency import Idempotent
 from api.web.loading import PathId, one_or_404
-from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.pagination import CursorPage, Page, PagingParams
 from api.web.problems import problems
 from api.web.routing import Router
 from api.web.sessions import ReadSession, WriteSession
@@ -21,9 +21,9 @@ router = Router("/accounts", tag="accounts")
 
 
 @router.get("", response_model=list[AccountRead])
-async def list_accounts(session: ReadSession, staff: Staff) -> Sequence[Account]:
+async def list_accounts(staff: Staff) -> Read:
     """List all accounts, including the shop's own. Their balances add up to zero."""
-    return (await session.exec(select(Account).order_by(col(Account.id)))).all()
+    return read_all(select(Account).order_by(col(Account.id)))
 
 
 @router.get("/me", response_model=AccountRead)
@@ -37,13 +37,11 @@ async def read_my_account(session: WriteSession, user: CurrentUser) -> Account:
     response_model=Page[TransactionRead] | CursorPage[TransactionRead],
     responses=problems(404),
 )
-async def list_transactions(
-    account_id: PathId, session: ReadSession, user: CurrentUser, paging: PagingParams
-) -> Page[Transaction] | CursorPage[Transaction]:
+async def list_transactions(account_id: PathId, session: ReadSession, user: CurrentUser, paging: PagingParams) -> Read:
     """List the transactions of an account, the newest first."""
     await one_or_404(session, Account, Account.id == account_id, Account.visible_to(user))
     moved = or_(Transaction.from_account_id == account_id, Transaction.to_account_id == account_id)
-    return await paginate(session, select(Transaction).where(moved), paging, model=Transaction)
+    return read_page(select(Transaction).where(moved), paging)
 
 
 @router.post(

@@ -12,12 +12,14 @@ from api.errors import NotFound
 from api.models.base import utcnow
 from api.models.token import AccessToken, Token, TokenCreate, TokenKind, TokenRead, TokenReadOnce
 from api.models.user import PasswordChange
+from api.reads.pages import read_page
+from api.reads.rows import Read
 from api.web.app_state import AppSettings
 from api.web.loading import PathId
-from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.pagination import CursorPage, Page, PagingParams
 from api.web.problems import problems
 from api.web.routing import Router
-from api.web.sessions import ReadSession, WriteSession
+from api.web.sessions import WriteSession
 
 router = Router("/auth", tag="auth")
 
@@ -49,9 +51,9 @@ async def change_password(
 
 
 @router.get("/keys", response_model=Page[TokenRead] | CursorPage[TokenRead])
-async def list_keys(user: CurrentUser, session: ReadSession, paging: PagingParams) -> Page[Token] | CursorPage[Token]:
+async def list_keys(user: CurrentUser, paging: PagingParams) -> Read:
     """List the caller's API keys, by name and prefix: the keys themselves are not stored."""
-    return await paginate(session, select(Token).where(Token.visible_to(user)), paging, model=Token)
+    return read_page(select(Token).where(Token.visible_to(user)), paging)
 
 
 @router.post("/keys", status_code=201, responses=problems(409))

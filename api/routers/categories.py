@@ -3,18 +3,22 @@
 from typing import Annotated
 
 from fastapi import Depends, Query
+from pydantic import Field
 from sqlmodel import col, select
 
 from api.auth.callers import Staff
 from api.models.category import Category, CategoryCreate, CategoryRead, CategoryTree, CategoryUpdate
 from api.models.product import Product, ProductRead
+from api.reads.pages import read_page
+from api.reads.rows import Read, read_one
+from api.reads.trees import read_tree
 from api.rules import category_tree
 from api.rules.slugs import free_slug
 from api.web.loading import PathId, get_or_404
-from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.pagination import CursorPage, Page, Paging, SearchParams
 from api.web.problems import problems
 from api.web.routing import Router
-from api.web.search import SearchText, contains
+from api.web.search import contains
 from api.web.sessions import ReadSession, WriteSession
 
 router = Router("/categories", tag="categories")
@@ -29,47 +33,44 @@ async def _category_to_write(category_id: PathId, session: WriteSession, staff: 
     return await get_or_404(session, Category, category_id)
 
 
+class CategoryProducts(Paging):
+    recursive: bool = Field(default=False, description="Include the products of all subcategories.")
+
+
 CategoryToRead = Annotated[Category, Depends(_category_to_read)]
 CategoryToWrite = Annotated[Category, Depends(_category_to_write)]
 
 
 @router.get("", response_model=Page[CategoryRead] | CursorPage[CategoryRead])
-async def list_categories(
-    session: ReadSession, paging: PagingParams, search: SearchText | None = None
-) -> Page[Category] | CursorPage[Category]:
+async def list_categories(query: SearchParams) -> Read:
     """List categories by name."""
     categories = select(Category)
-    if search is not None:
-        categories = categories.where(contains(search, Category.name, Category.description))
-    return await paginate(session, categories, paging, model=Category, sort="name")
+    if query.search is not None:
+        categories = categories.where(contains(query.search, Category.name, Category.description))
+    return read_page(categories, query, sort="name")
 
 
-@router.get("/tree")
-async def read_category_tree(session: ReadSession) -> list[CategoryTree]:
+@router.get("/tree", response_model=list[CategoryTree])
+async def read_category_tree() -> Read:
     """Read all categories, nested below their parents."""
-    return category_tree.as_tree((await session.exec(select(Category).order_by(col(Category.name)))).all())
+    return read_tree(select(Category).order_by(col(Category.name)))
 
 
 @router.get("/{id}", response_model=CategoryRead, responses=problems(404))
-async def read_category(category: CategoryToRead) -> Category:
+async def read_category(category_id: PathId) -> Read:
     """Read a category."""
-    return category
+    return read_one(select(Category).where(Category.id == category_id))
 
 
 @router.get("/{id}/products", response_model=Page[ProductRead] | CursorPage[ProductRead], responses=problems(404))
-async def list_category_products(
-    category: CategoryToRead,
-    session: ReadSession,
-    paging: PagingParams,
-    recursive: Annotated[bool, Query(description="Include the products of all subcategories.")] = False,
-) -> Page[Product] | CursorPage[Product]:
+async def list_category_products(category: CategoryToRead, query: Annotated[CategoryProducts, Query()]) -> Read:
     """List the active products of a category; with `recursive=true` also those of all categories below it."""
     products = select(Product).where(col(Product.is_active))
-    if recursive:
+    if query.recursive:
         products = products.where(col(Product.category_id).in_(select(category_tree.branch(category.id).c.id)))
     else:
         products = products.where(Product.category_id == category.id)
-    return await paginate(session, products, paging, model=Product, sort="name")
+    return read_page(products, query, sort="name")
 
 
 @router.post("", status_code=201, response_model=CategoryRead, responses=problems(409))

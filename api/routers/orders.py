@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Annotated
 
 from fastapi import Depends, Path, Query
+from pydantic import Field
 from sqlalchemy import ColumnElement
 from sqlmodel import and_, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -21,25 +22,24 @@ from api.models.product import Product
 from api.models.reports import CategorySales, OrderStats, StatusCount
 from api.models.types import MAX_ID
 from api.models.user import User, UserSummary
+from api.reads.pages import read_page
+from api.reads.rows import Read, read_one
 from api.rules.order_status import change_status
 from api.rules.placing import place
 from api.web.idempotency import Idempotent
-from api.web.loading import PathId, columns_of, get_or_404, join_one, load_many, one_or_404
-from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.loading import PathId, columns_of, get_or_404, one_or_404
+from api.web.pagination import CursorPage, Page, Paging, PagingParams
 from api.web.problems import problems
 from api.web.routing import Router
 from api.web.sessions import ReadSession, WriteSession
 
 router = Router("/orders", tag="orders")
 
-with_items = load_many(Order.items)
-with_details = (
-    join_one(Order.user, columns_of(User, UserSummary)),
-    load_many(Order.items, join_one(OrderItem.product)),
-)
-
 UserId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]
-StatusFilter = Annotated[OrderStatus | None, Query(description="Only orders with this status.")]
+
+
+class OrderList(Paging):
+    status: OrderStatus | None = Field(default=None, description="Only orders with this status.")
 
 
 async def _visible_order(order_id: PathId, user: CurrentUser) -> ColumnElement[bool]:
@@ -85,14 +85,12 @@ async def place_order(data: OrderCreate, session: WriteSession, user: CurrentUse
 
 
 @router.get("", response_model=Page[OrderReadWithItems] | CursorPage[OrderReadWithItems])
-async def list_orders(
-    session: ReadSession, user: CurrentUser, paging: PagingParams, status: StatusFilter = None
-) -> Page[Order] | CursorPage[Order]:
+async def list_orders(user: CurrentUser, query: Annotated[OrderList, Query()]) -> Read:
     """List the caller's orders, or all orders for staff, with their lines, the newest first."""
-    orders = select(Order).where(Order.visible_to(user)).options(with_items)
-    if status is not None:
-        orders = orders.where(Order.status == status)
-    return await paginate(session, orders, paging, model=Order)
+    orders = select(Order).where(Order.visible_to(user))
+    if query.status is not None:
+        orders = orders.where(Order.status == query.status)
+    return read_page(orders, query)
 
 
 @router.get("/stats/summary")
@@ -138,28 +136,25 @@ async def _sales_by_category(session: AsyncSession) -> list[CategorySales]:
     response_model=Page[OrderReadWithItems] | CursorPage[OrderReadWithItems],
     responses=problems(404),
 )
-async def list_user_orders(
-    user_id: UserId, session: ReadSession, user: CurrentUser, paging: PagingParams
-) -> Page[Order] | CursorPage[Order]:
+async def list_user_orders(user_id: UserId, session: ReadSession, user: CurrentUser, paging: PagingParams) -> Read:
     """List a user's orders: the caller's own, or those of any user for staff."""
     if not user.may_act_for(user_id):
         raise NotFound("There is no such user.")
     if user_id != user.id:
         await get_or_404(session, User, user_id, columns_of(User, UserSummary))
-    orders = select(Order).where(Order.user_id == user_id).options(with_items)
-    return await paginate(session, orders, paging, model=Order)
+    return read_page(select(Order).where(Order.user_id == user_id), paging)
 
 
 @router.get("/{id}", response_model=OrderReadWithItems, responses=problems(404))
-async def read_order(visible: VisibleOrder, session: ReadSession) -> Order:
+async def read_order(visible: VisibleOrder) -> Read:
     """Read an order with its lines."""
-    return await one_or_404(session, Order, visible, options=[with_items])
+    return read_one(select(Order).where(visible))
 
 
 @router.get("/{id}/details", response_model=OrderReadWithDetails, responses=problems(404))
-async def read_order_details(visible: VisibleOrder, session: ReadSession) -> Order:
+async def read_order_details(visible: VisibleOrder) -> Read:
     """Read an order with its user, its lines, and the products as they are today."""
-    return await one_or_404(session, Order, visible, options=with_details)
+    return read_one(select(Order).where(visible))
 
 
 @router.patch("/{id}/status", response_model=OrderRead, responses=problems(404, 409))
@@ -180,9 +175,7 @@ async def cancel_order(order: OrderToWrite, session: WriteSession, user: Current
 
 
 @router.get("/{id}/events", response_model=Page[OrderEventRead] | CursorPage[OrderEventRead], responses=problems(404))
-async def list_order_events(
-    order: OrderToRead, session: ReadSession, paging: PagingParams
-) -> Page[OrderEvent] | CursorPage[OrderEvent]:
+async def list_order_events(order: OrderToRead, paging: PagingParams) -> Read:
     """List the changes of an order's status, the oldest first."""
     events = select(OrderEvent).where(OrderEvent.order_id == order.id)
-    return await paginate(session, events, paging, model=OrderEvent, sort="id")
+    return read_page(events, paging, sort="id")

@@ -6,20 +6,20 @@ from api.auth.callers import CurrentUser, Staff
 from api.errors import Forbidden
 from api.models.payment import Payment, PaymentCreate, PaymentMethod, PaymentRead, PaymentReadWithRefunds
 from api.models.refund import Refund, RefundCreate, RefundRead
+from api.reads.pages import read_page
+from api.reads.rows import Read
 from api.routers.orders import OrderToRead, OrderToWrite
 from api.rules import payments
 from api.rules.order_status import confirm_if_paid
 from api.web.idempotency import Idempotent
-from api.web.loading import PathId, get_or_404, load_many
-from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.loading import PathId, get_or_404
+from api.web.pagination import CursorPage, Page, PagingParams
 from api.web.problems import problems
 from api.web.routing import Router
-from api.web.sessions import ReadSession, WriteSession
+from api.web.sessions import WriteSession
 
 router = Router("/payments", tag="payments")
 under_orders = Router("/orders/{id}/payments", tag="payments")
-
-with_refunds = load_many(Payment.refunds)
 
 
 @under_orders.post(
@@ -45,12 +45,9 @@ async def pay_order(data: PaymentCreate, order: OrderToWrite, session: WriteSess
 @under_orders.get(
     "", response_model=Page[PaymentReadWithRefunds] | CursorPage[PaymentReadWithRefunds], responses=problems(404)
 )
-async def list_order_payments(
-    order: OrderToRead, session: ReadSession, paging: PagingParams
-) -> Page[Payment] | CursorPage[Payment]:
+async def list_order_payments(order: OrderToRead, paging: PagingParams) -> Read:
     """List the payments of an order with their refunds."""
-    received = select(Payment).where(Payment.order_id == order.id).options(with_refunds)
-    return await paginate(session, received, paging, model=Payment, sort="id")
+    return read_page(select(Payment).where(Payment.order_id == order.id), paging, sort="id")
 
 
 @router.post(

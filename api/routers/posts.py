@@ -1,10 +1,12 @@
 """What authors publish. Only their authors and staff see drafts and archived posts."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, Query
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
+from sqlalchemy import ColumnElement
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -17,19 +19,27 @@ from api.models.post import Post, PostCreate, PostListed, PostRead, PostStatus, 
 from api.models.tag import PostTag, Tag
 from api.models.types import without_nul
 from api.models.user import User, UserSummary
+from api.reads.pages import read_page
+from api.reads.rows import Read, read_one
 from api.rules.slugs import free_slug
 from api.web.app_state import AppDatabase
 from api.web.loading import PathId, PathText, QueryId, columns_of, join_one, load_many, one_or_404
-from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.pagination import CursorPage, Page, SearchableList
 from api.web.problems import problems
 from api.web.routing import Router
-from api.web.search import SearchText, contains
-from api.web.sessions import ReadSession, WriteSession
+from api.web.search import contains
+from api.web.sessions import WriteSession
 
 router = Router("/posts", tag="posts")
 
 with_author_and_tags = (join_one(Post.author, columns_of(User, UserSummary)), load_many(Post.tags))
-without_content = columns_of(Post, PostListed)
+TagFilter = Annotated[str, Field(max_length=120), AfterValidator(without_nul)]
+
+
+class PostList(SearchableList):
+    status: PostStatus | None = Field(default=None, description="Only posts with this status.")
+    tag: TagFilter | None = Field(default=None, description="Only posts with the tag that has this slug.")
+    author_id: QueryId | None = Field(default=None, description="Only posts of this author.")
 
 
 async def _post_to_write(post_id: PathId, session: WriteSession, user: CurrentUser) -> Post:
@@ -40,68 +50,53 @@ PostToWrite = Annotated[Post, Depends(_post_to_write)]
 
 
 @router.get("", response_model=Page[PostListed] | CursorPage[PostListed])
-async def list_posts(
-    session: ReadSession,
-    user: OptionalUser,
-    paging: PagingParams,
-    status: Annotated[PostStatus | None, Query(description="Only posts with this status.")] = None,
-    tag: Annotated[
-        str | None,
-        Query(max_length=120, description="Only posts with the tag that has this slug."),
-        AfterValidator(without_nul),
-    ] = None,
-    author_id: Annotated[QueryId | None, Query(description="Only posts of this author.")] = None,
-    search: SearchText | None = None,
-) -> Page[Post] | CursorPage[Post]:
+async def list_posts(user: OptionalUser, query: Annotated[PostList, Query()]) -> Read:
     """List posts, the newest first. Drafts and archived posts are listed for their authors and for staff."""
-    posts = select(Post).where(Post.visible_to(user)).options(without_content, *with_author_and_tags)
-    if status is not None:
-        posts = posts.where(Post.status == status)
-    if tag is not None:
-        tagged = select(PostTag.post_id).join(Tag, col(PostTag.tag_id) == col(Tag.id)).where(Tag.slug == tag)
+    posts = select(Post).where(Post.visible_to(user))
+    if query.status is not None:
+        posts = posts.where(Post.status == query.status)
+    if query.tag is not None:
+        tagged = select(PostTag.post_id).join(Tag, col(PostTag.tag_id) == col(Tag.id)).where(Tag.slug == query.tag)
         posts = posts.where(col(Post.id).in_(tagged))
-    if author_id is not None:
-        posts = posts.where(Post.author_id == author_id)
-    if search is not None:
-        posts = posts.where(contains(search, Post.title, Post.content))
-    return await paginate(session, posts, paging, model=Post)
+    if query.author_id is not None:
+        posts = posts.where(Post.author_id == query.author_id)
+    if query.search is not None:
+        posts = posts.where(contains(query.search, Post.title, Post.content))
+    return read_page(posts, query)
 
 
-async def _count_view(database: Database, post: Post) -> None:
+async def _count_view(database: Database, post: ColumnElement[bool]) -> None:
     """Count a view of a published post after the answer, so that no reader waits for it."""
     try:
         async with database.transaction() as session:
-            this = update(Post).where(col(Post.id) == post.id, col(Post.status) == PostStatus.PUBLISHED)
-            await session.exec(this.values(view_count=Post.view_count + 1, updated_at=Post.updated_at))
+            published = update(Post).where(post, col(Post.status) == PostStatus.PUBLISHED)
+            await session.exec(published.values(view_count=Post.view_count + 1, updated_at=Post.updated_at))
     except DATABASE_ERRORS:
         return
 
 
-async def _counting_views(tasks: BackgroundTasks, database: AppDatabase) -> Callable[[Post], Post]:
-    """Returns a post unchanged, and has its view counted after the answer."""
-
-    def counted(post: Post) -> Post:
-        tasks.add_task(_count_view, database, post)
-        return post
-
-    return counted
+async def _view_counter(tasks: BackgroundTasks, database: AppDatabase) -> Callable[[ColumnElement[bool]], None]:
+    """Has a view of a post counted after the answer; a refusal counts none."""
+    return partial(tasks.add_task, _count_view, database)
 
 
-Counted = Annotated[Callable[[Post], Post], Depends(_counting_views)]
+CountView = Annotated[Callable[[ColumnElement[bool]], None], Depends(_view_counter)]
 
 
 @router.get("/by-slug/{slug}", response_model=PostRead, responses=problems(404))
-async def read_post_by_slug(slug: PathText, session: ReadSession, user: OptionalUser, counted: Counted) -> Post:
+async def read_post_by_slug(slug: PathText, user: OptionalUser, count_view: CountView) -> Read:
     """Read a post by its slug."""
-    visible = (Post.slug == slug, Post.visible_to(user))
-    return counted(await one_or_404(session, Post, *visible, options=with_author_and_tags))
+    this = col(Post.slug) == slug
+    count_view(this)
+    return read_one(select(Post).where(this, Post.visible_to(user)))
 
 
 @router.get("/{id}", response_model=PostRead, responses=problems(404))
-async def read_post(post_id: PathId, session: ReadSession, user: OptionalUser, counted: Counted) -> Post:
+async def read_post(post_id: PathId, user: OptionalUser, count_view: CountView) -> Read:
     """Read a post."""
-    visible = (Post.id == post_id, Post.visible_to(user))
-    return counted(await one_or_404(session, Post, *visible, options=with_author_and_tags))
+    this = col(Post.id) == post_id
+    count_view(this)
+    return read_one(select(Post).where(this, Post.visible_to(user)))
 
 
 @router.post("", status_code=201, response_model=PostRead, responses=problems(409))

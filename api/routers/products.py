@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Body, Depends, Query
+from pydantic import Field
 from sqlalchemy import ColumnElement
 from sqlmodel import case, col, delete, exists, func, not_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -25,14 +26,16 @@ from api.models.product import (
 )
 from api.models.reports import CategoryStats
 from api.models.stock_movement import StockMovement, StockMovementCreate, StockMovementRead, StockReason
+from api.reads.pages import read_page
+from api.reads.rows import Read, read_one
 from api.rules import stock
 from api.rules.slugs import free_slugs
 from api.web.idempotency import Idempotent
-from api.web.loading import PathId, PathText, QueryId, get_or_404, join_one, one_or_404
-from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.loading import PathId, PathText, QueryId, get_or_404
+from api.web.pagination import CursorPage, Page, Paging, PagingParams, SearchableList
 from api.web.problems import problems
 from api.web.routing import Router
-from api.web.search import SearchText, contains
+from api.web.search import contains
 from api.web.sessions import ReadSession, WriteSession
 
 router = Router("/products", tag="products")
@@ -43,9 +46,20 @@ MAX_BULK_PRODUCTS = 500
 LOW_STOCK = 10
 """Units, where the request names no other threshold."""
 
-with_category = join_one(Product.category)
+PriceLimit = Annotated[AmountLimit | None, Field(description="The limit itself is included.", examples=["50.00"])]
 
-PriceLimit = Annotated[AmountLimit | None, Query(description="The limit itself is included.", examples=["50.00"])]
+
+class ProductList(SearchableList):
+    category_id: QueryId | None = Field(default=None, description="Only products of this category.")
+    min_price: PriceLimit = None
+    max_price: PriceLimit = None
+    in_stock: bool | None = Field(default=None, description="`true`: only in stock; `false`: only out of stock.")
+    is_active: bool | None = Field(default=None, description="`true`: only active; `false`: only inactive (staff).")
+    sort: ProductSort = Field(default=ProductSort.NEWEST, description="A leading minus sorts in descending order.")
+
+
+class LowStockList(Paging):
+    threshold: int = Field(default=LOW_STOCK, ge=0, le=MAX_STOCK, description="Units in stock, at most.")
 
 
 async def _visible_products(user: OptionalUser) -> ColumnElement[bool]:
@@ -64,36 +78,24 @@ ProductToWrite = Annotated[Product, Depends(_product_to_write)]
 @router.get(
     "", response_model=Page[ProductReadWithCategory] | CursorPage[ProductReadWithCategory], responses=problems(403)
 )
-async def list_products(
-    session: ReadSession,
-    user: OptionalUser,
-    visible: VisibleProducts,
-    paging: PagingParams,
-    search: SearchText | None = None,
-    category_id: Annotated[QueryId | None, Query(description="Only products of this category.")] = None,
-    min_price: PriceLimit = None,
-    max_price: PriceLimit = None,
-    in_stock: Annotated[bool | None, Query(description="`true`: only in stock; `false`: only out of stock.")] = None,
-    is_active: Annotated[bool | None, Query(description="`true`: only active; `false`: only inactive (staff).")] = None,
-    sort: Annotated[ProductSort, Query(description="A leading minus sorts in descending order.")] = ProductSort.NEWEST,
-) -> Page[Product] | CursorPage[Product]:
+async def list_products(user: OptionalUser, visible: VisibleProducts, query: Annotated[ProductList, Query()]) -> Read:
     """List products with their categories. Only staff see inactive products."""
-    products = select(Product).where(visible).options(with_category)
-    if search is not None:
-        products = products.where(contains(search, Product.name, Product.sku, Product.description))
-    if category_id is not None:
-        products = products.where(Product.category_id == category_id)
-    if min_price is not None:
-        products = products.where(col(Product.price) >= min_price)
-    if max_price is not None:
-        products = products.where(col(Product.price) <= max_price)
-    if in_stock is not None:
-        products = products.where((col(Product.stock_quantity) > 0) == in_stock)
-    if is_active is not None:
-        if not is_active and not (user and user.is_superuser):
+    products = select(Product).where(visible)
+    if query.search is not None:
+        products = products.where(contains(query.search, Product.name, Product.sku, Product.description))
+    if query.category_id is not None:
+        products = products.where(Product.category_id == query.category_id)
+    if query.min_price is not None:
+        products = products.where(col(Product.price) >= query.min_price)
+    if query.max_price is not None:
+        products = products.where(col(Product.price) <= query.max_price)
+    if query.in_stock is not None:
+        products = products.where((col(Product.stock_quantity) > 0) == query.in_stock)
+    if query.is_active is not None:
+        if not query.is_active and not (user and user.is_superuser):
             raise Forbidden("Only staff may list inactive products.")
-        products = products.where(Product.is_active == is_active)
-    return await paginate(session, products, paging, model=Product, sort=sort)
+        products = products.where(Product.is_active == query.is_active)
+    return read_page(products, query, sort=query.sort)
 
 
 @router.get("/stats/by-category")
@@ -117,33 +119,28 @@ async def read_category_stats(session: ReadSession) -> list[CategoryStats]:
 
 
 @router.get("/low-stock", response_model=Page[ProductRead] | CursorPage[ProductRead])
-async def list_low_stock(
-    session: ReadSession,
-    staff: Staff,
-    paging: PagingParams,
-    threshold: Annotated[int, Query(ge=0, le=MAX_STOCK, description="Units in stock, at most.")] = LOW_STOCK,
-) -> Page[Product] | CursorPage[Product]:
+async def list_low_stock(staff: Staff, query: Annotated[LowStockList, Query()]) -> Read:
     """List active products that are low in stock, the lowest first."""
-    low = select(Product).where(col(Product.is_active), col(Product.stock_quantity) <= threshold)
-    return await paginate(session, low, paging, model=Product, sort="stock_quantity")
+    low = select(Product).where(col(Product.is_active), col(Product.stock_quantity) <= query.threshold)
+    return read_page(low, query, sort="stock_quantity")
 
 
 @router.get("/by-sku/{sku}", response_model=ProductReadWithCategory, responses=problems(404))
-async def read_product_by_sku(sku: PathText, session: ReadSession, visible: VisibleProducts) -> Product:
+async def read_product_by_sku(sku: PathText, visible: VisibleProducts) -> Read:
     """Read a product by its SKU."""
-    return await one_or_404(session, Product, Product.sku == sku, visible, options=[with_category])
+    return read_one(select(Product).where(Product.sku == sku, visible))
 
 
 @router.get("/by-slug/{slug}", response_model=ProductReadWithCategory, responses=problems(404))
-async def read_product_by_slug(slug: PathText, session: ReadSession, visible: VisibleProducts) -> Product:
+async def read_product_by_slug(slug: PathText, visible: VisibleProducts) -> Read:
     """Read a product by its slug."""
-    return await one_or_404(session, Product, Product.slug == slug, visible, options=[with_category])
+    return read_one(select(Product).where(Product.slug == slug, visible))
 
 
 @router.get("/{id}", response_model=ProductReadWithCategory, responses=problems(404))
-async def read_product(product_id: PathId, session: ReadSession, visible: VisibleProducts) -> Product:
+async def read_product(product_id: PathId, visible: VisibleProducts) -> Read:
     """Read a product with its category."""
-    return await one_or_404(session, Product, Product.id == product_id, visible, options=[with_category])
+    return read_one(select(Product).where(Product.id == product_id, visible))
 
 
 @router.post("", status_code=201, response_model=ProductRead, responses=problems(409))
@@ -236,10 +233,7 @@ async def change_stock(
     response_model=Page[StockMovementRead] | CursorPage[StockMovementRead],
     responses=problems(404),
 )
-async def list_movements(
-    product_id: PathId, session: ReadSession, staff: Staff, paging: PagingParams
-) -> Page[StockMovement] | CursorPage[StockMovement]:
+async def list_movements(product_id: PathId, session: ReadSession, staff: Staff, paging: PagingParams) -> Read:
     """List the stock movements of a product, the newest first."""
     await get_or_404(session, Product, product_id)
-    movements = select(StockMovement).where(StockMovement.product_id == product_id)
-    return await paginate(session, movements, paging, model=StockMovement)
+    return read_page(select(StockMovement).where(StockMovement.product_id == product_id), paging)

@@ -7,13 +7,15 @@ from sqlmodel import col, delete, select
 
 from api.auth.callers import Staff
 from api.models.tag import Tag, TagCreate, TagRead, TagUpdate
+from api.reads.pages import read_page
+from api.reads.rows import Read
 from api.rules.slugs import free_slug
 from api.web.loading import PathId, get_or_404
-from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.pagination import CursorPage, Page, SearchParams
 from api.web.problems import problems
 from api.web.routing import Router
-from api.web.search import SearchText, contains
-from api.web.sessions import ReadSession, WriteSession
+from api.web.search import contains
+from api.web.sessions import WriteSession
 
 router = Router("/tags", tag="tags")
 
@@ -26,14 +28,12 @@ TagToWrite = Annotated[Tag, Depends(_tag_to_write)]
 
 
 @router.get("", response_model=Page[TagRead] | CursorPage[TagRead])
-async def list_tags(
-    session: ReadSession, paging: PagingParams, search: SearchText | None = None
-) -> Page[Tag] | CursorPage[Tag]:
+async def list_tags(query: SearchParams) -> Read:
     """List tags by name."""
     tags = select(Tag)
-    if search is not None:
-        tags = tags.where(contains(search, Tag.name))
-    return await paginate(session, tags, paging, model=Tag, sort="name")
+    if query.search is not None:
+        tags = tags.where(contains(query.search, Tag.name))
+    return read_page(tags, query, sort="name")
 
 
 @router.post("", status_code=201, response_model=TagRead, responses=problems(409))

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Body, Depends, Query
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 from sqlalchemy import ColumnElement
 from sqlmodel import case, col, func, select
 
@@ -13,12 +13,14 @@ from api.auth.registration import Throttled, new_user, new_users
 from api.errors import Forbidden, NotFound
 from api.models.base import utcnow
 from api.models.order import Order, OrderStatus
-from api.models.post import Post, PostSummary, UserReadWithPosts
+from api.models.post import UserReadWithPosts
 from api.models.reports import ActiveCount, TopSpender, UsersChanged
 from api.models.user import ProfileUpdate, User, UserBase, UserCreate, UserRead, UserSummary, UserUpdate
+from api.reads.pages import read_page
+from api.reads.rows import Read, read_one
 from api.rules import erasure, user_access
-from api.web.loading import PathId, PathText, columns_of, load_many, one_or_404
-from api.web.pagination import CursorPage, Page, PagingParams, paginate
+from api.web.loading import PathId, PathText, one_or_404
+from api.web.pagination import CursorPage, Page, Paging, SearchableList
 from api.web.problems import problems
 from api.web.routing import Router
 from api.web.search import SearchText, contains
@@ -35,8 +37,13 @@ MAX_TOP_SPENDERS = 100
 MAX_DAYS = 36_500
 """A hundred years: a date that every database can hold."""
 
-as_read = columns_of(User, UserRead)
-with_posts = load_many(User.posts, columns_of(Post, PostSummary), load_many(Post.tags))
+
+class UserList(SearchableList):
+    is_active: bool | None = Field(default=None, description="`true`: only active; `false`: only inactive.")
+
+
+class UserSearch(Paging):
+    q: SearchText
 
 
 async def _visible_user_id(user_id: PathId, user: CurrentUser) -> int:
@@ -46,10 +53,6 @@ async def _visible_user_id(user_id: PathId, user: CurrentUser) -> int:
 
 
 VisibleUserId = Annotated[int, Depends(_visible_user_id)]
-
-
-async def _user_to_read(user_id: VisibleUserId, session: ReadSession) -> User:
-    return await one_or_404(session, User, User.id == user_id, User.not_erased(), options=[as_read])
 
 
 async def _user_to_write(user_id: VisibleUserId, session: WriteSession) -> User:
@@ -62,7 +65,6 @@ async def _caller_to_write(user: CurrentUser, session: WriteSession) -> User:
     return await _user_to_write(user.id, session)
 
 
-UserToRead = Annotated[User, Depends(_user_to_read)]
 UserToWrite = Annotated[User, Depends(_user_to_write)]
 CallerToWrite = Annotated[User, Depends(_caller_to_write)]
 
@@ -99,29 +101,20 @@ def _matches(text: str) -> ColumnElement[bool]:
 
 
 @router.get("", response_model=Page[UserRead] | CursorPage[UserRead])
-async def list_users(
-    session: ReadSession,
-    staff: Staff,
-    paging: PagingParams,
-    is_active: Annotated[bool | None, Query(description="`true`: only active; `false`: only inactive.")] = None,
-    search: SearchText | None = None,
-) -> Page[User] | CursorPage[User]:
+async def list_users(staff: Staff, query: Annotated[UserList, Query()]) -> Read:
     """List users, the newest first."""
-    users = select(User).where(User.not_erased()).options(as_read)
-    if is_active is not None:
-        users = users.where(User.is_active == is_active)
-    if search is not None:
-        users = users.where(_matches(search))
-    return await paginate(session, users, paging, model=User)
+    users = select(User).where(User.not_erased())
+    if query.is_active is not None:
+        users = users.where(User.is_active == query.is_active)
+    if query.search is not None:
+        users = users.where(_matches(query.search))
+    return read_page(users, query)
 
 
 @router.get("/search", response_model=Page[UserRead] | CursorPage[UserRead])
-async def search_users(
-    session: ReadSession, staff: Staff, paging: PagingParams, q: SearchText
-) -> Page[User] | CursorPage[User]:
+async def search_users(staff: Staff, query: Annotated[UserSearch, Query()]) -> Read:
     """Find users by a part of their username, e-mail address or full name."""
-    users = select(User).options(as_read).where(User.not_erased(), _matches(q))
-    return await paginate(session, users, paging, model=User)
+    return read_page(select(User).where(User.not_erased(), _matches(query.q)), query)
 
 
 @router.get("/me", response_model=UserRead, summary="Read the current user")
@@ -145,11 +138,9 @@ async def update_me(data: ProfileUpdate, user: CallerToWrite, session: WriteSess
 
 
 @router.get("/by-email/{email}", response_model=UserRead, responses=problems(404))
-async def read_user_by_email(
-    email: Annotated[PathText, AfterValidator(str.lower)], session: ReadSession, staff: Staff
-) -> User:
+async def read_user_by_email(email: Annotated[PathText, AfterValidator(str.lower)], staff: Staff) -> Read:
     """Read a user by e-mail address, without regard to case."""
-    return await one_or_404(session, User, User.email == email, User.not_erased(), options=[as_read])
+    return read_one(select(User).where(User.email == email, User.not_erased()))
 
 
 @router.get("/stats/active-count")
@@ -199,15 +190,15 @@ async def erase_inactive_users(session: WriteSession, staff: Staff) -> UsersChan
 
 
 @router.get("/{id}", response_model=UserRead, responses=problems(404))
-async def read_user(user: UserToRead) -> User:
+async def read_user(user_id: VisibleUserId) -> Read:
     """Read a user: the current user, or any user for staff."""
-    return user
+    return read_one(select(User).where(User.id == user_id, User.not_erased()))
 
 
 @router.get("/{id}/with-posts", response_model=UserReadWithPosts, responses=problems(404))
-async def read_user_with_posts(user_id: VisibleUserId, session: ReadSession) -> User:
+async def read_user_with_posts(user_id: VisibleUserId) -> Read:
     """Read a user with all posts, drafts too."""
-    return await one_or_404(session, User, User.id == user_id, User.not_erased(), options=[as_read, with_posts])
+    return read_one(select(User).where(User.id == user_id, User.not_erased()))
 
 
 @router.put(

@@ -1,35 +1,59 @@
 """The router that every file of `api/routers/` makes."""
 
+import inspect
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from api.reads.rows import Read
 from api.web.answers import json_of
+from api.web.app_state import database_of
 from api.web.idempotency import answer_once, takes_key
 from api.web.transactions import Handler, in_transaction
 
 
 class TransactionRoute(APIRoute):
-    """A route that runs in a transaction and, under an `Idempotency-Key`, once; `answers` writes what it returns."""
+    """A route that runs in a transaction and, under an `Idempotency-Key`, once.
+
+    A read that it returns is run here, after everything that it depends on; anything else is written by `answers`.
+    """
 
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Any]], **options: Any) -> None:
+        signature, request_name, takes_request = _with_request(endpoint)
+
         @wraps(endpoint)
         async def answer(**arguments: Any) -> Any:
+            request = arguments[request_name] if takes_request else arguments.pop(request_name)
             returned = await endpoint(**arguments)
-            if self.response_model is None or isinstance(returned, Response):
+            if isinstance(returned, Read):
+                async with database_of(request).connection() as connection:
+                    content = await returned.run(connection, self.response_model)
+            elif self.response_model is None or isinstance(returned, Response):
                 return returned
-            content = json_of(returned, self.response_model)
+            else:
+                content = json_of(returned, self.response_model)
             return Response(content, self.status_code or 200, media_type="application/json")
 
+        answer.__signature__ = signature  # type: ignore[attr-defined]
         super().__init__(path, answer, **options)
 
     def get_route_handler(self) -> Handler:
         answer = super().get_route_handler()
         return in_transaction(answer_once(answer) if takes_key(self) else answer)
+
+
+def _with_request(endpoint: Callable[..., Any]) -> tuple[inspect.Signature, str, bool]:
+    """An endpoint's signature with a request, the name of that parameter, and whether the endpoint itself has it."""
+    signature = inspect.signature(endpoint, eval_str=True)
+    for name, parameter in signature.parameters.items():
+        if parameter.annotation is Request:
+            return signature, name, True
+    request = inspect.Parameter("_request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
+    return signature.replace(parameters=[*signature.parameters.values(), request]), request.name, False
 
 
 class Router(APIRouter):

@@ -2,8 +2,8 @@
 
 from typing import Annotated, Any
 
-from fastapi import Query
 from pydantic import AfterValidator
+from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -17,7 +17,7 @@ MAX_SEARCH_LENGTH = 100
 
 SearchText = Annotated[
     str,
-    Query(min_length=1, max_length=MAX_SEARCH_LENGTH, description="The text to search for, without regard to case."),
+    Limits(min_length=1, max_length=MAX_SEARCH_LENGTH, description="The text to search for, without regard to case."),
     AfterValidator(without_nul),
 ]
 

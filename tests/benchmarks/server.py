@@ -1,5 +1,7 @@
-"""The shop as the Procfile starts it, with what it logs and what it costs."""
+"""The servers that are compared, with what they log and what they cost."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -7,16 +9,30 @@ from pathlib import Path
 import psutil
 
 from tests.faults.service import PROCFILE, Service
+from tests.support import ROOT
 
 PATIENCE = 30
 """Seconds to stop."""
 
+CONNECTIONS = 16
+"""Of each server's pool, and as many clients."""
+
+BEFORE = "dfe7519"
+"""The last commit before the fast paths."""
+
+HERE = Path(__file__).parent
+QUIET = "--no-access-log"
+PLAIN = f"uvicorn {{}}:app --app-dir {HERE} --port $PORT --log-level warning {QUIET}"
+
 
 class Server(Service):
-    """A service that is measured."""
+    """A service that is measured. `code` is the folder whose `api` it runs."""
 
-    def __init__(self, database_url: str, folder: Path, workers: int) -> None:
-        super().__init__(database_url, folder, PROCFILE, workers)
+    def __init__(
+        self, database_url: str, folder: Path, workers: int, command: str = PROCFILE, code: Path = ROOT
+    ) -> None:
+        super().__init__(database_url, folder, command, workers, code)
+        self._environment |= {"DATABASE_POOL_SIZE": str(CONNECTIONS), "DATABASE_MAX_OVERFLOW": "0"}
         self.log.touch()
         self._news = self.log.open()
 
@@ -27,12 +43,17 @@ class Server(Service):
     def cpu(self) -> float:
         """Seconds that the server and its workers have used."""
         server = psutil.Process(self.process.pid)
-        seconds = 0.0
-        for process in [server, *server.children(recursive=True)]:
-            with suppress(psutil.NoSuchProcess):  # it has just ended
-                used = process.cpu_times()
-                seconds += used.user + used.system
-        return seconds
+        return _seconds([server, *server.children(recursive=True)])
+
+    def fill(self, products: int, to_change: int) -> None:
+        """Make the tables and the rows."""
+        if self._command.startswith("uvicorn textbook"):
+            script = HERE / "textbook.py"
+        else:
+            self.release()
+            script = HERE / "fill.py"
+        done = self.run(sys.executable, str(script), str(products), str(to_change))
+        assert done.returncode == 0, done.stderr
 
     def stop(self) -> None:
         self._news.close()
@@ -40,8 +61,24 @@ class Server(Service):
         self.process.wait(PATIENCE)
 
 
+def database_cpu() -> float:
+    """Seconds that all database servers of this machine have used."""
+    names = {"postgres", "mariadbd", "mysqld"}
+    return _seconds([each for each in psutil.process_iter(["name"]) if each.info["name"] in names])
+
+
+def _seconds(processes: list[psutil.Process]) -> float:
+    seconds = 0.0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            used = process.cpu_times()
+            seconds += used.user + used.system
+    return seconds
+
+
 @contextmanager
 def serving(database_url: str, workers: int, folder: Path) -> Iterator[Server]:
+    """The shop, on a database that is migrated."""
     server = Server(database_url, folder, workers)
     server.start()
     try:
@@ -49,3 +86,13 @@ def serving(database_url: str, workers: int, folder: Path) -> Iterator[Server]:
         yield server
     finally:
         server.stop()
+
+
+def code_before(folder: Path) -> Path | None:
+    """The shop before the fast paths, checked out into a folder; `None` where the clone has no history."""
+    archive = subprocess.run(["git", "archive", BEFORE], cwd=ROOT, capture_output=True)
+    if archive.returncode:
+        return None
+    folder.mkdir()
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    return folder

@@ -24,8 +24,9 @@ READY_WITHIN = 30
 class Service:
     """A worker that is killed is replaced by its supervisor. After `kill` nobody starts anything."""
 
-    def __init__(self, database_url: str, folder: Path, command: str, workers: int = 2) -> None:
+    def __init__(self, database_url: str, folder: Path, command: str, workers: int = 2, code: Path = ROOT) -> None:
         self._command = command
+        self._code = code
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "service.log"
@@ -33,7 +34,7 @@ class Service:
         ours = {name.upper() for name in Settings.model_fields}
         self._environment = {name: value for name, value in os.environ.items() if name not in ours} | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(code),
             "DATABASE_URL": database_url,
             "PORT": str(self.port),
             "WEB_CONCURRENCY": str(workers),
@@ -48,7 +49,7 @@ class Service:
 
     def release(self) -> None:
         """Do what the Procfile's release phase does."""
-        alembic_ini = str(ROOT / "alembic.ini")
+        alembic_ini = str(self._code / "alembic.ini")
         done = self.run(sys.executable, "-m", "alembic", "-c", alembic_ini, "upgrade", "head")
         assert done.returncode == 0, done.stderr
 

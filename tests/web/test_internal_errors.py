@@ -16,7 +16,7 @@ async def test_an_internal_error_discloses_nothing(
     def broken(*args: Any) -> None:
         raise RuntimeError("secret")
 
-    monkeypatch.setattr(app.state.database, "reads", broken)
+    monkeypatch.setattr(app.state.database, "connection", broken)
     transport = ASGITransport(app, raise_app_exceptions=False)
     async with AsyncClient(transport=transport, base_url="http://test.example") as client:
         response = await client.get("/tags")

@@ -170,7 +170,7 @@ class TestListTransactions:
         assert seen == ids
 
     @pytest.mark.parametrize("size", [1, 30])
-    async def test_a_list_takes_four_statements_whatever_its_size(
+    async def test_a_list_takes_three_statements_whatever_its_size(
         self, as_customer: AsyncClient, customer: User, session: AsyncSession, database: Database, size: int
     ) -> None:
         own = await an_account(session, customer)
@@ -181,4 +181,4 @@ class TestListTransactions:
         with count_statements(database) as statements:
             response = await as_customer.get(f"/accounts/{own.id}/transactions", params={"page_size": 100})
         assert len(response.json()["items"]) == size
-        assert len(statements) == 4  # for the token, the account, the count and the transactions
+        assert len(statements) == 3  # for the token, the account, the count and the transactions

@@ -1,0 +1,172 @@
+"""The drivers' own connections, out of SQLAlchemy's pool: what costs a session 300 µs of CPU costs 80 there.
+
+Errors are those that a session raises, so retries and refusals know them. A connection that turns out dead is thrown
+away, and with it all that are as old, because what ended one has mostly ended all; the work is then run again on a
+fresh one (`api/web/transactions.py`). That is cheaper than asking each connection before each use whether it still
+answers, and it finds what such a question does not.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from psycopg import AsyncRawCursor
+from sqlalchemy import Dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import greenlet_spawn
+
+from api.database.sqlalchemy_internals import invalidate_pool
+from api.database.statements import CompiledStatement, Row, Statement
+
+Listener = Callable[[str, Sequence[Any]], None]
+"""Is told of each statement and its values before it is run."""
+
+Discard = Callable[[BaseException], Awaitable[None]]
+"""Throws a connection away; where the database ended it, all that are as old are replaced too."""
+
+
+class DriverConnection(ABC):
+    """A connection of one driver."""
+
+    def __init__(self, engine: AsyncEngine, driver: Any, discard: Discard, listeners: Sequence[Listener]) -> None:
+        self._engine = engine
+        self._driver = driver
+        self._discard = discard
+        self._listeners = listeners
+
+    @property
+    def dialect(self) -> Dialect:
+        return self._engine.dialect
+
+    async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """Run a statement, and return its rows with the Python values of their columns."""
+        compiled = statement.on(self.dialect)
+        return compiled.converted(await self.fetch_compiled(compiled, compiled.constants | values))
+
+    async def fetch_compiled(self, compiled: CompiledStatement, values: dict[str, Any]) -> Sequence[Row]:
+        """Run a statement, and return its rows as the driver gives them.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: The database refused it, or the connection is dead.
+        """
+        sql, ordered = compiled.with_values(values)
+        return await self._run(self._fetch, sql, ordered)
+
+    async def execute(self, statement: Statement, **values: Any) -> int:
+        """Run a statement, and return how many rows it changed.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: The database refused it, or the connection is dead.
+        """
+        compiled = statement.on(self.dialect)
+        sql, ordered = compiled.with_values(compiled.constants | values)
+        return await self._run(self._execute, sql, ordered)
+
+    async def _run(self, run: Callable[[str, Sequence[Any]], Awaitable[Any]], sql: str, values: Sequence[Any]) -> Any:
+        for listener in self._listeners:
+            listener(sql, values)
+        errors: type[Exception] = self.dialect.loaded_dbapi.Error
+        try:
+            return await run(sql, values)
+        except errors as error:
+            raise await self._as_a_session_raises_it(error, sql, values) from error
+        except BaseException as error:  # cancelled: an answer may still be under way on this connection
+            await self._discard(error)
+            raise
+
+    async def _as_a_session_raises_it(self, error: Exception, sql: str, values: Sequence[Any]) -> BaseException:
+        driver: Any = self._driver
+        is_dead = self.dialect.is_disconnect(error, driver, None)  # type: ignore[arg-type]
+        if is_dead:
+            await self._discard(error)
+        return as_session_error(self._engine, error, sql, values, is_dead=is_dead)
+
+    @abstractmethod
+    async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]: ...
+
+    @abstractmethod
+    async def _execute(self, sql: str, values: Sequence[Any]) -> int: ...
+
+
+class PostgreSQLConnection(DriverConnection):
+    async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+        cursor = AsyncRawCursor(self._driver)
+        await cursor.execute(sql.encode(), values)
+        return await cursor.fetchall()
+
+    async def _execute(self, sql: str, values: Sequence[Any]) -> int:
+        cursor = AsyncRawCursor(self._driver)
+        await cursor.execute(sql.encode(), values)
+        return cursor.rowcount
+
+
+class SQLiteConnection(DriverConnection):
+    async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+        """In one turn of the connection's thread."""
+        rows: Sequence[Row] = await self._driver.execute_fetchall(sql, values)
+        return rows
+
+    async def _execute(self, sql: str, values: Sequence[Any]) -> int:
+        async with self._driver.execute(sql, values) as cursor:
+            return int(cursor.rowcount)
+
+
+class MySQLConnection(DriverConnection):
+    async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+        async with self._driver.cursor() as cursor:
+            await cursor.execute(sql, values)
+            rows: Sequence[Row] = await cursor.fetchall()
+            return rows
+
+    async def _execute(self, sql: str, values: Sequence[Any]) -> int:
+        async with self._driver.cursor() as cursor:
+            return int(await cursor.execute(sql, values))
+
+
+def as_session_error(
+    engine: AsyncEngine, error: BaseException, sql: str | None, values: Any, *, is_dead: bool
+) -> BaseException:
+    """A driver's error as a session would raise it."""
+    raised: BaseException = DBAPIError.instance(
+        sql,
+        values,
+        error,  # type: ignore[arg-type]
+        engine.dialect.loaded_dbapi.Error,
+        hide_parameters=engine.sync_engine.hide_parameters,
+        connection_invalidated=is_dead,
+        dialect=engine.dialect,
+    )
+    return raised
+
+
+KINDS: dict[str, type[DriverConnection]] = {
+    "postgresql": PostgreSQLConnection,
+    "sqlite": SQLiteConnection,
+    "mysql": MySQLConnection,
+}
+
+
+@asynccontextmanager
+async def checked_out(engine: AsyncEngine, listeners: Sequence[Listener]) -> AsyncIterator[DriverConnection]:
+    """A connection out of the pool, in autocommit, for the time of the block.
+
+    Raises:
+        sqlalchemy.exc.TimeoutError: None became free in time.
+        sqlalchemy.exc.DBAPIError: No connection could be opened.
+    """
+    try:
+        proxied = await engine.raw_connection()
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise as_session_error(engine, error, None, (), is_dead=False) from error
+
+    async def discard(error: BaseException) -> None:
+        if isinstance(error, engine.dialect.loaded_dbapi.Error):
+            invalidate_pool(engine.sync_engine.pool, proxied, error)
+        await greenlet_spawn(proxied.invalidate, error)
+
+    try:
+        yield KINDS[engine.dialect.name](engine, proxied.driver_connection, discard, listeners)
+    finally:
+        await greenlet_spawn(proxied.close)

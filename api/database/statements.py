@@ -1,0 +1,97 @@
+"""Statements that are compiled once for each kind of database: their SQL, and how values get into it and out of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Dialect, Executable
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
+
+Row = Sequence[Any]
+Processor = Callable[[Any], Any]
+
+
+class CompiledStatement:
+    """A statement on one kind of database. Values go through the types of their columns, both ways."""
+
+    def __init__(self, statement: Executable, dialect: Dialect) -> None:
+        compiled: SQLCompiler = statement.compile(dialect=_with_positions(dialect))  # type: ignore[attr-defined]
+        self._compiled = compiled
+        self._binds = {name: _to_database(bind.type, dialect) for name, bind in compiled.binds.items()}
+        self._has_lists = bool(compiled.post_compile_params)
+        self.sql = str(compiled)
+        self.constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+        """The values that the statement itself has."""
+        self.keys = {name: bind.key for name, bind in compiled.binds.items()}
+        self._positions = [(name, self._binds[name]) for name in compiled.positiontup or ()]
+        columns = getattr(statement, "exported_columns", ())
+        self._columns = [_from_database(column.type, dialect) for column in columns]
+        self._converts = any(self._columns)
+
+    def with_values(self, values: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
+        """The SQL, and its values in their order.
+
+        Raises:
+            KeyError: A parameter has no value.
+        """
+        if self._has_lists:
+            return self._with_lists(values)
+        return self.sql, [
+            values[name] if process is None else process(values[name]) for name, process in self._positions
+        ]
+
+    def _with_lists(self, values: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
+        """An `IN` has as many parameters as its list has members."""
+        state = self._compiled.construct_expanded_state(dict(values))
+        origin = {part: name for name, parts in state.parameter_expansion.items() for part in parts}
+        found = []
+        for name in state.positiontup or ():
+            process = self._binds[origin.get(name, name)]
+            value = state.parameters[name]
+            found.append(value if process is None else process(value))
+        return state.statement, found
+
+    def converted(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Rows with the Python values of their columns."""
+        if not self._converts:
+            return rows
+        return [
+            [value if process is None else process(value) for value, process in zip(row, self._columns, strict=True)]
+            for row in rows
+        ]
+
+
+class Statement:
+    """A statement that is always the same but for its values, which `bindparam`s name.
+
+    It is compiled when it is run for the first time on a kind of database.
+    """
+
+    def __init__(self, statement: Executable) -> None:
+        self._statement = statement
+        self._compiled: dict[Dialect, CompiledStatement] = {}
+
+    def on(self, dialect: Dialect) -> CompiledStatement:
+        found = self._compiled.get(dialect)
+        if found is None:
+            found = self._compiled[dialect] = CompiledStatement(self._statement, dialect)
+        return found
+
+
+@cache
+def _with_positions(dialect: Dialect) -> Dialect:
+    """The dialect with parameters in an order: psycopg takes PostgreSQL's own `$1` without looking through the SQL."""
+    if dialect.name != "postgresql":
+        return dialect
+    kind: Any = type(dialect)
+    numbering: Dialect = kind(paramstyle="numeric_dollar")
+    return numbering
+
+
+def _to_database(kind: TypeEngine[Any], dialect: Dialect) -> Processor | None:
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _from_database(kind: TypeEngine[Any], dialect: Dialect) -> Processor | None:
+    return kind.dialect_impl(dialect).result_processor(dialect, None)

@@ -1,0 +1,83 @@
+"""The total order of a list, and cursors into it ("keyset pagination"): a cursor holds the sort value and id of a row."""
+
+import base64
+import json
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import ColumnElement
+from sqlalchemy.orm import InstrumentedAttribute
+from sqlmodel import and_, bindparam, col, or_
+
+from api.errors import Unprocessable
+from api.models.money import Amount
+from api.models.types import MAX_ID, StoredInteger, without_nul
+
+AFTER_VALUE, AFTER_ID = "after_value", "after_id"
+"""The parameters that say which row a part of the list follows."""
+
+
+class Keyset:
+    """A column and the id, in one direction."""
+
+    def __init__(self, model: type[Any], sort: str) -> None:
+        self.sort = sort
+        self.name = sort.removeprefix("-")
+        self.descending = sort.startswith("-")
+        self.column: InstrumentedAttribute[Any] = getattr(model, self.name)
+        self.id = col(model.id)
+        columns: list[Any] = [self.id] if self.name == "id" else [self.column, self.id]
+        self.clauses = [each.desc() if self.descending else each.asc() for each in columns]
+
+    def after(self) -> ColumnElement[bool]:
+        """The rows after one, as a range of the index and a remainder: no database reads an OR alone as a range,
+        and MySQL does not read a comparison of rows as one.
+        """
+        row_id: Any = bindparam(AFTER_ID, type_=self.id.type)
+        beyond_id = self.id < row_id if self.descending else self.id > row_id
+        if self.name == "id":
+            return beyond_id
+        value: Any = bindparam(AFTER_VALUE, type_=self.column.type)
+        if self.descending:
+            return and_(self.column <= value, or_(self.column < value, beyond_id))
+        return and_(self.column >= value, or_(self.column > value, beyond_id))
+
+    def cursor_at(self, row: dict[str, Any]) -> str:
+        """The cursor of a row as it stands in an answer."""
+        values = [self.sort, row["id"], None if self.name == "id" else str(row[self.name])]
+        return base64.urlsafe_b64encode(json.dumps(values, ensure_ascii=False).encode()).decode().rstrip("=")
+
+    def parameters(self, cursor: str) -> dict[str, Any]:
+        """The parameters of `after` for a cursor.
+
+        Raises:
+            Unprocessable: It is not a cursor of a list in this order.
+        """
+        try:
+            padded = cursor + "=" * (-len(cursor) % 4)
+            sort, row_id, text = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+            if sort != self.sort or type(row_id) is not int or not 0 < row_id <= MAX_ID:
+                raise ValueError
+            if (text is None) != (self.name == "id") or not isinstance(text, str | None):
+                raise ValueError
+            if text is None:
+                return {AFTER_ID: row_id}
+            return {AFTER_ID: row_id, AFTER_VALUE: _parse(self.column.type.python_type, text)}
+        except (ValueError, TypeError, ArithmeticError, RecursionError):
+            raise Unprocessable("query.cursor", "is not a cursor that this list returned") from None
+
+
+@cache
+def keyset(model: type[Any], sort: str) -> Keyset:
+    return Keyset(model, sort)
+
+
+def _parse(kind: type[Any], text: str) -> Any:
+    if kind is Decimal:
+        return TypeAdapter(Amount).validate_python(text)
+    if kind is int:
+        return TypeAdapter(StoredInteger).validate_python(text)
+    text.encode()  # a lone surrogate is valid JSON, but no database can be asked for it
+    return without_nul(kind(text))

@@ -1,0 +1,127 @@
+"""A part of a list: a page by its number, with the exact total, or the rows after a cursor.
+
+`?page=3&page_size=20` counts and skips. `?cursor=` (empty to begin with, then each answer's `next_cursor`) continues
+after the last row seen, at a cost that does not grow with the depth, and nothing is skipped or shown twice while rows
+come and go.
+"""
+
+from typing import Any, Protocol, get_args
+
+from pydantic import BaseModel
+from pydantic_core import from_json
+from sqlalchemy import Dialect, Select
+from sqlmodel import Integer, bindparam, func
+
+from api.database.connections import DriverConnection
+from api.reads.keyset import Keyset, keyset
+from api.reads.plans import plan_for
+from api.reads.rows import Read, as_json, json_list, model_of
+
+LIMIT, OFFSET = "page_limit", "page_offset"
+
+
+class Paging(Protocol):
+    """The part of a list that is asked for."""
+
+    page: int
+    page_size: int
+    cursor: str | None
+
+
+def read_page(statement: Select[Any], paging: Paging, *, sort: str = "-id") -> Read:
+    """The part of a list that is asked for, in a total order.
+
+    Args:
+        statement: A select of one table class with its filters, and without an order.
+        paging: The part that the client asks for.
+        sort: A column that is never null; a minus reverses. Equal values are told apart by id.
+    """
+    return _AfterCursor(statement, paging, sort) if paging.cursor is not None else _Numbered(statement, paging, sort)
+
+
+class _Part(Read):
+    def __init__(self, statement: Select[Any], paging: Paging, sort: str) -> None:
+        super().__init__(statement)
+        self.paging = paging
+        self.order: Keyset = keyset(model_of(statement), sort)
+
+
+class _AfterCursor(_Part):
+    async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
+        read, cursor, size = _read_class_of(response_model), self.paging.cursor, self.paging.page_size
+        values: dict[str, Any] = self.order.parameters(cursor) if cursor else {}
+
+        def build(statement: Select[Any]) -> Select[Any]:
+            found = as_json(statement, read=read, dialect=connection.dialect)
+            if cursor:
+                found = found.where(self.order.after())
+            return found.order_by(*self.order.clauses).limit(_parameter(LIMIT)).offset(_parameter(OFFSET))
+
+        purpose = ("after", bool(cursor), read, self.order.sort)
+        plan, parameters = plan_for(self.statement, connection.dialect, purpose, build)
+        # One more row tells whether there is a next part.
+        rows = await connection.fetch_compiled(plan.compiled, plan.values(parameters, values | {LIMIT: size + 1, OFFSET: 0}))
+        items = [text.encode() for (text,) in rows[:size]]
+        following = b"null"
+        if len(rows) > size:
+            following = b'"%b"' % self.order.cursor_at(from_json(items[-1])).encode()
+        return b'{"items":%b,"next_cursor":%b}' % (json_list(items), following)
+
+
+class _Numbered(_Part):
+    async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
+        read, page, size = _read_class_of(response_model), self.paging.page, self.paging.page_size
+
+        def build(statement: Select[Any]) -> Select[Any]:
+            return self._numbered(statement, read, connection.dialect)
+
+        purpose = ("page", page > 1, read, self.order.sort)
+        plan, parameters = plan_for(self.statement, connection.dialect, purpose, build)
+        values = plan.values(parameters, {LIMIT: size, OFFSET: (page - 1) * size})
+        rows = await connection.fetch_compiled(plan.compiled, values)
+        total = rows[0][1] if rows else await self._count(connection) if page > 1 else 0
+        pages = -(-total // size)
+        return b'{"items":%b,"total":%d,"page":%d,"page_size":%d,"total_pages":%d,"has_next":%b,"has_previous":%b}' % (
+            json_list([text.encode() for text, _ in rows]),
+            total,
+            page,
+            size,
+            pages,
+            b"true" if page < pages else b"false",
+            b"true" if page > 1 else b"false",
+        )
+
+    def _numbered(self, statement: Select[Any], read: type[BaseModel], dialect: Dialect) -> Select[Any]:
+        total = _counted(statement).correlate(None).scalar_subquery()
+        if self.paging.page == 1:
+            first = as_json(statement, read=read, dialect=dialect).add_columns(total)
+            return first.order_by(*self.order.clauses).limit(_parameter(LIMIT)).offset(_parameter(OFFSET))
+        # The rows to skip are skipped by their ids: PostgreSQL would make the JSON of each.
+        ids = statement.with_only_columns(self.order.id).order_by(*self.order.clauses)
+        part = ids.limit(_parameter(LIMIT)).offset(_parameter(OFFSET)).subquery("part")
+        model = model_of(statement)
+        rows = as_json(Select(model), read=read, dialect=dialect).add_columns(total)
+        return rows.join(part, self.order.id == part.c.id).order_by(*self.order.clauses)
+
+    async def _count(self, connection: DriverConnection) -> int:
+        """A page beyond the end has no row to bring the total along."""
+        plan, parameters = plan_for(self.statement, connection.dialect, "count", _counted)
+        ((total,),) = await connection.fetch_compiled(plan.compiled, plan.values(parameters, {}))
+        return int(total)
+
+
+def _counted(statement: Select[Any]) -> Select[Any]:
+    """How many rows a statement finds."""
+    return statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
+
+
+def _parameter(name: str) -> Any:
+    return bindparam(name, type_=Integer)
+
+
+def _read_class_of(response_model: Any) -> type[BaseModel]:
+    """`ProductRead` of `Page[ProductRead] | CursorPage[ProductRead]`."""
+    page = get_args(response_model)[0]
+    (read,) = page.__pydantic_generic_metadata__["args"]
+    found: type[BaseModel] = read
+    return found

@@ -1,0 +1,57 @@
+"""Plans: what a router's statement becomes on a database, made once for each shape of it.
+
+Two statements have one shape where they differ in their values only. A product list has a plan for each set of filters
+that was asked for, not for each price.
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from sqlalchemy import Dialect, Select
+
+from api.database.sqlalchemy_internals import shape_and_parameters
+from api.database.statements import CompiledStatement
+
+MAX_PLANS = 1_000
+"""Plans that are kept: some lists have a few hundred shapes, most of which nobody asks for."""
+
+_plans: dict[Hashable, "Plan"] = {}
+
+
+class Plan:
+    """A compiled statement, and which parameter of the router's statement has each of its values."""
+
+    def __init__(self, statement: Select[Any], dialect: Dialect, keys: list[str]) -> None:
+        self.compiled = CompiledStatement(statement, dialect)
+        places = {key: place for place, key in enumerate(keys)}
+        self._places = [(name, places[key]) for name, key in self.compiled.keys.items() if key in places]
+
+    def values(self, parameters: Any, others: dict[str, Any]) -> dict[str, Any]:
+        """The values of a statement of this shape, beside `others`, which its plan has by name."""
+        for name, place in self._places:
+            others[name] = parameters[place].effective_value
+        return others
+
+
+def plan_for(
+    statement: Select[Any],
+    dialect: Dialect,
+    purpose: Hashable,
+    build: Callable[[Select[Any]], Select[Any]],
+) -> tuple[Plan, Any]:
+    """The plan of a statement, and the statement's own parameters.
+
+    Args:
+        statement: What the router asks for.
+        dialect: The kind of database.
+        purpose: What else the plan depends on, such as the Read class and the order.
+        build: Makes of the router's statement the one that is run; called once for each shape.
+    """
+    shape, parameters = shape_and_parameters(statement)
+    key = (shape, dialect, purpose)
+    plan = _plans.get(key)
+    if plan is None:
+        if len(_plans) >= MAX_PLANS:
+            _plans.clear()
+        plan = _plans[key] = Plan(build(statement), dialect, [each.key for each in parameters])
+    return plan, parameters

@@ -1,0 +1,83 @@
+"""What a route answers a read with: a `select()`, of which the route's Read class says the format.
+
+    return read_one(select(Product).where(Product.id == product_id, visible))
+
+Nothing is read until the route has returned: `api/web/routing.py` then takes a connection, and answers what the database
+writes. Whoever needs the rows themselves asks for a `ReadSession`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from sqlalchemy import Dialect, Select
+from sqlmodel import String, cast
+
+from api.database.connections import DriverConnection
+from api.errors import NotFound
+from api.models.base import noun_of
+from api.reads.json_expressions import json_of_row
+from api.reads.plans import plan_for
+
+
+class Read(ABC):
+    """A read that a route answers."""
+
+    def __init__(self, statement: Select[Any]) -> None:
+        self.statement = statement
+
+    @abstractmethod
+    async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
+        """The answer in JSON."""
+
+
+def read_one(statement: Select[Any]) -> Read:
+    """The one row that a statement finds; a 404 where it finds none."""
+    return _One(statement)
+
+
+def read_all(statement: Select[Any]) -> Read:
+    """All rows that a statement finds, as a list: for lists that are short by their nature."""
+    return _All(statement)
+
+
+class _One(Read):
+    async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
+        rows = await json_rows(connection, self.statement, response_model)
+        if not rows:
+            raise NotFound(f"There is no such {noun_of(model_of(self.statement))}.")
+        return rows[0]
+
+
+class _All(Read):
+    async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
+        (read,) = get_args(response_model)
+        return json_list(await json_rows(connection, self.statement, read))
+
+
+async def json_rows(connection: DriverConnection, statement: Select[Any], read: type[BaseModel]) -> list[bytes]:
+    """The JSON of each row that a statement finds."""
+    build = partial(as_json, read=read, dialect=connection.dialect)
+    plan, parameters = plan_for(statement, connection.dialect, read, build)
+    rows = await connection.fetch_compiled(plan.compiled, plan.values(parameters, {}))
+    return [text.encode() for (text,) in rows]
+
+
+def as_json(
+    statement: Select[Any], *, read: type[BaseModel], dialect: Dialect, without: Collection[str] = ()
+) -> Select[Any]:
+    """A statement that returns the JSON of each row, as text; `without` are fields that are added later."""
+    row = json_of_row(read, model_of(statement), dialect, without)
+    # To PostgreSQL it is JSON, which the driver would parse.
+    return statement.with_only_columns(cast(row, String) if dialect.name == "postgresql" else row)
+
+
+def model_of(statement: Select[Any]) -> Any:
+    """`Product` of `select(Product)`."""
+    return statement.column_descriptions[0]["entity"]
+
+
+def json_list(rows: Sequence[bytes]) -> bytes:
+    return b"[%b]" % b",".join(rows)
