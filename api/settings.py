@@ -22,6 +22,13 @@ DRIVERS = {
 """The async driver for each way of writing a URL, Heroku's `postgres://` included."""
 
 
+RETIRED = {
+    "database_max_overflow": "DATABASE_POOL_SIZE alone limits the connections",
+    "database_pool_pre_ping": "a connection that broke is replaced, and the work is run again",
+}
+"""Settings that once had a meaning, and why they have none now. They are accepted, and named at the start."""
+
+
 class Environment(StrEnum):
     DEVELOPMENT = "development"
     PRODUCTION = "production"
@@ -73,13 +80,15 @@ class Settings(BaseSettings):
     database_url: str = "sqlite:///shop.db"
     database_pool: PoolMode = PoolMode.QUEUE
     database_pool_size: PositiveInt | None = None
-    database_max_overflow: Annotated[int, Field(ge=0)] | None = None
     database_pool_timeout: Annotated[float, Field(gt=0, le=9)] = (
         8  # seconds, within the deadline of a request, which is 9
     )
     database_pool_recycle: PositiveInt = 1_800  # seconds; proxies close connections that are an hour old
-    database_pool_pre_ping: bool = True
     database_echo: bool = False
+
+    # Without effect: see RETIRED.
+    database_max_overflow: str | None = None
+    database_pool_pre_ping: str | None = None
 
     @field_validator("database_url")
     @classmethod
@@ -147,6 +156,15 @@ class Settings(BaseSettings):
         """The database's URL with the async driver that this project uses, whatever driver it was written with."""
         url = make_url(self.database_url)
         return url.set(drivername=DRIVERS[url.drivername.partition("+")[0]])
+
+    @property
+    def retired(self) -> list[str]:
+        """What to tell about settings that are set and have no effect."""
+        return [
+            f"{name.upper()} has no effect: {reason}."
+            for name, reason in RETIRED.items()
+            if getattr(self, name) is not None
+        ]
 
     @property
     def is_production(self) -> bool:

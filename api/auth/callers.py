@@ -1,75 +1,85 @@
 """Who is asking: the dependencies by which a route names its caller."""
 
-from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
+from fastapi.security.utils import get_authorization_scheme_param
 from sqlmodel import bindparam, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth.tokens import hash_token
 from api.database.errors import DATABASE_ERRORS
 from api.database.sessions import Database
-from api.errors import Forbidden, Unauthorized
+from api.database.statements import Statement
+from api.errors import Forbidden, Unauthorized, Unavailable
 from api.models.base import utcnow
 from api.models.token import Token
-from api.models.user import User
+from api.models.user import Caller, User
 from api.web.app_state import database_of
 from api.web.transactions import run_of
 
 INVALID_TOKEN = "The token is invalid or has expired. Sign in again."  # noqa: S105
 STAFF_ONLY = "Only staff may do this."
 
-_bearer = OAuth2PasswordBearer(
-    tokenUrl="auth/token", auto_error=False, description="Sign in with a username or e-mail address and a password."
-)
+USER_COLUMNS = [name for name in Caller.model_fields if name != "token_id"]
 
-
-@dataclass(frozen=True)
-class Credentials:
-    """A valid token and its user, as they were when the request came in. Neither belongs to a session."""
-
-    user: User
-    token: Token
-
-
-# Built once: almost every request runs it.
-SELECT_CREDENTIALS = (
-    select(User, Token)
+# Almost every request runs one of these.
+SELECT_CALLER = Statement(
+    select(*(getattr(User, name) for name in USER_COLUMNS), col(Token.id), col(Token.last_used_at))
     .join(Token, col(Token.user_id) == col(User.id))
     .where(Token.token_hash == bindparam("token_hash"), col(Token.expires_at) > bindparam("now"), col(User.is_active))
 )
 
 
-async def _find_credentials(request: Request) -> Credentials | None:
-    """The session is a short one of its own, so that a request never holds two connections of the pool at once."""
-    secret = await _bearer(request)
-    if secret is None:
+class _OptionalCaller(OAuth2PasswordBearer):
+    """Finds out who sends a request; nobody, where it comes without a token."""
+
+    async def __call__(self, request: Request) -> Caller | None:  # type: ignore[override]
+        return await run_of(request).once(_find_caller)
+
+
+optional_caller = _OptionalCaller(
+    tokenUrl="auth/token",
+    scheme_name="OAuth2PasswordBearer",
+    auto_error=False,
+    description="Sign in with a username or e-mail address and a password.",
+)
+
+
+async def _find_caller(request: Request) -> Caller | None:
+    """The connection is given back at once, so that a request never holds two of the pool."""
+    scheme, secret = get_authorization_scheme_param(request.headers.get("Authorization"))
+    if scheme.lower() != "bearer":
         return None
     database = database_of(request)
-    async with database.reads() as session:
-        parameters = {"token_hash": hash_token(secret), "now": utcnow()}
-        found = (await session.exec(SELECT_CREDENTIALS, params=parameters)).one_or_none()
-    if found is None:
+    async with database.connection() as connection:
+        rows = await connection.fetch(SELECT_CALLER, token_hash=hash_token(secret), now=utcnow())
+    if not rows:
         raise Unauthorized(INVALID_TOKEN)
-    credentials = Credentials(*found)
-    if not credentials.token.was_used_recently():
-        await _record_use(database, credentials.token)
-    return credentials
+    *columns, token_id, last_used_at = rows[0]
+    if not _is_recent(last_used_at):
+        await _record_use(database, token_id, last_used_at)
+    return Caller.model_construct(**dict(zip(USER_COLUMNS, columns, strict=True)), token_id=token_id)
 
 
-async def _record_use(database: Database, token: Token) -> None:
+def _is_recent(last_used_at: datetime | None) -> bool:
+    """Within the hour: `last_used_at` is no finer, so that reading costs no write."""
+    return last_used_at is not None and utcnow() - last_used_at < timedelta(hours=1)
+
+
+async def _record_use(database: Database, token_id: int, last_used_at: datetime | None) -> None:
     """Record when a token was used. A request neither fails nor waits for this; the next one records it otherwise."""
     if database.is_busy():
         return
     # Of many requests at once, one records it.
-    unchanged = (col(Token.id) == token.id, col(Token.last_used_at).is_not_distinct_from(token.last_used_at))
+    unchanged = (col(Token.id) == token_id, col(Token.last_used_at).is_not_distinct_from(last_used_at))
     record = update(Token).where(*unchanged).values(last_used_at=utcnow())
     try:
         async with database.transaction() as session:
             await session.exec(record)
-    except DATABASE_ERRORS:
+    except (*DATABASE_ERRORS, Unavailable):
         return
 
 
@@ -79,51 +89,36 @@ async def caller_id(request: Request) -> int | None:
     Raises:
         Unauthorized: The token is invalid or has expired.
     """
-    credentials = await run_of(request).once(_find_credentials)
-    return credentials.user.id if credentials else None
+    caller = await run_of(request).once(_find_caller)
+    return caller.id if caller else None
 
 
-async def optional_credentials(request: Request, _: Annotated[str | None, Depends(_bearer)]) -> Credentials | None:
-    return await run_of(request).once(_find_credentials)
-
-
-async def current_credentials(
-    credentials: Annotated[Credentials | None, Depends(optional_credentials)],
-) -> Credentials:
-    if credentials is None:
+async def current_user(caller: Annotated[Caller | None, Depends(optional_caller)]) -> Caller:
+    if caller is None:
         raise Unauthorized("Sign in first: send a token as `Authorization: Bearer …`.")
-    return credentials
+    return caller
 
 
-async def optional_user(credentials: Annotated[Credentials | None, Depends(optional_credentials)]) -> User | None:
-    return credentials.user if credentials else None
-
-
-async def current_user(credentials: Annotated[Credentials, Depends(current_credentials)]) -> User:
-    return credentials.user
-
-
-async def staff(user: Annotated[User, Depends(current_user)]) -> User:
+async def staff(user: Annotated[Caller, Depends(current_user)]) -> Caller:
     if not user.is_superuser:
         raise Forbidden(STAFF_ONLY)
     return user
 
 
-CurrentCredentials = Annotated[Credentials, Depends(current_credentials)]
-OptionalUser = Annotated[User | None, Depends(optional_user)]
-CurrentUser = Annotated[User, Depends(current_user)]
-Staff = Annotated[User, Depends(staff)]
+OptionalUser = Annotated[Caller | None, Depends(optional_caller)]
+CurrentUser = Annotated[Caller, Depends(current_user)]
+Staff = Annotated[Caller, Depends(staff)]
 
 
-async def lock_caller(session: AsyncSession, credentials: Credentials) -> None:
+async def lock_caller(session: AsyncSession, caller: Caller) -> None:
     """Keep the caller's tokens from being revoked until the transaction ends; a new key would outlive them otherwise.
 
     Raises:
         Unauthorized: The user has been deactivated, or the token revoked, since the request came in.
     """
-    caller = select(User.id).where(User.id == credentials.user.id, col(User.is_active)).with_for_update(read=True)
-    locked = (await session.exec(caller)).first()
+    user = select(User.id).where(User.id == caller.id, col(User.is_active)).with_for_update(read=True)
+    locked = (await session.exec(user)).first()
     # Asked after the user is locked: a request that revokes a token locks its user first.
-    token = (await session.exec(select(Token.id).where(Token.id == credentials.token.id))).first()
+    token = (await session.exec(select(Token.id).where(Token.id == caller.token_id))).first()
     if locked is None or token is None:
         raise Unauthorized(INVALID_TOKEN)

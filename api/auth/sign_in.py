@@ -18,7 +18,7 @@ from api.auth.throttling import Subjects, address_of, count, refuse_at_limit
 from api.database.sessions import Database
 from api.errors import Forbidden, Unauthorized, Unavailable
 from api.models.attempt import AttemptKind
-from api.models.user import PasswordChange, User
+from api.models.user import Caller, PasswordChange, User
 from api.settings import Settings
 from api.web.app_state import AppDatabase, AppSettings
 
@@ -55,7 +55,7 @@ async def _verified_sign_in(
 
 async def _reauthenticated_user(
     data: PasswordChange, user: CurrentUser, database: AppDatabase, settings: AppSettings
-) -> User:
+) -> Caller:
     """A token alone, which can be stolen, must not be enough to guess the password."""
     subjects = {AttemptKind.SIGN_IN_BY_ACCOUNT: f"id {user.id}"}
     right, _ = await _verify(database, settings, subjects, data.current_password, user.hashed_password)
@@ -65,10 +65,10 @@ async def _reauthenticated_user(
 
 
 VerifiedSignIn = Annotated[VerifiedUser, Depends(_verified_sign_in)]
-ReauthenticatedUser = Annotated[User, Depends(_reauthenticated_user)]
+ReauthenticatedUser = Annotated[Caller, Depends(_reauthenticated_user)]
 
 
-async def update_verified(session: AsyncSession, user: User, **values: Any) -> None:
+async def update_verified(session: AsyncSession, user: User | Caller, **values: Any) -> None:
     """Change a user whose password is still the one that was right: no session outlives a change of the password.
 
     Raises:

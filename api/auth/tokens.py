@@ -9,13 +9,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.base import utcnow
 from api.models.token import Token, TokenKind
-from api.models.user import User
+from api.models.user import Caller, User
 
 PREFIX_LENGTH = 12
 """Characters of a token that are stored as they are, so that its user can tell it from others."""
 
 
-def new_token(user: User, kind: TokenKind, name: str, lifetime: timedelta) -> tuple[str, Token]:
+def new_token(user: User | Caller, kind: TokenKind, name: str, lifetime: timedelta) -> tuple[str, Token]:
     """A token for its user to keep, and the row that is stored of it."""
     secret = f"shop_{secrets.token_urlsafe(32)}"
     row = Token(

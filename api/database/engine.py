@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import URL, Connection, NullPool, Pool, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -42,27 +42,17 @@ POSTGRESQL_OPTIONS = {
 }
 
 
-class PoolLimits(NamedTuple):
-    """How many connections are kept, and how many more are opened for a while."""
+DEFAULT_POOL_SIZE = 8
+"""Connections of one process: two workers, a release and a console stay below the 20 of the smallest hosted databases.
 
-    size: int
-    overflow: int
-
-
-SERVER_POOL = PoolLimits(size=10, overflow=20)
-"""Kept: one for each of eight writes at once, and two for reads. Beyond these: twenty for a burst of reads."""
-
-SQLITE_POOL = PoolLimits(size=5, overflow=15)
-"""SQLite writes one at a time, so more connections than a handful would only wait. Each of the twenty is a thread."""
+They are opened when they are needed and kept from then on. More that would be opened for a burst and closed after it
+would be opened and closed all the time.
+"""
 
 
-def pool_limits(settings: Settings) -> PoolLimits | None:
-    """The limits in the settings or the defaults; `None` if no connections are kept."""
-    if settings.database_pool is PoolMode.NONE:
-        return None
-    default = SQLITE_POOL if settings.database.get_backend_name() == "sqlite" else SERVER_POOL
-    overflow = settings.database_max_overflow
-    return PoolLimits(settings.database_pool_size or default.size, default.overflow if overflow is None else overflow)
+def pool_size(settings: Settings) -> int | None:
+    """How many connections are kept; `None` if none are."""
+    return None if settings.database_pool is PoolMode.NONE else settings.database_pool_size or DEFAULT_POOL_SIZE
 
 
 def create_engine(settings: Settings) -> AsyncEngine:
@@ -74,22 +64,21 @@ def create_engine(settings: Settings) -> AsyncEngine:
         "hide_parameters": settings.is_production,
         "connect_args": _connect_args(url, settings.database_pool),
     }
-    limits = pool_limits(settings)
-    if limits is None:
+    size = pool_size(settings)
+    if size is None:
         options["poolclass"] = NullPool
     else:
         options |= {
-            "pool_size": limits.size,
-            "max_overflow": limits.overflow,
+            "pool_size": size,
+            "max_overflow": 0,
             "pool_timeout": settings.database_pool_timeout,
             "pool_recycle": settings.database_pool_recycle,
-            "pool_pre_ping": settings.database_pool_pre_ping and backend != "sqlite",
         }
     engine = create_async_engine(url, **options)
     if backend in _ON_CONNECT:
         event.listen(engine.sync_engine, "connect", _ON_CONNECT[backend])
     event.listen(engine.sync_engine, "begin", _begin)
-    if backend == "postgresql" and limits is None:
+    if backend == "postgresql" and size is None:
         event.listen(engine.sync_engine, "begin", _set_local_timeouts)
     _log_pool_events(engine.sync_engine.pool)
     return engine

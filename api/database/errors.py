@@ -73,6 +73,14 @@ def is_transient(error: SQLAlchemyError) -> bool:
     return isinstance(error, StaleDataError) or _code(error) in TRANSIENT
 
 
+def is_broken_connection(error: SQLAlchemyError) -> bool:
+    """Whether the connection ended, and nothing else is wrong: on another one the same transaction succeeds.
+
+    A transaction that was being committed ends with another error: see `Database.transaction`.
+    """
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
 def is_duplicate(error: IntegrityError) -> bool:
     """Whether a unique constraint was violated."""
     return bool(_unique_columns(error))

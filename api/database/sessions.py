@@ -9,14 +9,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from sqlalchemy import AsyncAdaptedQueuePool
-from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSessionTransaction, async_sessionmaker
 from sqlmodel import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import DriverConnection, Listener, checked_out
-from api.database.engine import IS_WRITING, create_engine, pool_limits
+from api.database.engine import IS_WRITING, create_engine, pool_size
 from api.database.sqlalchemy_internals import BEFORE_CONNECTING, WaitingSession
 from api.database.write_slots import WriteSlot, WriteSlots, slots_for
+from api.errors import Unavailable
 from api.settings import Settings
 
 
@@ -35,9 +37,7 @@ class Database:
             execution_options={"synchronize_session": False},
         )
         self.listeners: list[Listener] = [_log_statement(self.engine)] if settings.database_echo else []
-        pool = pool_limits(settings)
-        slots = slots_for(self.backend, pool and pool.size + pool.overflow)
-        self._write_slots = WriteSlots(slots, settings.database_pool_timeout)
+        self._write_slots = WriteSlots(slots_for(self.backend, pool_size(settings)), settings.database_pool_timeout)
 
     @property
     def backend(self) -> str:
@@ -55,11 +55,19 @@ class Database:
 
         Raises:
             sqlalchemy.exc.TimeoutError: No slot became free in time.
+            Unavailable: The connection broke while the transaction was committed, so nobody knows whether it was. It
+                must not be run again; an idempotency key tells.
         """
         slot = WriteSlot(self._write_slots)
         try:
-            async with self.writes(info={BEFORE_CONNECTING: slot.take}) as session, session.begin():
-                yield session
+            async with self.writes(info={BEFORE_CONNECTING: slot.take}) as session:
+                transaction = await session.begin()
+                try:
+                    yield session
+                except BaseException:
+                    await transaction.rollback()
+                    raise
+                await _commit(transaction)
         finally:
             slot.release()
 
@@ -78,6 +86,16 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+
+async def _commit(transaction: AsyncSessionTransaction) -> None:
+    try:
+        await transaction.commit()
+    except BaseException as error:
+        await transaction.rollback()
+        if not isinstance(error, DBAPIError) or not error.connection_invalidated:
+            raise
+        raise Unavailable("The database did not confirm the change. Look whether it was made, or try again.") from error
 
 
 def _log_statement(engine: AsyncEngine) -> Listener:

@@ -11,7 +11,7 @@ from sqlmodel import Field, col, exists, not_
 from api.models.base import Schema, Timestamps, check
 from api.models.money import ZERO, Money
 from api.models.types import Id
-from api.models.user import User
+from api.models.user import Caller, User
 
 AccountName = Annotated[str, Limits(max_length=100, examples=["Store credit 7"])]
 
@@ -41,7 +41,7 @@ class Account(AccountBase, Timestamps, table=True):
     balance: Money = Field(default=ZERO)
 
     @classmethod
-    def visible_to(cls, user: User) -> ColumnElement[bool]:
+    def visible_to(cls, user: Caller) -> ColumnElement[bool]:
         """The accounts that a user may read, as a condition."""
         return user.may_act_for_owner(cls.user_id)
 

@@ -14,7 +14,7 @@ from api.models.columns import EnumValue
 from api.models.types import Id
 
 if TYPE_CHECKING:
-    from api.models.user import User
+    from api.models.user import Caller
 
 Message = Annotated[str, Limits(max_length=500, examples=["Your order ORD-7K2M-9QX4-T0BV is on its way."])]
 
@@ -50,7 +50,7 @@ class Notification(NotificationBase, table=True):
     created_at: AwareDatetime = Field(default_factory=utcnow)
 
     @classmethod
-    def visible_to(cls, user: "User") -> ColumnElement[bool]:
+    def visible_to(cls, user: "Caller") -> ColumnElement[bool]:
         """The notifications of a user, as a condition: nobody else reads them, staff included."""
         return col(cls.user_id) == user.id
 

@@ -19,7 +19,7 @@ from api.models.user import UserSummary
 
 if TYPE_CHECKING:
     from api.models.order_item import OrderItem
-    from api.models.user import User
+    from api.models.user import Caller, User
 
 OrderNumber = Annotated[str, Limits(max_length=20, examples=["ORD-7K2M-9QX4-T0BV"])]
 ShippingAddress = Annotated[str | None, Limits(max_length=500, examples=["1 Abbey Road, London NW8 9AY"])]
@@ -76,7 +76,7 @@ class Order(OrderBase, Timestamps, table=True):
     items: list["OrderItem"] = related("order", order_by="OrderItem.id")
 
     @classmethod
-    def visible_to(cls, user: "User") -> ColumnElement[bool]:
+    def visible_to(cls, user: "Caller") -> ColumnElement[bool]:
         """The orders that a user may read, and may cancel, as a condition."""
         return user.may_act_for_owner(cls.user_id)
 

@@ -17,7 +17,7 @@ from api.models.user import UserRead, UserSummary
 
 if TYPE_CHECKING:
     from api.models.tag import Tag
-    from api.models.user import User
+    from api.models.user import Caller, User
 
 Title = Annotated[str, Limits(min_length=1, max_length=200, examples=["Ten headphones, compared"])]
 PostSlug = Annotated[Slug, Limits(examples=["ten-headphones-compared"])]
@@ -60,13 +60,13 @@ class Post(PostBase, Timestamps, table=True):
     tags: list["Tag"] = related("posts", link_model=PostTag, order_by="Tag.name")
 
     @classmethod
-    def visible_to(cls, user: "User | None") -> ColumnElement[bool]:
+    def visible_to(cls, user: "Caller | None") -> ColumnElement[bool]:
         """The posts that a user, or anyone who is not signed in, may read, as a condition."""
         published = col(cls.status) == PostStatus.PUBLISHED
         return published if user is None else or_(published, cls.editable_by(user))
 
     @classmethod
-    def editable_by(cls, user: "User") -> ColumnElement[bool]:
+    def editable_by(cls, user: "Caller") -> ColumnElement[bool]:
         """The posts that a user may change, as a condition."""
         return user.may_act_for_owner(cls.author_id)
 

@@ -17,7 +17,7 @@ from api.models.types import ABSENT, Id, Integral, IsActive, JsonObject, Slug
 
 if TYPE_CHECKING:
     from api.models.category import Category
-    from api.models.user import User
+    from api.models.user import Caller
 
 MAX_STOCK = 1_000_000_000
 """Units of one product: nine thousand million products of this stock still sum up within 64 bits."""
@@ -84,7 +84,7 @@ class Product(ProductBase, Timestamps, table=True):
     category: Optional["Category"] = related("products")
 
     @classmethod
-    def visible_to(cls, user: "User | None") -> ColumnElement[bool]:
+    def visible_to(cls, user: "Caller | None") -> ColumnElement[bool]:
         """The products that a user, or anyone who is not signed in, may read, as a condition."""
         return true() if user and user.is_superuser else col(cls.is_active).is_(true())
 

@@ -1,6 +1,6 @@
 """Tokens: what a client proves itself with. Only a hash of each is stored."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,12 +9,12 @@ from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
 from sqlmodel import Field, and_, col
 
-from api.models.base import Schema, Timestamps, one_of, utcnow
+from api.models.base import Schema, Timestamps, one_of
 from api.models.columns import EnumValue
 from api.models.types import Id, Integral, Sha256
 
 if TYPE_CHECKING:
-    from api.models.user import User
+    from api.models.user import Caller
 
 TokenName = Annotated[str, Limits(min_length=1, max_length=100, examples=["Stock sync"])]
 TokenPrefix = Annotated[str, Limits(max_length=12, examples=["shop_Zk3v9Q"])]
@@ -49,13 +49,9 @@ class Token(TokenBase, Timestamps, table=True):
     last_used_at: AwareDatetime | None = None
 
     @classmethod
-    def visible_to(cls, user: "User") -> ColumnElement[bool]:
+    def visible_to(cls, user: "Caller") -> ColumnElement[bool]:
         """The API keys of a user, as a condition: nobody else sees them, staff included."""
         return and_(col(cls.user_id) == user.id, col(cls.kind) == TokenKind.KEY)
-
-    def was_used_recently(self) -> bool:
-        """Within the hour: `last_used_at` is no finer, so that reading costs no write."""
-        return self.last_used_at is not None and utcnow() - self.last_used_at < timedelta(hours=1)
 
 
 class TokenCreate(TokenBase):

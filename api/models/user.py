@@ -74,14 +74,6 @@ class User(UserBase, Timestamps, table=True):
         """Users who are not erased, as a condition. A row that is kept for the books is shown to nobody."""
         return col(cls.erased_at).is_(None)
 
-    def may_act_for(self, user_id: int) -> bool:
-        """Whether this user may read and change what belongs to another user: staff may."""
-        return self.is_superuser or self.id == user_id
-
-    def may_act_for_owner(self, owner: Any) -> ColumnElement[bool]:
-        """The same as a condition on the column that holds the owner of a row."""
-        return true() if self.is_superuser else col(owner) == self.id
-
     @classmethod
     def erased_values(cls) -> dict[str, Any]:
         """The columns of an erased user. A username cannot have a hyphen, so the new one is never taken."""
@@ -144,3 +136,18 @@ class UserRead(UserSummary):
     last_login_at: datetime | None
     created_at: datetime
     updated_at: datetime
+
+
+class Caller(UserRead):
+    """The user who sends a request, as stored when it came in, and the token that it came with."""
+
+    hashed_password: str
+    token_id: Id
+
+    def may_act_for(self, user_id: int) -> bool:
+        """Whether this user may read and change what belongs to another user: staff may."""
+        return self.is_superuser or self.id == user_id
+
+    def may_act_for_owner(self, owner: Any) -> ColumnElement[bool]:
+        """The same as a condition on the column that holds the owner of a row."""
+        return true() if self.is_superuser else col(owner) == self.id

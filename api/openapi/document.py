@@ -7,7 +7,6 @@ every error, which routes read a token and which demand one, and that an answer 
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 
 from api import __version__
 from api.openapi.framework_internals import documented_routes
@@ -30,7 +29,6 @@ class DocumentedAPI(FastAPI):
             description=DESCRIPTION.format(currency=settings.currency).strip(),
             license_info={"name": "MIT", "identifier": "MIT"},
             openapi_tags=tags,
-            generate_unique_id_function=_operation_id,
             docs_url=None,  # FastAPI's pages need a CDN; ours are in docs.py
             redoc_url=None,
             redirect_slashes=False,
@@ -62,8 +60,3 @@ class DocumentedAPI(FastAPI):
         add_links(document)
         finish_schemas(document)
         components["schemas"] = dict(sorted(schemas.items()))
-
-
-def _operation_id(route: APIRoute) -> str:
-    """The function's name, so that a typed client reads like the code here."""
-    return route.name

@@ -1,15 +1,18 @@
 """The one place where this room leans on what FastAPI does not promise.
 
-`iter_route_contexts` lists included routers' routes, and a `Dependant` is the tree of what a route depends on; both are
-undocumented. `tests/openapi/test_document.py` fails where an upgrade changes them.
+A `Dependant` is the tree of what a route depends on; it is undocumented. `tests/openapi/test_document.py` fails where an
+upgrade changes it.
 """
 
 from collections.abc import Callable, Iterator
+from inspect import signature
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute
+
+from api.reads.rows import Read
 
 
 class DocumentedRoute(NamedTuple):
@@ -22,17 +25,20 @@ class DocumentedRoute(NamedTuple):
     summary: str | None
     dependencies: frozenset[Callable[..., Any]]
     """Every function that the route depends on, directly or not."""
+    answers_read: bool
+    """Whether the database is asked after the route has returned."""
 
 
 def documented_routes(app: FastAPI) -> Iterator[DocumentedRoute]:
-    for context in iter_route_contexts(app.routes):
-        if isinstance(context.original_route, APIRoute) and context.path_format:
+    for route in app.routes:
+        if isinstance(route, APIRoute):
             yield DocumentedRoute(
-                path=context.path_format,
-                methods=frozenset(method.lower() for method in context.methods or ()),
-                name=context.name or "",
-                summary=context.summary,
-                dependencies=frozenset(_dependencies(context.dependant)),
+                path=route.path_format,
+                methods=frozenset(method.lower() for method in route.methods),
+                name=route.name,
+                summary=route.summary,
+                dependencies=frozenset(_dependencies(route.dependant)),
+                answers_read=signature(route.endpoint).return_annotation is Read,
             )
 
 

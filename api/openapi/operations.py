@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
 
-from api.auth.callers import current_credentials, optional_credentials, staff
+from api.auth.callers import current_user, optional_caller, staff
 from api.openapi.framework_internals import DocumentedRoute
 from api.openapi.nodes import Json
 from api.openapi.texts import ERROR_HEADERS, INITIALISMS, PATH_EXAMPLES, REPLAYED_HEADER, TYPICAL_DETAILS
@@ -12,7 +12,7 @@ from api.web.idempotency import declare_key
 from api.web.problems import PROBLEM_JSON, FieldProblem, Problem, ValidationProblem, problems, title_of
 from api.web.sessions import read_session, write_session
 
-DATABASE_DEPENDENCIES: set[Callable[..., Any]] = {read_session, write_session, optional_credentials}
+DATABASE_DEPENDENCIES: set[Callable[..., Any]] = {read_session, write_session, optional_caller}
 """A route that depends on one of these fails where the database does not answer."""
 
 
@@ -22,10 +22,10 @@ def finish_operation(operation: Json, route: DocumentedRoute) -> None:
         operation["summary"] = summary[0].upper() + summary[1:]
     for parameter in operation.get("parameters", ()):
         _finish_parameter(parameter)
-    operation["responses"] = _declared(*_implied_refusals(operation, route.dependencies)) | operation["responses"]
+    operation["responses"] = _declared(*_implied_refusals(operation, route)) | operation["responses"]
     if "security" in operation:
         schemes = [{name: scopes} for each in operation["security"] for name, scopes in each.items()]
-        nobody: list[Json] = [] if current_credentials in route.dependencies else [{}]
+        nobody: list[Json] = [] if current_user in route.dependencies else [{}]
         operation["security"] = [*nobody, *schemes, {"BearerToken": []}]
     _finish_responses(operation)
 
@@ -35,9 +35,10 @@ def _words(name: str) -> str:
     return " ".join(INITIALISMS.get(word, word) for word in name.split("_"))
 
 
-def _implied_refusals(operation: Json, dependencies: frozenset[Callable[..., Any]]) -> Iterator[int]:
+def _implied_refusals(operation: Json, route: DocumentedRoute) -> Iterator[int]:
     """The errors that follow from what a route takes and depends on; its decorator names only its own."""
-    if dependencies & DATABASE_DEPENDENCIES:
+    dependencies = route.dependencies
+    if route.answers_read or dependencies & DATABASE_DEPENDENCIES:
         yield 503
     if "requestBody" in operation:
         yield from (400, 413)

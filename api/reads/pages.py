@@ -60,7 +60,9 @@ class _AfterCursor(_Part):
         purpose = ("after", bool(cursor), read, self.order.sort)
         plan, parameters = plan_for(self.statement, connection.dialect, purpose, build)
         # One more row tells whether there is a next part.
-        rows = await connection.fetch_compiled(plan.compiled, plan.values(parameters, values | {LIMIT: size + 1, OFFSET: 0}))
+        rows = await connection.fetch_compiled(
+            plan.compiled, plan.values(parameters, values | {LIMIT: size + 1, OFFSET: 0})
+        )
         items = [text.encode() for (text,) in rows[:size]]
         following = b"null"
         if len(rows) > size:

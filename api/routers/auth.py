@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlmodel import col, delete, select
 
-from api.auth.callers import CurrentCredentials, CurrentUser, lock_caller
+from api.auth.callers import CurrentUser, lock_caller
 from api.auth.passwords import hash_password
 from api.auth.sign_in import ReauthenticatedUser, VerifiedSignIn, update_verified
 from api.auth.tokens import new_token
@@ -35,18 +35,16 @@ async def sign_in(verified: VerifiedSignIn, session: WriteSession, settings: App
 
 
 @router.delete("/token", status_code=204)
-async def sign_out(credentials: CurrentCredentials, session: WriteSession) -> None:
+async def sign_out(user: CurrentUser, session: WriteSession) -> None:
     """Revoke the token that this request is sent with."""
-    await session.exec(delete(Token).where(col(Token.id) == credentials.token.id))
+    await session.exec(delete(Token).where(col(Token.id) == user.token_id))
 
 
 @router.post("/password", status_code=204, responses=problems(403, 429))
-async def change_password(
-    data: PasswordChange, user: ReauthenticatedUser, credentials: CurrentCredentials, session: WriteSession
-) -> None:
+async def change_password(data: PasswordChange, user: ReauthenticatedUser, session: WriteSession) -> None:
     """Change the password. All other sessions are revoked."""
     await update_verified(session, user, hashed_password=await hash_password(data.new_password))
-    others = delete(Token).where(col(Token.user_id) == user.id, col(Token.id) != credentials.token.id)
+    others = delete(Token).where(col(Token.user_id) == user.id, col(Token.id) != user.token_id)
     await session.exec(others.where(col(Token.kind) == TokenKind.SESSION))
 
 
@@ -57,10 +55,10 @@ async def list_keys(user: CurrentUser, paging: PagingParams) -> Read:
 
 
 @router.post("/keys", status_code=201, responses=problems(409))
-async def create_key(data: TokenCreate, credentials: CurrentCredentials, session: WriteSession) -> TokenReadOnce:
+async def create_key(data: TokenCreate, user: CurrentUser, session: WriteSession) -> TokenReadOnce:
     """Create an API key. Only this answer contains the key itself."""
-    await lock_caller(session, credentials)
-    secret, key = new_token(credentials.user, TokenKind.KEY, data.name, timedelta(days=data.expires_in_days))
+    await lock_caller(session, user)
+    secret, key = new_token(user, TokenKind.KEY, data.name, timedelta(days=data.expires_in_days))
     session.add(key)
     await session.flush()
     return TokenReadOnce.model_validate(key, update={"token": secret})

@@ -15,7 +15,7 @@ from api.models.base import utcnow
 from api.models.order import Order, OrderStatus
 from api.models.post import UserReadWithPosts
 from api.models.reports import ActiveCount, TopSpender, UsersChanged
-from api.models.user import ProfileUpdate, User, UserBase, UserCreate, UserRead, UserSummary, UserUpdate
+from api.models.user import Caller, ProfileUpdate, User, UserBase, UserCreate, UserRead, UserSummary, UserUpdate
 from api.reads.pages import read_page
 from api.reads.rows import Read, read_one
 from api.rules import erasure, user_access
@@ -118,7 +118,7 @@ async def search_users(staff: Staff, query: Annotated[UserSearch, Query()]) -> R
 
 
 @router.get("/me", response_model=UserRead, summary="Read the current user")
-async def read_me(user: CurrentUser) -> User:
+async def read_me(user: CurrentUser) -> Caller:
     """Read the user who sends the request."""
     return user
 

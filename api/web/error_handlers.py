@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.errors import ShopError
+from api.web.dispatch import refuse_method
 from api.web.framework_internals import why_body_is_unreadable
-from api.web.methods import refuse_method
 from api.web.problems import FieldProblem, problem_response, refusal_response
 
 E = TypeVar("E", bound=Exception)

@@ -1,18 +1,18 @@
 """The one place where this room leans on what FastAPI and Starlette do not promise, and the test that notices each.
 
-- `iter_route_contexts`: FastAPI keeps included routers nested, and only this lists the routes with their full paths;
-  it is public, but new and undocumented. `tests/web/test_methods.py`.
+- `middleware_stack` of the app's router is what the middleware leads to: `tests/web/test_dispatch.py`.
 - The matched route in the scope, for its template: `tests/web/test_idempotency.py`.
 - The English of Starlette's own refusals, which come as plain text: `tests/web/test_transport.py`.
 - What a 400 of FastAPI was caused by: `tests/web/test_error_handlers.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from fastapi import FastAPI, Request
-from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 
 class Endpoint(NamedTuple):
@@ -26,10 +26,14 @@ class Endpoint(NamedTuple):
 
 def endpoints(app: FastAPI, path: str = "") -> Iterator[Endpoint]:
     """Every route of the app, held against a path."""
-    for context in iter_route_contexts(app.routes):
-        if context.methods and context.path_format:
-            fits = bool(context.path_regex and context.path_regex.match(path))
-            yield Endpoint(context.path_format, frozenset(context.methods), fits)
+    for route in app.routes:
+        if isinstance(route, Route) and route.methods:
+            yield Endpoint(route.path_format, frozenset(route.methods), bool(route.path_regex.match(path)))
+
+
+def replace_router(app: FastAPI, by: Callable[[ASGIApp], ASGIApp]) -> None:
+    """Put something before the app's router, behind all middleware."""
+    app.router.middleware_stack = by(app.router.app)
 
 
 def path_template(request: Request) -> str:

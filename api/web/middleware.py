@@ -2,26 +2,12 @@
 
 from http import HTTPStatus
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.web.framework_internals import STARLETTE_REFUSALS
 from api.web.problems import problem_response
-
-
-class TrailingSlash:
-    """Serve a path with a trailing slash like the one without, and without a redirect."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].endswith("/"):
-            path = scope["path"].rstrip("/")
-            at_root = path == scope.get("root_path", "").rstrip("/")
-            scope = {**scope, "path": f"{path}/" if at_root else path}
-        await self.app(scope, receive, send)
 
 
 class PlainTextProblem:
@@ -54,8 +40,9 @@ class PlainTextProblem:
 
 
 def _is_plain_refusal(message: Message) -> bool:
-    content_type = Headers(raw=message["headers"]).get("content-type", "")
-    return int(message["status"]) >= HTTPStatus.BAD_REQUEST and content_type.startswith("text/plain")
+    if int(message["status"]) < HTTPStatus.BAD_REQUEST:
+        return False
+    return Headers(raw=message["headers"]).get("content-type", "").startswith("text/plain")
 
 
 class SecurityHeaders:
@@ -66,7 +53,7 @@ class SecurityHeaders:
 
     def __init__(self, app: ASGIApp, *, only_https: bool) -> None:
         self.app = app
-        self.headers = {
+        headers = {
             "Cache-Control": "no-store",
             "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
             "Cross-Origin-Opener-Policy": "same-origin",
@@ -75,14 +62,14 @@ class SecurityHeaders:
             "X-Frame-Options": "DENY",
         }
         if only_https:
-            self.headers["Strict-Transport-Security"] = "max-age=63072000"
+            headers["Strict-Transport-Security"] = "max-age=63072000"
+        self.headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def add(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self.headers.items():
-                    headers.setdefault(name, value)
+                sent = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(each for each in self.headers if each[0] not in sent)]
             await send(message)
 
         await self.app(scope, receive, add)

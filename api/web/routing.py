@@ -56,9 +56,16 @@ def _with_request(endpoint: Callable[..., Any]) -> tuple[inspect.Signature, str,
     return signature.replace(parameters=[*signature.parameters.values(), request]), request.name, False
 
 
+def _operation_id(route: APIRoute) -> str:
+    """The function's name, so that a typed client reads like the code here."""
+    return route.name
+
+
 class Router(APIRouter):
     """The routes under one URL prefix, each in a transaction; `tag` is where /docs lists them."""
 
     def __init__(self, prefix: str, *, tag: str) -> None:
-        super().__init__(prefix=prefix, tags=[tag], route_class=TransactionRoute)
+        super().__init__(
+            prefix=prefix, tags=[tag], route_class=TransactionRoute, generate_unique_id_function=_operation_id
+        )
         self.tag = tag

@@ -1,4 +1,5 @@
-"""How a route is run: in a transaction that is committed before the answer is sent, and again after a deadlock."""
+"""How a route is run: in a transaction that is committed before the answer is sent, and again after a deadlock or on a
+fresh connection where the old one broke."""
 
 import asyncio
 import logging
@@ -13,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from api.database.errors import DATABASE_ERRORS, is_duplicate_slug, is_transient, refusal_for
+from api.database.errors import DATABASE_ERRORS, is_broken_connection, is_duplicate_slug, is_transient, refusal_for
 from api.errors import Unavailable
 from api.web.app_state import database_of
 
@@ -89,7 +90,9 @@ def in_transaction(answer: Handler) -> Handler:
             except TimeoutError as error:
                 raise Unavailable("The request took too long and was undone. Try again shortly.") from error
             except DATABASE_ERRORS as error:
-                may_succeed = is_transient(error) or (attempt == 1 and is_duplicate_slug(error))
+                may_succeed = (
+                    is_transient(error) or is_broken_connection(error) or (attempt == 1 and is_duplicate_slug(error))
+                )
                 if attempt == MAX_ATTEMPTS or not may_succeed:
                     if refusal := refusal_for(error):
                         raise refusal from error
@@ -114,6 +117,8 @@ async def _run_once(answer: Handler, request: Request, deadline: float) -> Respo
 
 async def _read_body(request: Request) -> None:
     """Before the clock starts, so that a slow client has all the time it needs. Whoever comes later finds it read."""
+    if request.method == "GET":  # has none that anyone looks at
+        return
     try:
         await request.body()
     except ClientDisconnect as error:

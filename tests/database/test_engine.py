@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import NullPool, QueuePool, make_url
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from api.database.engine import pool_limits
 from api.database.sessions import Database
 from api.settings import Environment, PoolMode, Settings
 from tests.database.support import OpenDatabase, value_of
@@ -75,32 +74,25 @@ class TestConnection:
 
 
 class TestPool:
-    async def test_the_pool_follows_the_settings(self, open_database: OpenDatabase, backend: Backend) -> None:
+    async def test_the_pool_follows_the_settings(self, open_database: OpenDatabase) -> None:
         async with open_database(
             database_pool_size=3,
-            database_max_overflow=4,
             database_pool_timeout=1.5,
             database_pool_recycle=60,
-            database_pool_pre_ping=True,
         ) as database:
             pool = database.engine.sync_engine.pool
             assert isinstance(pool, QueuePool)
-            assert (pool.size(), pool._max_overflow, pool._timeout, pool._recycle) == (3, 4, 1.5, 60)
-            assert pool._pre_ping == (backend.name != "sqlite")  # a file never breaks a connection
+            assert (pool.size(), pool._timeout, pool._recycle) == (3, 1.5, 60)
 
-    async def test_the_pool_is_larger_on_a_server(
-        self, open_database: OpenDatabase, settings: Settings, backend: Backend
-    ) -> None:
-        limits = pool_limits(settings)
-        assert limits == ((5, 15) if backend.name == "sqlite" else (10, 20))
+    async def test_the_default_pool_fits_a_small_hosted_database(self, open_database: OpenDatabase) -> None:
         async with open_database() as database:
             pool = database.engine.sync_engine.pool
             assert isinstance(pool, QueuePool)
-            assert pool.size() == limits.size
+            assert 2 * pool.size() <= 20 - 2, "two workers, a release and a console exceed twenty connections"
 
     async def test_no_more_connections_are_opened_than_allowed(self, open_database: OpenDatabase) -> None:
         async with (
-            open_database(database_pool_size=1, database_max_overflow=0, database_pool_timeout=0.1) as database,
+            open_database(database_pool_size=1, database_pool_timeout=0.1) as database,
             database.engine.connect(),
         ):
             with pytest.raises(PoolTimeout):

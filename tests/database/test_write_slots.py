@@ -22,7 +22,7 @@ from tests.database.support import OpenDatabase
 from tests.factories import a_product, a_token
 from tests.web.support import add_one, connections_in_use, run, second_process
 
-ONE_SLOT: dict[str, Any] = {"database_pool_size": 2, "database_max_overflow": 0, "database_pool_timeout": 0.2}
+ONE_SLOT: dict[str, Any] = {"database_pool_size": 2, "database_pool_timeout": 0.2}
 """Settings by which one write runs at once, on each database."""
 
 
@@ -138,7 +138,7 @@ class TestRequests:
         self, settings: Settings, as_staff: AsyncClient, database: Database, product: Product
     ) -> None:
         path, body = f"/products/{product.id}", {"delta": 5, "reason": "Delivery"}
-        small = {"database_pool_size": 2, "database_max_overflow": 1, "database_pool_timeout": 1}
+        small = {"database_pool_size": 3, "database_pool_timeout": 1}
         async with second_process(settings, **small) as (_, client), database.writes() as other, other.begin():
             client.headers = as_staff.headers
             await add_one(other, product.id)
@@ -159,7 +159,7 @@ class TestRequests:
         """The use of a token is recorded by a write, which can be done later."""
         secret, token = await a_token(session, customer, last_used_at=None)
         headers = {"Authorization": f"Bearer {secret}"}
-        small = {"database_pool_size": 2, "database_max_overflow": 1, "database_pool_timeout": 3}
+        small = {"database_pool_size": 3, "database_pool_timeout": 3}
         async with second_process(settings, **small) as (second_database, client):
             async with AsyncExitStack() as writing:
                 while not second_database.is_busy():
@@ -179,7 +179,7 @@ class TestRequests:
     ) -> None:
         """A slot that was lost would be missing for good."""
         path = f"/products/{product.id}/stock"
-        small = {"database_pool_size": 1, "database_max_overflow": 0, "database_pool_timeout": 0.2}
+        small = {"database_pool_size": 1, "database_pool_timeout": 0.2}
         async with second_process(settings, **small) as (_, client):
             client.headers = as_staff.headers
             async with database.writes() as other, other.begin():

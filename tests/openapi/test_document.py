@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from api.auth.callers import current_credentials, optional_credentials
+from api.auth.callers import current_user, optional_caller
 from api.main import create_app
 from api.openapi.framework_internals import documented_routes
 from api.settings import Settings
@@ -222,7 +222,7 @@ class TestDocumentedRoutes:
     def test_a_route_has_its_name_its_summary_and_all_its_dependencies(self, app: FastAPI) -> None:
         (listing,) = (each for each in documented_routes(app) if each.path == "/orders" and "get" in each.methods)
         assert listing.name == "list_orders"
-        direct_and_indirect = {current_credentials, optional_credentials}
+        direct_and_indirect = {current_user, optional_caller}
         assert direct_and_indirect <= listing.dependencies, "a dependency of a dependency is missing"
 
 
@@ -231,7 +231,7 @@ class TestSecurity:
         self, app: FastAPI, operations: dict[str, Json]
     ) -> None:
         for name, dependant in dependants(app):
-            if current_credentials in calls(dependant):
+            if current_user in calls(dependant):
                 schemes = {scheme for each in operations[name]["security"] for scheme in each}
                 assert schemes == {"OAuth2PasswordBearer", "BearerToken"}, name
                 assert {} not in operations[name]["security"], name
@@ -242,7 +242,7 @@ class TestSecurity:
     ) -> None:
         for name, dependant in dependants(app):
             found = set(calls(dependant))
-            if optional_credentials in found and current_credentials not in found:
+            if optional_caller in found and current_user not in found:
                 assert {} in operations[name]["security"], name
                 assert "401" in operations[name]["responses"], (
                     f"{name} does not declare that it refuses an invalid token"
@@ -252,7 +252,7 @@ class TestSecurity:
         self, app: FastAPI, operations: dict[str, Json]
     ) -> None:
         for name, dependant in dependants(app):
-            if optional_credentials not in calls(dependant):
+            if optional_caller not in calls(dependant):
                 assert "security" not in operations[name], name
 
     def test_every_declared_scheme_exists(self, document: Json, operations: dict[str, Json]) -> None:
