@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -19,7 +18,7 @@ from api.openapi.document import DocumentedAPI
 from api.settings import Settings, get_settings
 from api.web.dispatch import install_dispatch
 from api.web.error_handlers import install_error_handlers
-from api.web.middleware import PlainTextProblem, SecurityHeaders
+from api.web.middleware import BodyLimit, FinishedAnswers
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +53,12 @@ def _leave_alone_what_stays() -> None:
     if gc.get_freeze_count() == 0:
         gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """The one that is added last sees a request first."""
-    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_body_size)
+    app.add_middleware(BodyLimit, max_body_size=settings.max_body_size)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False)
     if settings.cors_origins:
         app.add_middleware(
@@ -68,8 +68,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
             expose_headers=["Idempotent-Replayed", "Retry-After"],
         )
-    app.add_middleware(PlainTextProblem)
-    app.add_middleware(SecurityHeaders, only_https=settings.is_production)
+    app.add_middleware(FinishedAnswers, only_https=settings.is_production)
     app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.forwarded_allow_ips))
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sqlalchemy import URL, Connection, NullPool, Pool, event
+from psycopg.pq import TransactionStatus
+from sqlalchemy import URL, Connection, Dialect, NullPool, Pool, PoolResetState, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from api.settings import PoolMode, Settings
@@ -42,6 +43,13 @@ POSTGRESQL_OPTIONS = {
 }
 
 
+IN_TRANSACTION: dict[str, Callable[[Any], bool]] = {
+    "sqlite": lambda driver: bool(driver.in_transaction),
+    "postgresql": lambda driver: driver.pgconn.transaction_status != TransactionStatus.IDLE,
+    "mysql": lambda driver: bool(driver.get_transaction_status()),
+}
+"""Whether a driver's connection is within a transaction; none of them asks the server for it."""
+
 DEFAULT_POOL_SIZE = 8
 """Connections of one process: two workers, a release and a console stay below the 20 of the smallest hosted databases.
 
@@ -69,6 +77,7 @@ def create_engine(settings: Settings) -> AsyncEngine:
         options["poolclass"] = NullPool
     else:
         options |= {
+            "pool_reset_on_return": None,  # see `_undo_what_is_open`
             "pool_size": size,
             "max_overflow": 0,
             "pool_timeout": settings.database_pool_timeout,
@@ -78,6 +87,7 @@ def create_engine(settings: Settings) -> AsyncEngine:
     if backend in _ON_CONNECT:
         event.listen(engine.sync_engine, "connect", _ON_CONNECT[backend])
     event.listen(engine.sync_engine, "begin", _begin)
+    event.listen(engine.sync_engine, "reset", partial(_undo_what_is_open, engine.dialect))
     if backend == "postgresql" and size is None:
         event.listen(engine.sync_engine, "begin", _set_local_timeouts)
     _log_pool_events(engine.sync_engine.pool)
@@ -101,6 +111,12 @@ def _connect_args(url: URL, pool: PoolMode) -> dict[str, Any]:
 def _begin(connection: Connection) -> None:
     if connection.get_execution_options().get(IS_WRITING):
         connection.exec_driver_sql(BEGIN[connection.dialect.name])
+
+
+def _undo_what_is_open(dialect: Dialect, connection: Any, record: Any, state: PoolResetState) -> None:
+    """Roll back a transaction that was left open, when a connection is given back; a read has none to ask about."""
+    if not state.terminate_only and IN_TRANSACTION[dialect.name](connection.driver_connection):
+        dialect.do_rollback(connection)
 
 
 def _set_local_timeouts(connection: Connection) -> None:

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 from sqlalchemy import BigInteger, Column, Dialect, Integer, MetaData, Numeric, String, Table, TypeDecorator, event
 from sqlalchemy.dialects import mysql, sqlite
-from sqlalchemy.dialects.sqlite import INTEGER
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import TypeCompiler
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel
@@ -27,18 +28,13 @@ ROOM_FOR_LONGER_VALUES = 8
 """Characters beyond an enum's longest value, so that a new value seldom needs a wider column, and so a migration."""
 
 
-class BigInt(TypeDecorator[int]):
+class BigInt(BigInteger):
     """64 bits. SQLite's INTEGER has them already, and only that spelling makes it number new rows."""
 
-    impl = BigInteger
-    cache_ok = True
 
-    @property
-    def python_type(self) -> type[int]:
-        return int
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(INTEGER() if dialect.name == "sqlite" else BigInteger())
+@compiles(BigInt, "sqlite")
+def _write_integer(kind: BigInt, compiler: TypeCompiler, **options: Any) -> str:
+    return "INTEGER"
 
 
 class Cents(TypeDecorator[Decimal]):

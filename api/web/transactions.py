@@ -5,8 +5,8 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
-from typing import Any, TypeVar
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from typing import Any, Self, TypeVar
 
 from fastapi import Request
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -36,23 +36,35 @@ FIRST_BACKOFF = 0.04
 class RouteRun:
     """One run of a route, with the sessions that its dependencies hand out. They end with it."""
 
-    def __init__(self, request: Request, sessions: AsyncExitStack) -> None:
+    def __init__(self, request: Request) -> None:
         self._request = request
-        self._sessions = sessions
+        self._sessions: AsyncExitStack | None = None
         self._read_session: AsyncSession | None = None
         self._write_session: AsyncSession | None = None
         self._found: dict[Any, Any] = {}
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        if self._sessions is not None:
+            await self._sessions.__aexit__(*error)
+
     async def read_session(self) -> AsyncSession:
         if self._read_session is None:
-            self._read_session = await self._sessions.enter_async_context(database_of(self._request).reads())
+            self._read_session = await self._opened(database_of(self._request).reads())
         return self._read_session
 
     async def write_session(self) -> AsyncSession:
         """The session of the transaction, which is committed when the run ends without an error."""
         if self._write_session is None:
-            self._write_session = await self._sessions.enter_async_context(database_of(self._request).transaction())
+            self._write_session = await self._opened(database_of(self._request).transaction())
         return self._write_session
+
+    async def _opened(self, session: AbstractAsyncContextManager[AsyncSession]) -> AsyncSession:
+        if self._sessions is None:
+            self._sessions = AsyncExitStack()
+        return await self._sessions.enter_async_context(session)
 
     async def once(self, find: Callable[[Request], Awaitable[Found]]) -> Found:
         """What `find` answers for this request, asked for only once in a run."""
@@ -109,8 +121,8 @@ async def _run_once(answer: Handler, request: Request, deadline: float) -> Respo
 
     The deadline ends the work, which is then rolled back, but never a commit: nobody would know what became of it.
     """
-    async with AsyncExitStack() as sessions:
-        request.state.route_run = RouteRun(request, sessions)
+    async with RouteRun(request) as run:
+        request.state.route_run = run
         async with asyncio.timeout_at(deadline):
             return await answer(request)
 
