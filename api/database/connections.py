@@ -7,7 +7,7 @@ answers, and it finds what such a question does not.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,12 +16,20 @@ from sqlalchemy import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
+from sqlmodel import text
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sqlalchemy_internals import invalidate_pool
-from api.database.statements import CompiledStatement, Row, Statement
+from api.database.statements import CompiledStatement, Insertion, Row, Statement, numbered_values
+
+LAST_INSERT_ID = Statement(text("SELECT LAST_INSERT_ID()"))
+"""For MySQL, which has no INSERT … RETURNING."""
 
 Listener = Callable[[str, Sequence[Any]], None]
 """Is told of each statement and its values before it is run."""
+
+DRIVER, LISTENERS = "driver", "listeners"
+"""The keys in a session's `info` of its driver's connection, with the transaction, and of who is told of statements."""
 
 Discard = Callable[[BaseException], Awaitable[None]]
 """Throws a connection away; where the database ended it, all that are as old are replaced too."""
@@ -63,6 +71,20 @@ class DriverConnection(ABC):
         compiled = statement.on(self.dialect)
         sql, ordered = compiled.with_values(compiled.constants | values)
         return await self._run(self._execute, sql, ordered)
+
+    async def insert(self, insertion: Insertion, **row: Any) -> int:
+        """Insert one row, all of whose values are given, and return its id."""
+        if self.dialect.insert_returning:
+            ((row_id,),) = await self.fetch(insertion.one_returning_id, **row)
+        else:
+            await self.execute(insertion.one, **row)
+            ((row_id,),) = await self.fetch(LAST_INSERT_ID)
+        return int(row_id)
+
+    async def insert_many(self, insertion: Insertion, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert several rows in one statement."""
+        values = [insertion.values(**row) for row in rows]
+        await self.execute(insertion.many(len(rows)), **numbered_values(values))
 
     async def _run(self, run: Callable[[str, Sequence[Any]], Awaitable[Any]], sql: str, values: Sequence[Any]) -> Any:
         for listener in self._listeners:
@@ -170,3 +192,32 @@ async def checked_out(engine: AsyncEngine, listeners: Sequence[Listener]) -> Asy
         yield KINDS[engine.dialect.name](engine, proxied.driver_connection, discard, listeners)
     finally:
         await greenlet_spawn(proxied.close)
+
+
+async def driver_of(session: AsyncSession) -> DriverConnection:
+    """The driver's own connection of a session, within the session's transaction.
+
+    What the session has pending is written first. Rows that the session has loaded stay as they were.
+    """
+    if session.new or session.dirty or session.deleted:
+        await session.flush()
+    transaction = session.sync_session.get_transaction()
+    known, connection = session.info.get(DRIVER, (None, None))
+    if connection is None or known is not transaction:
+        connection = await _driver_in_transaction(session)
+        session.info[DRIVER] = (session.sync_session.get_transaction(), connection)
+    return connection
+
+
+async def _driver_in_transaction(session: AsyncSession) -> DriverConnection:
+    connection = await session.connection()
+    proxied = await connection.get_raw_connection()
+    engine = connection.engine
+
+    async def discard(error: BaseException) -> None:
+        if isinstance(error, engine.dialect.loaded_dbapi.Error):
+            invalidate_pool(engine.sync_engine.pool, proxied, error)
+        await connection.invalidate(error)
+
+    listeners = session.info.get(LISTENERS, ())
+    return KINDS[engine.dialect.name](engine, proxied.driver_connection, discard, listeners)

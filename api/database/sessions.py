@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import AsyncAdaptedQueuePool
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSessionTransaction, async_sessionmaker
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlmodel import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.connections import DriverConnection, Listener, checked_out
+from api.database.connections import LISTENERS, DriverConnection, Listener, checked_out
 from api.database.engine import IS_WRITING, create_engine, pool_size
 from api.database.sqlalchemy_internals import BEFORE_CONNECTING, WaitingSession
 from api.database.write_slots import WriteSlot, WriteSlots, slots_for
@@ -60,14 +60,13 @@ class Database:
         """
         slot = WriteSlot(self._write_slots)
         try:
-            async with self.writes(info={BEFORE_CONNECTING: slot.take}) as session:
-                transaction = await session.begin()
+            async with self.writes(info={BEFORE_CONNECTING: slot.take, LISTENERS: self.listeners}) as session:
                 try:
                     yield session
                 except BaseException:
-                    await transaction.rollback()
+                    await session.rollback()
                     raise
-                await _commit(transaction)
+                await _commit(session)
         finally:
             slot.release()
 
@@ -88,11 +87,11 @@ class Database:
         await self.engine.dispose()
 
 
-async def _commit(transaction: AsyncSessionTransaction) -> None:
+async def _commit(session: AsyncSession) -> None:
     try:
-        await transaction.commit()
+        await session.commit()
     except BaseException as error:
-        await transaction.rollback()
+        await session.rollback()
         if not isinstance(error, DBAPIError) or not error.connection_invalidated:
             raise
         raise Unavailable("The database did not confirm the change. Look whether it was made, or try again.") from error

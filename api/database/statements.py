@@ -1,12 +1,13 @@
 """Statements that are compiled once for each kind of database: their SQL, and how values get into it and out of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
-from sqlalchemy import Dialect, Executable
+from sqlalchemy import BindParameter, Column, Dialect, Executable, inspect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
+from sqlmodel import SQLModel, bindparam, insert
 
 Row = Sequence[Any]
 Processor = Callable[[Any], Any]
@@ -17,6 +18,9 @@ class CompiledStatement:
 
     def __init__(self, statement: Executable, dialect: Dialect) -> None:
         compiled: SQLCompiler = statement.compile(dialect=_with_positions(dialect))  # type: ignore[attr-defined]
+        prefetched = [*compiled.insert_prefetch, *compiled.update_prefetch]
+        if prefetched:  # a session would compute them
+            raise TypeError(f"the statement gives no value to {', '.join(map(str, prefetched))}")
         self._compiled = compiled
         self._binds = {name: _to_database(bind.type, dialect) for name, bind in compiled.binds.items()}
         self._has_lists = bool(compiled.post_compile_params)
@@ -77,6 +81,54 @@ class Statement:
         if found is None:
             found = self._compiled[dialect] = CompiledStatement(self._statement, dialect)
         return found
+
+
+class Insertion:
+    """An INSERT of rows of one table class, with the defaults that the class has."""
+
+    def __init__(self, model: type[SQLModel]) -> None:
+        self._table = inspect(model).local_table
+        self._columns = [column for column in self._table.columns if column.name != "id"]
+        self._fields = {column.name: model.model_fields[column.name] for column in self._columns}
+
+    def values(self, **given: Any) -> dict[str, Any]:
+        """The values of all columns."""
+        return {
+            name: given[name] if name in given else field.get_default(call_default_factory=True)
+            for name, field in self._fields.items()
+        }
+
+    def parameters(self) -> dict[str, BindParameter[Any]]:
+        """A parameter for each column."""
+        return {each.name: self._parameter(each) for each in self._columns}
+
+    @cached_property
+    def one(self) -> Statement:
+        return Statement(insert(self._table).values(self.parameters()))
+
+    @cached_property
+    def one_returning_id(self) -> Statement:
+        return Statement(insert(self._table).values(self.parameters()).returning(self._table.c.id))
+
+    @cache  # noqa: B019 - one for each number of rows, of which there are a hundred
+    def many(self, rows: int, *returning: str) -> Statement:
+        """Inserts several rows at once; their parameters are numbered."""
+        values = [{each.name: self._parameter(each, row) for each in self._columns} for row in range(rows)]
+        statement = insert(self._table).values(values)
+        return Statement(statement.returning(*(self._table.c[name] for name in returning)) if returning else statement)
+
+    def _parameter(self, column: Column[Any], row: int | None = None) -> BindParameter[Any]:
+        return bindparam(numbered(column.name, row) if row is not None else column.name, type_=column.type)
+
+
+def numbered(name: str, row: int) -> str:
+    """The parameter of one of several rows."""
+    return f"{name}__{row}"
+
+
+def numbered_values(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The parameters of all rows of an `Insertion.many`."""
+    return {numbered(name, row): value for row, values in enumerate(rows) for name, value in values.items()}
 
 
 @cache

@@ -70,7 +70,7 @@ OrderToWrite = Annotated[Order, Depends(_order_to_write)]
     responses=problems(403, 409),
     dependencies=[Idempotent],
 )
-async def place_order(data: OrderCreate, session: WriteSession, user: CurrentUser) -> Order:
+async def place_order(data: OrderCreate, session: WriteSession, user: CurrentUser) -> OrderReadWithItems:
     """Place an order. It takes the stock and keeps the current names and prices. Lines of one product are merged."""
     customer_id = data.user_id or user.id
     if not user.may_act_for(customer_id):

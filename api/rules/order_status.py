@@ -3,13 +3,17 @@
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.connections import driver_of
+from api.database.statements import Insertion
 from api.errors import Conflict
-from api.models.notification import Notification, NotificationKind
-from api.models.order import Order, OrderStatus
+from api.models.notification import NotificationKind
+from api.models.order import Order, OrderRead, OrderStatus
 from api.models.order_event import OrderEvent
 from api.models.order_item import OrderItem
 from api.rules import payments, stock
 from api.rules.notifications import notify
+
+INSERT_EVENT = Insertion(OrderEvent)
 
 STATUS_MESSAGES = {
     OrderStatus.PENDING: (NotificationKind.ORDER_PLACED, "We received your order {}."),
@@ -46,15 +50,15 @@ async def confirm_if_paid(session: AsyncSession, order: Order, *, changed_by: in
         await change_status(session, order, OrderStatus.CONFIRMED, changed_by=changed_by)
 
 
-async def record_status(session: AsyncSession, order: Order, before: OrderStatus | None, *, changed_by: int) -> None:
+async def record_status(
+    session: AsyncSession, order: Order | OrderRead, before: OrderStatus | None, *, changed_by: int
+) -> None:
     """Add the event of a status that an order has just got, and tell the customer."""
-    session.add(OrderEvent(order_id=order.id, from_status=before, to_status=order.status, user_id=changed_by))
-    await session.flush()
+    driver = await driver_of(session)
+    row = INSERT_EVENT.values(order_id=order.id, from_status=before, to_status=order.status, user_id=changed_by)
+    await driver.execute(INSERT_EVENT.one, **row)
     kind, message = STATUS_MESSAGES[order.status]
-    await notify(
-        session,
-        Notification(user_id=order.user_id, order_id=order.id, kind=kind, message=message.format(order.order_number)),
-    )
+    await notify(session, order.user_id, kind, message.format(order.order_number), order_id=order.id)
 
 
 async def _advance(session: AsyncSession, order: Order, status: OrderStatus) -> bool:

@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.errors import Conflict
 from api.models.account import ShopAccount
-from api.models.notification import Notification, NotificationKind
+from api.models.notification import NotificationKind
 from api.models.order import Order, OrderStatus
 from api.models.payment import Payment, PaymentMethod, PaymentStatus
 from api.models.refund import Refund
@@ -40,15 +40,8 @@ async def receive(session: AsyncSession, order: Order, payment: Payment) -> Paym
     await session.flush()
     if payment.method is PaymentMethod.STORE_CREDIT:
         await _move_credit(session, order, payment.amount, back=False)
-    await notify(
-        session,
-        Notification(
-            user_id=order.user_id,
-            order_id=order.id,
-            kind=NotificationKind.PAYMENT_RECEIVED,
-            message=f"We received {payment.amount} for your order {order.order_number}.",
-        ),
-    )
+    message = f"We received {payment.amount} for your order {order.order_number}."
+    await notify(session, order.user_id, NotificationKind.PAYMENT_RECEIVED, message, order_id=order.id)
     return payment
 
 
@@ -77,15 +70,8 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
     await session.flush()
     if payment.method is PaymentMethod.STORE_CREDIT:
         await _move_credit(session, order, given.amount, back=True)
-    await notify(
-        session,
-        Notification(
-            user_id=order.user_id,
-            order_id=order.id,
-            kind=NotificationKind.PAYMENT_REFUNDED,
-            message=f"We refunded {given.amount} of your order {order.order_number}.",
-        ),
-    )
+    message = f"We refunded {given.amount} of your order {order.order_number}."
+    await notify(session, order.user_id, NotificationKind.PAYMENT_REFUNDED, message, order_id=order.id)
     return given
 
 

@@ -1,20 +1,34 @@
 """Placing an order: it takes its stock, and freezes names and prices as they are at that moment."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Any
 
-from sqlmodel import col, select
+from sqlmodel import bindparam, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.connections import DriverConnection, driver_of
+from api.database.statements import Insertion, Statement, numbered_values
 from api.errors import Unprocessable
 from api.models.money import MAX_AMOUNT
-from api.models.order import Order
-from api.models.order_item import OrderItem, OrderItemCreate
-from api.models.stock_movement import StockMovement, StockReason
+from api.models.order import Order, OrderReadWithItems
+from api.models.order_item import OrderItem, OrderItemCreate, OrderItemRead
 from api.models.user import User
 from api.rules import stock
 from api.rules.order_status import record_status
+
+# Statements that are compiled once: selling is what the shop does most.
+LOCK_CUSTOMER = Statement(
+    select(User.id)
+    .where(User.id == bindparam("customer_id"), col(User.is_active))
+    .with_for_update(read=True, key_share=True)
+)
+INSERT_ORDER = Insertion(Order)
+INSERT_ITEM = Insertion(OrderItem)
+SELECT_ITEM_IDS = Statement(
+    select(col(OrderItem.id), col(OrderItem.product_id)).where(OrderItem.order_id == bindparam("order_id"))
+)
 
 
 async def place(
@@ -24,60 +38,51 @@ async def place(
     customer_id: int,
     shipping_address: str | None,
     placed_by: int,
-) -> Order:
+) -> OrderReadWithItems:
     """Place an order for a customer.
 
     Raises:
         Unprocessable: The customer or a product does not exist or is inactive, or the total exceeds the limit.
         Conflict: The stock of a product does not suffice.
     """
-    await _lock_customer(session, customer_id)
+    driver = await driver_of(session)
+    # A request that erases the customer at the same time waits until the order stands.
+    if not await driver.fetch(LOCK_CUSTOMER, customer_id=customer_id):
+        raise Unprocessable("body.user_id", "the user does not exist or is inactive")
     quantities: Counter[int] = Counter()
     for line in lines:
         quantities[line.product_id] += line.quantity
-    products = await stock.take(session, quantities)
-    order = _build_order(products, quantities, customer_id, shipping_address)
-    session.add(order)
-    await session.flush()
-    session.add_all(
-        StockMovement(
-            product_id=product_id,
-            delta=-quantity,
-            reason=StockReason.ORDER,
-            order_id=order.id,
-            user_id=placed_by,
-        )
-        for product_id, quantity in quantities.items()
-    )
+    items = [_build_item(product, quantities[product.id]) for product in await stock.take(session, quantities)]
+    total = sum((item["total_price"] for item in items), start=Decimal(0))
+    if total > MAX_AMOUNT:
+        raise Unprocessable("body.items", f"the total exceeds {MAX_AMOUNT:,}")
+    row = INSERT_ORDER.values(user_id=customer_id, shipping_address=shipping_address, total_amount=total)
+    order_id = await driver.insert(INSERT_ORDER, **row)
+    item_ids = await _insert_items(driver, order_id, items)
+    await stock.record_sale(driver, quantities, order_id=order_id, user_id=placed_by)
+    read = [OrderItemRead.model_construct(id=item_ids[item["product_id"]], **item) for item in items]
+    order = OrderReadWithItems.model_construct(id=order_id, items=read, **row)
     await record_status(session, order, None, changed_by=placed_by)
     return order
 
 
-async def _lock_customer(session: AsyncSession, customer_id: int) -> None:
-    """Keep the customer until the order stands: a request that erases the customer at the same time waits."""
-    active = select(User.id).where(User.id == customer_id, col(User.is_active))
-    if (await session.exec(active.with_for_update(read=True, key_share=True))).first() is None:
-        raise Unprocessable("body.user_id", "the user does not exist or is inactive")
+def _build_item(product: stock.SoldProduct, quantity: int) -> dict[str, Any]:
+    return {
+        "product_id": product.id,
+        "product_name": product.name,
+        "sku": product.sku,
+        "quantity": quantity,
+        "unit_price": product.price,
+        "total_price": product.price * quantity,
+    }
 
 
-def _build_order(
-    products: Sequence[stock.SoldProduct],
-    quantities: Counter[int],
-    customer_id: int,
-    shipping_address: str | None,
-) -> Order:
-    items = [
-        OrderItem(
-            product_id=product.id,
-            product_name=product.name,
-            sku=product.sku,
-            quantity=quantities[product.id],
-            unit_price=product.price,
-            total_price=product.price * quantities[product.id],
-        )
-        for product in products
-    ]
-    total = sum((item.total_price for item in items), start=Decimal(0))
-    if total > MAX_AMOUNT:
-        raise Unprocessable("body.items", f"the total exceeds {MAX_AMOUNT:,}")
-    return Order(user_id=customer_id, shipping_address=shipping_address, total_amount=total, items=items)
+async def _insert_items(driver: DriverConnection, order_id: int, items: Sequence[Mapping[str, Any]]) -> dict[int, int]:
+    """Insert the lines of an order, and return the id of each by its product."""
+    values = numbered_values([INSERT_ITEM.values(order_id=order_id, **item) for item in items])
+    if driver.dialect.insert_returning:
+        rows = await driver.fetch(INSERT_ITEM.many(len(items), "id", "product_id"), **values)
+    else:
+        await driver.execute(INSERT_ITEM.many(len(items)), **values)
+        rows = await driver.fetch(SELECT_ITEM_IDS, order_id=order_id)
+    return {product_id: item_id for item_id, product_id in rows}

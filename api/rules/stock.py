@@ -6,33 +6,39 @@ The UPDATE comes before the rows that refer to the product: on MariaDB those wou
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row
-from sqlmodel import bindparam, col, select, update
+from sqlalchemy import ColumnElement
+from sqlmodel import Integer, bindparam, case, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.connections import DriverConnection, driver_of
+from api.database.statements import Insertion, Statement, numbered
 from api.errors import Conflict, ShopError, Unprocessable
+from api.models.base import utcnow
 from api.models.product import MAX_STOCK, Product
 from api.models.stock_movement import StockMovement, StockReason
 
-SoldProduct = Row[int, str, str, Decimal]
-"""A product's id, name, sku and price at the moment of a sale."""
+INSERT_MOVEMENT = Insertion(StockMovement)
 
-# Built once, and run past the unit of work: selling is what the shop does most.
-DECREMENT_STOCK = (
+AFTER = col(Product.stock_quantity) + bindparam("delta", type_=Integer)
+CHANGE_STOCK = Statement(
     update(Product)
-    .where(
-        col(Product.id) == bindparam("product_id"),
-        col(Product.is_active),
-        col(Product.stock_quantity) >= bindparam("quantity"),
-    )
-    .values(stock_quantity=col(Product.stock_quantity) - bindparam("quantity"))
+    .where(col(Product.id) == bindparam("product_id"), AFTER.between(0, MAX_STOCK))
+    .values(stock_quantity=AFTER, updated_at=bindparam("now"))
 )
-SELECT_SOLD = (
-    select(col(Product.id), col(Product.name), col(Product.sku), col(Product.price))
-    .where(col(Product.id).in_(bindparam("product_ids", expanding=True)))
-    .order_by(col(Product.id))
-)
+
+
+class SoldProduct(NamedTuple):
+    """A product at the moment of a sale."""
+
+    id: int
+    name: str
+    sku: str
+    price: Decimal
+    stock_quantity: int
+    is_active: bool
 
 
 async def change(session: AsyncSession, movement: StockMovement) -> StockMovement:
@@ -41,13 +47,9 @@ async def change(session: AsyncSession, movement: StockMovement) -> StockMovemen
     Raises:
         Conflict: The stock would fall below zero or exceed its limit.
     """
-    after = col(Product.stock_quantity) + movement.delta
-    changed = await session.exec(
-        update(Product)
-        .where(col(Product.id) == movement.product_id, after.between(0, MAX_STOCK))
-        .values(stock_quantity=after)
-    )
-    if changed.rowcount == 0:
+    driver = await driver_of(session)
+    changed = await driver.execute(CHANGE_STOCK, product_id=movement.product_id, delta=movement.delta, now=utcnow())
+    if changed == 0:
         raise Conflict(f"The stock must stay between 0 and {MAX_STOCK:,}.")
     session.add(movement)
     await session.flush()
@@ -61,39 +63,34 @@ async def take(session: AsyncSession, quantities: Mapping[int, int]) -> Sequence
         Unprocessable: A product does not exist or is no longer for sale.
         Conflict: The stock of one does not suffice.
     """
-    connection = await session.connection()
-    for product_id, quantity in sorted(quantities.items()):
-        taken = await connection.execute(DECREMENT_STOCK, {"product_id": product_id, "quantity": quantity})
-        if taken.rowcount == 0:
-            raise await _shortage(session, product_id)
-    products = await connection.execute(SELECT_SOLD, {"product_ids": list(quantities)})
-    return products.all()
+    driver = await driver_of(session)
+    ids = {numbered("id", index): product_id for index, product_id in enumerate(sorted(quantities))}
+    products = [SoldProduct(*row) for row in await driver.fetch(_lock_products(len(ids)), **ids)]
+    units = {numbered("units", index): quantities[product_id] for index, product_id in enumerate(sorted(quantities))}
+    taken = await driver.execute(_decrement_stock(len(ids)), **ids, **units, now=utcnow())
+    if taken < len(quantities):
+        raise _shortage({each.id: each for each in products}, quantities)
+    return products
 
 
-async def _shortage(session: AsyncSession, product_id: int) -> ShopError:
-    product = (await session.exec(select(Product).where(Product.id == product_id))).one_or_none()
-    if product is None or not product.is_active:
-        return Unprocessable("body.items", f"product {product_id} does not exist or is no longer for sale")
-    return Conflict(
-        f"The stock of {product.name} ({product.sku}) is {product.stock_quantity}, less than the order needs."
-    )
+async def record_sale(driver: DriverConnection, quantities: Mapping[int, int], *, order_id: int, user_id: int) -> None:
+    """Add the movements of an order whose stock was taken."""
+    await _record(driver, quantities, StockReason.ORDER, order_id=order_id, user_id=user_id, sign=-1)
 
 
 async def give_back(
     session: AsyncSession, quantities: Mapping[int, int], *, order_id: int, user_id: int | None
 ) -> None:
-    """Put the units of a cancelled order back."""
+    """Put the units of a cancelled order back.
+
+    Raises:
+        Conflict: The stock of a product would exceed its limit.
+    """
+    driver = await driver_of(session)
     for product_id, quantity in sorted(quantities.items()):
-        await change(
-            session,
-            StockMovement(
-                product_id=product_id,
-                delta=quantity,
-                reason=StockReason.CANCELLATION,
-                order_id=order_id,
-                user_id=user_id,
-            ),
-        )
+        if await driver.execute(CHANGE_STOCK, product_id=product_id, delta=quantity, now=utcnow()) == 0:
+            raise Conflict(f"The stock must stay between 0 and {MAX_STOCK:,}.")
+    await _record(driver, quantities, StockReason.CANCELLATION, order_id=order_id, user_id=user_id, sign=1)
 
 
 def record_initial(session: AsyncSession, products: Sequence[Product], user_id: int) -> None:
@@ -103,3 +100,59 @@ def record_initial(session: AsyncSession, products: Sequence[Product], user_id: 
         for product in products
         if product.stock_quantity
     )
+
+
+async def _record(
+    driver: DriverConnection,
+    quantities: Mapping[int, int],
+    reason: StockReason,
+    *,
+    order_id: int,
+    user_id: int | None,
+    sign: int,
+) -> None:
+    shared = {"reason": reason, "order_id": order_id, "user_id": user_id}
+    await driver.insert_many(
+        INSERT_MOVEMENT,
+        [{"product_id": product_id, "delta": sign * units, **shared} for product_id, units in quantities.items()],
+    )
+
+
+def _shortage(products: Mapping[int, SoldProduct], quantities: Mapping[int, int]) -> ShopError:
+    """The refusal that names the first product, in order of their ids, that cannot be sold."""
+    for product_id, quantity in sorted(quantities.items()):
+        product = products.get(product_id)
+        if product is None or not product.is_active:
+            return Unprocessable("body.items", f"product {product_id} does not exist or is no longer for sale")
+        if product.stock_quantity < quantity:
+            return Conflict(
+                f"The stock of {product.name} ({product.sku}) is {product.stock_quantity}, less than the order needs."
+            )
+    return Conflict("The stock of a product has changed. Try again.")
+
+
+@cache
+def _lock_products(count: int) -> Statement:
+    """Locks so many products in ascending order. The UPDATE alone would lock them in the order of its plan."""
+    columns = (getattr(Product, name) for name in SoldProduct._fields)
+    products = select(*columns).where(_is_one_of(count)).order_by(col(Product.id))
+    return Statement(products.with_for_update(key_share=True))
+
+
+@cache
+def _decrement_stock(count: int) -> Statement:
+    """Takes the units of so many products, of those that are for sale and have them."""
+    wanted: Any = case(
+        *((col(Product.id) == _id(index), bindparam(numbered("units", index), type_=Integer)) for index in range(count))
+    )
+    in_stock = (_is_one_of(count), col(Product.is_active), col(Product.stock_quantity) >= wanted)
+    remaining = col(Product.stock_quantity) - wanted
+    return Statement(update(Product).where(*in_stock).values(stock_quantity=remaining, updated_at=bindparam("now")))
+
+
+def _is_one_of(count: int) -> ColumnElement[bool]:
+    return col(Product.id).in_([_id(index) for index in range(count)])
+
+
+def _id(index: int) -> Any:
+    return bindparam(numbered("id", index), type_=col(Product.id).type)

@@ -5,7 +5,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.errors import Conflict
 from api.models.account import Account
-from api.models.notification import Notification, NotificationKind
+from api.models.notification import NotificationKind
 from api.models.transaction import Transaction
 from api.rules import ledger
 from api.rules.notifications import notify
@@ -24,6 +24,5 @@ async def transfer_credit(session: AsyncSession, transaction: Transaction, *, to
         raise Conflict("The owner of this account no longer exists.")
     if to.user_id is not None:
         message = f"You received {transaction.amount} of store credit."
-        kind = NotificationKind.CREDIT_RECEIVED
-        await notify(session, Notification(user_id=to.user_id, kind=kind, message=message))
+        await notify(session, to.user_id, NotificationKind.CREDIT_RECEIVED, message)
     return transaction

@@ -5,27 +5,31 @@ The way of a request with a key, from top to bottom:
     in_transaction           opens an attempt, and commits it at the end
       answer_once            claims the key in the transaction of the attempt
                              ├ used before: answers what is stored, and the route is not run
-                             └ new: opens a savepoint and runs the route
+                             └ new: runs the route
         FastAPI's handler    the dependencies and the route; they use the same transaction
-      answer_once            stores the answer, or undoes the savepoint and stores the refusal
+      answer_once            stores the answer; a refusal undoes everything, claims the key again, and is stored
+                             unless another request has used the key meanwhile: then that one's answer is the answer
 
 Follows the IETF draft "The Idempotency-Key HTTP Header Field" (draft-ietf-httpapi-idempotency-key-header).
 """
 
 import hashlib
 import re
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Header, Request
 from fastapi.routing import APIRoute
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
-from sqlmodel import and_, bindparam, col, delete, insert, select, update
+from sqlmodel import and_, bindparam, col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.responses import Response
 
+from api.database.connections import DriverConnection, driver_of
 from api.database.errors import is_duplicate, is_lock_timeout, refusal_for
+from api.database.statements import Insertion, Row, Statement
 from api.errors import Conflict, ShopError, Unprocessable
 from api.models.base import utcnow
 from api.models.idempotency_key import IdempotencyKey
@@ -41,15 +45,37 @@ MAX_KEY_LENGTH = 255
 KEY_PATTERN = r"^[\x21-\x7e]+$"
 
 THIS_KEY = and_(
-    col(IdempotencyKey.user_id) == bindparam("key_user_id"),
-    col(IdempotencyKey.route) == bindparam("key_route"),
-    col(IdempotencyKey.key) == bindparam("key_text"),
+    col(IdempotencyKey.user_id) == bindparam("user_id"),
+    col(IdempotencyKey.route) == bindparam("route"),
+    col(IdempotencyKey.key) == bindparam("key"),
 )
-# Built once: each order, payment, refund and transfer runs these.
-INSERT_KEY = insert(IdempotencyKey)
-INSERT_KEY_UNLESS_PRESENT = postgresql.insert(IdempotencyKey).on_conflict_do_nothing()
-SELECT_KEY = select(IdempotencyKey).where(THIS_KEY)
-STORE_ANSWER = update(IdempotencyKey).where(THIS_KEY)
+# Compiled once: each order, payment, refund and transfer runs these.
+INSERT_KEY = Insertion(IdempotencyKey)
+INSERT_KEY_UNLESS_PRESENT = Statement(
+    postgresql.insert(IdempotencyKey).values(INSERT_KEY.parameters()).on_conflict_do_nothing()
+)
+SELECT_KEY = Statement(
+    select(col(IdempotencyKey.fingerprint), col(IdempotencyKey.status_code), col(IdempotencyKey.body)).where(THIS_KEY)
+)
+STORE_ANSWER = Statement(
+    update(IdempotencyKey).where(THIS_KEY).values(status_code=bindparam("code"), body=bindparam("text"))
+)
+
+
+class Key(NamedTuple):
+    """One user's key for one route."""
+
+    user_id: int
+    route: str
+    key: str
+
+
+class StoredAnswer(NamedTuple):
+    """What a key was used for, and the answer then."""
+
+    fingerprint: str
+    status_code: int | None
+    body: str | None
 
 
 async def declare_key(
@@ -88,25 +114,27 @@ def answer_once(answer: Handler) -> Handler:
         key = await _key_of(request)
         if key is None:
             return await answer(request)
+        fingerprint = await _fingerprint(request)
         session = await run_of(request).write_session()
-        if answered := await claim(session, key):
+        if answered := await claim(session, key, fingerprint):
             return _replay(answered)
-        work = await session.begin_nested()
         try:
             response = await answer(request)
         except (ShopError, SQLAlchemyError) as error:
             refusal = error if isinstance(error, ShopError) else refusal_for(error)
             if refusal is None or refusal.status >= 500:
                 raise
-            await work.rollback()
             response = refusal_response(refusal)
+            await session.rollback()  # of the claim too: until the next one, another request may have the key
+            if answered := await claim(session, key, fingerprint):
+                return _replay(answered)
         await store_answer(session, key, response.status_code, bytes(response.body).decode())
         return response
 
     return run
 
 
-async def _key_of(request: Request) -> IdempotencyKey | None:
+async def _key_of(request: Request) -> Key | None:
     """The key that a request claims; `None` where it has none, or where the route will refuse it."""
     key = request.headers.get("Idempotency-Key", "")
     if len(key) > MAX_KEY_LENGTH or not re.fullmatch(KEY_PATTERN, key):
@@ -114,8 +142,7 @@ async def _key_of(request: Request) -> IdempotencyKey | None:
     user_id = await caller_id_of(request)
     if user_id is None:
         return None
-    route = f"{request.method} {path_template(request)}"
-    return IdempotencyKey(user_id=user_id, route=route, key=key, fingerprint=await _fingerprint(request))
+    return Key(user_id, f"{request.method} {path_template(request)}", key)
 
 
 async def _fingerprint(request: Request) -> str:
@@ -125,7 +152,7 @@ async def _fingerprint(request: Request) -> str:
     return hashlib.sha256(target + await request.body()).hexdigest()
 
 
-async def claim(session: AsyncSession, wanted: IdempotencyKey) -> IdempotencyKey | None:
+async def claim(session: AsyncSession, key: Key, fingerprint: str) -> StoredAnswer | None:
     """Insert a key. Where it was used before, return its row, whose answer is then the answer.
 
     The INSERT waits for another transaction that holds the same key, so of two requests at once one does the work.
@@ -134,48 +161,43 @@ async def claim(session: AsyncSession, wanted: IdempotencyKey) -> IdempotencyKey
         Unprocessable: The key was used for another request.
         Conflict: The request with this key is still in progress.
     """
-    found = None
-    while found is None:  # a row that was there can be purged, or erased with its user, before it is read
+    driver = await driver_of(session)
+    found: Sequence[Row] = ()
+    while not found:  # a row that was there can be purged, or erased with its user, before it is read
         try:
-            if await _is_first(session, wanted):
+            if await _is_first(driver, key, fingerprint):
                 return None
         except DBAPIError as error:
             if is_lock_timeout(error):
                 raise Conflict("A request with this Idempotency-Key is in progress.", retry_after=1) from error
             raise
-        found = (await session.exec(SELECT_KEY, params=_parameters(wanted))).one_or_none()
-    if found.fingerprint != wanted.fingerprint:
+        found = await driver.fetch(SELECT_KEY, **key._asdict())
+    answered = StoredAnswer(*found[0])
+    if answered.fingerprint != fingerprint:
         raise Unprocessable("header.Idempotency-Key", "was already used for another request")
-    return found
+    return answered
 
 
-async def _is_first(session: AsyncSession, wanted: IdempotencyKey) -> bool:
+async def _is_first(driver: DriverConnection, key: Key, fingerprint: str) -> bool:
     """On PostgreSQL a failed INSERT ends the transaction, so a conflict is ignored; others undo the INSERT alone."""
-    connection = await session.connection()
-    insertion = INSERT_KEY_UNLESS_PRESENT if connection.dialect.name == "postgresql" else INSERT_KEY
-    row, count_it = wanted.model_dump(exclude={"id"}), {"preserve_rowcount": True}
+    insertion = INSERT_KEY_UNLESS_PRESENT if driver.dialect.name == "postgresql" else INSERT_KEY.one
     try:
-        inserted = await connection.execute(insertion, row, execution_options=count_it)
+        return await driver.execute(insertion, **INSERT_KEY.values(**key._asdict(), fingerprint=fingerprint)) == 1
     except IntegrityError as error:
         if is_duplicate(error):
             return False
         raise
-    return inserted.rowcount == 1
 
 
-async def store_answer(session: AsyncSession, claimed: IdempotencyKey, status_code: int, body: str) -> None:
-    connection = await session.connection()
-    await connection.execute(STORE_ANSWER, {**_parameters(claimed), "status_code": status_code, "body": body})
+async def store_answer(session: AsyncSession, key: Key, status_code: int, body: str) -> None:
+    driver = await driver_of(session)
+    await driver.execute(STORE_ANSWER, **key._asdict(), code=status_code, text=body)
 
 
-def _replay(answered: IdempotencyKey) -> Response:
+def _replay(answered: StoredAnswer) -> Response:
     status = answered.status_code or 200
     media_type = PROBLEM_JSON if status >= 400 else "application/json"
     return Response((answered.body or "").encode(), status, {"Idempotent-Replayed": "true"}, media_type)
-
-
-def _parameters(key: IdempotencyKey) -> dict[str, int | str]:
-    return {"key_user_id": key.user_id, "key_route": key.route, "key_text": key.key}
 
 
 async def purge(session: AsyncSession) -> int:

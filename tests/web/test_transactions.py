@@ -249,7 +249,7 @@ class TestDeadlockInSavepoint:
             if len(runs) <= 2:
                 await both_hold_one.wait()
             kind = NotificationKind.CREDIT_RECEIVED
-            await notify(session, Notification(user_id=notified, kind=kind, message=f"From {locked}"))
+            await notify(session, notified, kind, f"From {locked}")
             await add_one(session, product_id)
             return "done"
 
