@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sqlalchemy import NullPool
 
 from api.database.sessions import Database
-from api.settings import Environment, PoolMode, Settings, get_settings
+from api.settings import RETIRED, Environment, PoolMode, Settings, get_settings
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
 
@@ -91,7 +91,6 @@ def test_pool_none_keeps_no_connections(monkeypatch: pytest.MonkeyPatch) -> None
         ("ENVIRONMENT", "staging"),
         ("DATABASE_POOL", "some"),
         ("DATABASE_POOL_SIZE", "0"),
-        ("DATABASE_MAX_OVERFLOW", "-1"),
         ("DATABASE_POOL_TIMEOUT", "10"),  # the answer would come after the ten seconds that are promised
         ("SESSION_DAYS", "0"),
     ],
@@ -100,6 +99,13 @@ def test_a_setting_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
+
+
+@pytest.mark.parametrize("name", ["DATABASE_MAX_OVERFLOW", "DATABASE_POOL_PRE_PING"])
+def test_a_setting_that_has_lost_its_meaning_is_accepted_and_named(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "20")
+    (told,) = Settings(_env_file=None).retired
+    assert told.startswith(f"{name} has no effect")
 
 
 def test_log_level_and_currency_ignore_case(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +191,7 @@ def test_an_invalid_item_in_a_list_is_refused(monkeypatch: pytest.MonkeyPatch, n
 
 def test_the_example_explains_every_setting_and_no_other() -> None:
     written = re.findall(r"^([A-Z_]+)=", EXAMPLE.read_text(), re.MULTILINE)
-    assert sorted(written) == sorted(name.upper() for name in Settings.model_fields)
+    assert sorted(written) == sorted(name.upper() for name in Settings.model_fields if name not in RETIRED)
 
 
 def test_the_example_holds_the_defaults() -> None:

@@ -27,9 +27,12 @@ USER_COLUMNS = [name for name in Caller.model_fields if name != "token_id"]
 
 # Almost every request runs one of these.
 SELECT_CALLER = Statement(
-    select(*(getattr(User, name) for name in USER_COLUMNS), col(Token.id), col(Token.last_used_at))
+    select(User)
+    .with_only_columns(*(getattr(User, name) for name in USER_COLUMNS), col(Token.id), col(Token.last_used_at))
     .join(Token, col(Token.user_id) == col(User.id))
-    .where(Token.token_hash == bindparam("token_hash"), col(Token.expires_at) > bindparam("now"), col(User.is_active))
+    .where(
+        col(Token.token_hash) == bindparam("token_hash"), col(Token.expires_at) > bindparam("now"), col(User.is_active)
+    )
 )
 
 

@@ -60,7 +60,8 @@ class DriverConnection(ABC):
             sqlalchemy.exc.DBAPIError: The database refused it, or the connection is dead.
         """
         sql, ordered = compiled.with_values(values)
-        return await self._run(self._fetch, sql, ordered)
+        rows: Sequence[Row] = await self._run(self._fetch, sql, ordered)
+        return rows
 
     async def execute(self, statement: Statement, **values: Any) -> int:
         """Run a statement, and return how many rows it changed.
@@ -70,7 +71,7 @@ class DriverConnection(ABC):
         """
         compiled = statement.on(self.dialect)
         sql, ordered = compiled.with_values(compiled.constants | values)
-        return await self._run(self._execute, sql, ordered)
+        return int(await self._run(self._execute, sql, ordered))
 
     async def insert(self, insertion: Insertion, **row: Any) -> int:
         """Insert one row, all of whose values are given, and return its id."""
@@ -154,7 +155,7 @@ def as_session_error(
     raised: BaseException = DBAPIError.instance(
         sql,
         values,
-        error,  # type: ignore[arg-type]
+        error,
         engine.dialect.loaded_dbapi.Error,
         hide_parameters=engine.sync_engine.hide_parameters,
         connection_invalidated=is_dead,
@@ -202,6 +203,7 @@ async def driver_of(session: AsyncSession) -> DriverConnection:
     if session.new or session.dirty or session.deleted:
         await session.flush()
     transaction = session.sync_session.get_transaction()
+    connection: DriverConnection | None
     known, connection = session.info.get(DRIVER, (None, None))
     if connection is None or known is not transaction:
         connection = await _driver_in_transaction(session)

@@ -89,14 +89,16 @@ class Insertion:
     def __init__(self, model: type[SQLModel]) -> None:
         self._table = inspect(model).local_table
         self._columns = [column for column in self._table.columns if column.name != "id"]
-        self._fields = {column.name: model.model_fields[column.name] for column in self._columns}
+        fields = {column.name: model.model_fields[column.name] for column in self._columns}
+        self._defaults = {name: None if field.is_required() else field.default for name, field in fields.items()}
+        self._factories: dict[str, Any] = {
+            name: field.default_factory for name, field in fields.items() if field.default_factory
+        }
 
     def values(self, **given: Any) -> dict[str, Any]:
         """The values of all columns."""
-        return {
-            name: given[name] if name in given else field.get_default(call_default_factory=True)
-            for name, field in self._fields.items()
-        }
+        made = {name: make() for name, make in self._factories.items() if name not in given}
+        return self._defaults | made | given
 
     def parameters(self) -> dict[str, BindParameter[Any]]:
         """A parameter for each column."""

@@ -1,7 +1,7 @@
 """The one place where this room leans on what FastAPI does not promise.
 
-A `Dependant` is the tree of what a route depends on; it is undocumented. `tests/openapi/test_document.py` fails where an
-upgrade changes it.
+A `Dependant` is the tree of what a route depends on; it is undocumented. `tests/openapi/test_document.py` fails where
+an upgrade changes it.
 """
 
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ def documented_routes(app: FastAPI) -> Iterator[DocumentedRoute]:
         if isinstance(route, APIRoute):
             yield DocumentedRoute(
                 path=route.path_format,
-                methods=frozenset(method.lower() for method in route.methods),
+                methods=frozenset(method.lower() for method in route.methods or ()),
                 name=route.name,
                 summary=route.summary,
                 dependencies=frozenset(_dependencies(route.dependant)),

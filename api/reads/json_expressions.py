@@ -98,7 +98,7 @@ def _write_row(element: _Object, compiler: SQLCompiler, **options: Any) -> str:
     """A row has no limit of a hundred arguments, and is a tenth faster."""
     values = [compiler.process(each, **options) for each in element.clauses]
     columns = ", ".join(f'{value} AS "{name}"' for name, value in zip(element.names, values, strict=True))
-    return f"(SELECT row_to_json(r) FROM (SELECT {columns}) r)"
+    return f"(SELECT row_to_json(r) FROM (SELECT {columns}) r)"  # noqa: S608 - made of compiled expressions
 
 
 @compiles(_Value)
@@ -151,7 +151,7 @@ def _related_json(
     """The JSON of the row, or the rows, that a relationship leads to."""
     target = relationship.mapper.local_table.alias()
     each = _object_of(_read_class_in(annotation), relationship.mapper, target, dialect)
-    found = select(each).select_from(target).where(_joined(relationship, rows, target)).correlate(rows)
+    found: Any = select(each).select_from(target).where(_joined(relationship, rows, target)).correlate(rows)
     if relationship.uselist:
         order = [target.c[column.name] for column in _order_of(relationship)]
         if dialect.name == "sqlite":  # its aggregates have an order since 3.44; until then they keep that of their rows
@@ -169,7 +169,7 @@ def _joined(relationship: RelationshipProperty[Any], rows: FromClause, target: F
         pairs = relationship.local_remote_pairs or []
         return and_(*(rows.c[local.name] == target.c[remote.name] for local, remote in pairs))
     near = (rows.c[local.name] == link for local, link in relationship.synchronize_pairs)
-    far = (target.c[remote.name] == link for remote, link in relationship.secondary_synchronize_pairs)
+    far = (target.c[remote.name] == link for remote, link in relationship.secondary_synchronize_pairs or ())
     return and_(*near, *far)
 
 

@@ -1,4 +1,4 @@
-"""The total order of a list, and cursors into it ("keyset pagination"): a cursor holds the sort value and id of a row."""
+"""The total order of a list, and cursors into it ("keyset pagination"): the sort value and the id of a row."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute
-from sqlmodel import and_, bindparam, col, or_
+from sqlmodel import and_, bindparam, or_
 
 from api.errors import Unprocessable
 from api.models.money import Amount
@@ -27,7 +27,7 @@ class Keyset:
         self.name = sort.removeprefix("-")
         self.descending = sort.startswith("-")
         self.column: InstrumentedAttribute[Any] = getattr(model, self.name)
-        self.id = col(model.id)
+        self.id: InstrumentedAttribute[int] = model.id
         columns: list[Any] = [self.id] if self.name == "id" else [self.column, self.id]
         self.clauses = [each.desc() if self.descending else each.asc() for each in columns]
 
@@ -36,7 +36,7 @@ class Keyset:
         and MySQL does not read a comparison of rows as one.
         """
         row_id: Any = bindparam(AFTER_ID, type_=self.id.type)
-        beyond_id = self.id < row_id if self.descending else self.id > row_id
+        beyond_id: ColumnElement[bool] = self.id < row_id if self.descending else self.id > row_id
         if self.name == "id":
             return beyond_id
         value: Any = bindparam(AFTER_VALUE, type_=self.column.type)

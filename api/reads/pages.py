@@ -5,10 +5,10 @@ after the last row seen, at a cost that does not grow with the depth, and nothin
 come and go.
 """
 
+import json
 from typing import Any, Protocol, get_args
 
 from pydantic import BaseModel
-from pydantic_core import from_json
 from sqlalchemy import Dialect, Select
 from sqlmodel import Integer, bindparam, func
 
@@ -59,14 +59,12 @@ class _AfterCursor(_Part):
 
         purpose = ("after", bool(cursor), read, self.order.sort)
         plan, parameters = plan_for(self.statement, connection.dialect, purpose, build)
-        # One more row tells whether there is a next part.
-        rows = await connection.fetch_compiled(
-            plan.compiled, plan.values(parameters, values | {LIMIT: size + 1, OFFSET: 0})
-        )
+        values |= {LIMIT: size + 1, OFFSET: 0}  # one more row tells whether there is a next part
+        rows = await connection.fetch_compiled(plan.compiled, plan.values(parameters, values))
         items = [text.encode() for (text,) in rows[:size]]
         following = b"null"
         if len(rows) > size:
-            following = b'"%b"' % self.order.cursor_at(from_json(items[-1])).encode()
+            following = b'"%b"' % self.order.cursor_at(json.loads(items[-1])).encode()
         return b'{"items":%b,"next_cursor":%b}' % (json_list(items), following)
 
 

@@ -1,7 +1,6 @@
 """What authors publish. Only their authors and staff see drafts and archived posts."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, Query
@@ -77,7 +76,7 @@ async def _count_view(database: Database, post: ColumnElement[bool]) -> None:
 
 async def _view_counter(tasks: BackgroundTasks, database: AppDatabase) -> Callable[[ColumnElement[bool]], None]:
     """Has a view of a post counted after the answer; a refusal counts none."""
-    return partial(tasks.add_task, _count_view, database)
+    return lambda post: tasks.add_task(_count_view, database, post)
 
 
 CountView = Annotated[Callable[[ColumnElement[bool]], None], Depends(_view_counter)]

@@ -17,6 +17,7 @@ from api.database.connections import DriverConnection, driver_of
 from api.database.statements import Insertion, Statement, numbered
 from api.errors import Conflict, ShopError, Unprocessable
 from api.models.base import utcnow
+from api.models.columns import BigInt
 from api.models.product import MAX_STOCK, Product
 from api.models.stock_movement import StockMovement, StockReason
 
@@ -134,8 +135,8 @@ def _shortage(products: Mapping[int, SoldProduct], quantities: Mapping[int, int]
 @cache
 def _lock_products(count: int) -> Statement:
     """Locks so many products in ascending order. The UPDATE alone would lock them in the order of its plan."""
-    columns = (getattr(Product, name) for name in SoldProduct._fields)
-    products = select(*columns).where(_is_one_of(count)).order_by(col(Product.id))
+    sold = (Product.id, Product.name, Product.sku, Product.price, Product.stock_quantity, Product.is_active)
+    products = select(Product).with_only_columns(*map(col, sold)).where(_is_one_of(count)).order_by(col(Product.id))
     return Statement(products.with_for_update(key_share=True))
 
 
@@ -155,4 +156,4 @@ def _is_one_of(count: int) -> ColumnElement[bool]:
 
 
 def _id(index: int) -> Any:
-    return bindparam(numbered("id", index), type_=col(Product.id).type)
+    return bindparam(numbered("id", index), type_=BigInt)

@@ -1,8 +1,8 @@
 """Finding the route of a request: by its path, and without trying one route after the other.
 
-A shop has some eighty routes, and FastAPI would try half of them for most requests, which takes longer than the route of
-a product itself. Here a path leads to the few routes that begin alike and are as long, which FastAPI then tries. A path
-that leads nowhere is left to all routes, so a refusal is what it would be otherwise.
+A shop has some eighty routes, and FastAPI would try half of them for most requests, which takes longer than the route
+of a product itself. Here a path leads to the few routes that begin alike and are as long, which FastAPI then tries. A
+path that leads nowhere is left to all routes, so a refusal is what it would be otherwise.
 """
 
 from collections.abc import Iterable
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.web.framework_internals import endpoints, replace_router
@@ -29,11 +30,11 @@ class Dispatch:
     def __init__(self, everything: ASGIApp, routes: Iterable[APIRoute]) -> None:
         self._everything = everything
         self._methods: dict[str, set[str]] = {}
-        found: dict[Place, list[APIRoute]] = {}
+        found: dict[Place, list[BaseRoute]] = {}
         for route in routes:
             if "{" not in route.path:
-                self._methods.setdefault(route.path, set()).update(route.methods)
-            for method in route.methods:
+                self._methods.setdefault(route.path, set()).update(route.methods or ())
+            for method in route.methods or ():
                 found.setdefault(_place(method, route.path), []).append(route)
         self._routers = {
             place: APIRouter(routes=routes, default=everything, redirect_slashes=False)

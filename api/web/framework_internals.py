@@ -7,7 +7,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -31,7 +31,7 @@ def endpoints(app: FastAPI, path: str = "") -> Iterator[Endpoint]:
             yield Endpoint(route.path_format, frozenset(route.methods), bool(route.path_regex.match(path)))
 
 
-def replace_router(app: FastAPI, by: Callable[[ASGIApp], ASGIApp]) -> None:
+def replace_router(app: FastAPI, by: Callable[[ASGIApp], Any]) -> None:
     """Put something before the app's router, behind all middleware."""
     app.router.middleware_stack = by(app.router.app)
 

@@ -17,7 +17,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, TypedDict
 
 from fastapi import Depends, Header, Request
 from fastapi.routing import APIRoute
@@ -62,7 +62,7 @@ STORE_ANSWER = Statement(
 )
 
 
-class Key(NamedTuple):
+class Key(TypedDict):
     """One user's key for one route."""
 
     user_id: int
@@ -142,7 +142,7 @@ async def _key_of(request: Request) -> Key | None:
     user_id = await caller_id_of(request)
     if user_id is None:
         return None
-    return Key(user_id, f"{request.method} {path_template(request)}", key)
+    return Key(user_id=user_id, route=f"{request.method} {path_template(request)}", key=key)
 
 
 async def _fingerprint(request: Request) -> str:
@@ -171,7 +171,7 @@ async def claim(session: AsyncSession, key: Key, fingerprint: str) -> StoredAnsw
             if is_lock_timeout(error):
                 raise Conflict("A request with this Idempotency-Key is in progress.", retry_after=1) from error
             raise
-        found = await driver.fetch(SELECT_KEY, **key._asdict())
+        found = await driver.fetch(SELECT_KEY, **key)
     answered = StoredAnswer(*found[0])
     if answered.fingerprint != fingerprint:
         raise Unprocessable("header.Idempotency-Key", "was already used for another request")
@@ -182,7 +182,7 @@ async def _is_first(driver: DriverConnection, key: Key, fingerprint: str) -> boo
     """On PostgreSQL a failed INSERT ends the transaction, so a conflict is ignored; others undo the INSERT alone."""
     insertion = INSERT_KEY_UNLESS_PRESENT if driver.dialect.name == "postgresql" else INSERT_KEY.one
     try:
-        return await driver.execute(insertion, **INSERT_KEY.values(**key._asdict(), fingerprint=fingerprint)) == 1
+        return await driver.execute(insertion, **INSERT_KEY.values(**key, fingerprint=fingerprint)) == 1
     except IntegrityError as error:
         if is_duplicate(error):
             return False
@@ -191,7 +191,7 @@ async def _is_first(driver: DriverConnection, key: Key, fingerprint: str) -> boo
 
 async def store_answer(session: AsyncSession, key: Key, status_code: int, body: str) -> None:
     driver = await driver_of(session)
-    await driver.execute(STORE_ANSWER, **key._asdict(), code=status_code, text=body)
+    await driver.execute(STORE_ANSWER, **key, code=status_code, text=body)
 
 
 def _replay(answered: StoredAnswer) -> Response:

@@ -32,6 +32,7 @@ from tests.benchmarks.paths import PATHS, Path, World
 from tests.benchmarks.server import CONNECTIONS, PLAIN, QUIET, Server, code_before, database_cpu
 from tests.databases import BACKENDS, Backend, Unavailable
 from tests.faults.service import PROCFILE
+from tests.support import ROOT
 
 LATEST = 30
 """Seconds after a turn in which all answers have to be there."""
@@ -107,11 +108,11 @@ def candidates(backend: Backend, options: argparse.Namespace) -> Iterator[list[C
     with ExitStack() as stack:
         folder = File(stack.enter_context(TemporaryDirectory(prefix="shop-benchmark-")))
         before = code_before(folder / "code-before")
-        commands = {"shop": (f"{PROCFILE} {QUIET}", None)}
+        commands = {"shop": (f"{PROCFILE} {QUIET}", ROOT)}
         if before:
             commands["before"] = (f"{PROCFILE} {QUIET}", before)
         if backend.name == "postgresql":
-            commands |= {name: (PLAIN.format(name), None) for name in ("textbook", "floor")}
+            commands |= {name: (PLAIN.format(name), ROOT) for name in ("textbook", "floor")}
         found = []
         data = made.make_rows(options.products, TO_CHANGE)
         for name, (command, code) in commands.items():
@@ -120,7 +121,7 @@ def candidates(backend: Backend, options: argparse.Namespace) -> Iterator[list[C
             url = stack.enter_context(backend.new_database())
             home = folder / name
             home.mkdir()
-            server = Server(url, home, 1, command, **({"code": code} if code else {}))
+            server = Server(url, home, 1, command, code)
             server.fill(options.products, TO_CHANGE)
             server.start()
             stack.callback(server.stop)

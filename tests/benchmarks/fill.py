@@ -29,7 +29,7 @@ from api.models.user import User
 from api.settings import Settings
 
 sys.path.append(str(Path(__file__).parent))
-import rows as made
+import rows as made  # type: ignore[import-not-found]
 
 BATCH = 1_000
 

@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 from pydantic_core import from_json
@@ -98,7 +99,7 @@ async def connection() -> AsyncIterator[psycopg.AsyncConnection]:
         free.put_nowait(found)
 
 
-async def rows(statement: str, *values: object) -> list[tuple]:
+async def rows(statement: str, *values: object) -> list[tuple[Any, ...]]:
     async with connection() as connected:
         return await (await connected.execute(statement, values)).fetchall()
 
@@ -132,12 +133,12 @@ async def list_products(request: Request) -> Response:
         return answer(f'{{"items":[{",".join(items)}],"next_cursor":"{following}"}}')
     page = int(query.get("page", 1))
     async with connection() as connected:
-        (total,) = await (await connected.execute(COUNT_PRODUCTS)).fetchone()
+        ((total,),) = await (await connected.execute(COUNT_PRODUCTS)).fetchall()
         found = await (await connected.execute(PRODUCTS_OF_PAGE, (page_size, (page - 1) * page_size))).fetchall()
     return paged(found, total, page, page_size)
 
 
-def paged(found: list[tuple], total: int, page: int, page_size: int) -> Response:
+def paged(found: list[tuple[Any, ...]], total: int, page: int, page_size: int) -> Response:
     items = ",".join(row[0] for row in found)
     return answer(f'{{"items":[{items}],"total":{total},"page":{page},"page_size":{page_size}}}')
 
@@ -169,7 +170,7 @@ async def list_orders(request: Request) -> Response:
     page, page_size = int(request.query_params.get("page", 1)), int(request.query_params.get("page_size", 20))
     token = token_hash(request)
     async with connection() as connected:
-        (total,) = await (await connected.execute(COUNT_ORDERS, (token,))).fetchone()
+        ((total,),) = await (await connected.execute(COUNT_ORDERS, (token,))).fetchall()
         found = await (await connected.execute(ORDERS_OF_PAGE, (token, page_size, (page - 1) * page_size))).fetchall()
     return paged(found, total, page, page_size)
 
@@ -181,7 +182,7 @@ async def place_order(request: Request) -> Response:
     lines = {each["product_id"]: each["quantity"] for each in data["items"]}
     async with connection() as connected:
         execute = connected.execute
-        (user_id,) = await (await execute(TOKEN, (token_hash(request),))).fetchone()
+        ((user_id,),) = await (await execute(TOKEN, (token_hash(request),))).fetchall()
         await execute("BEGIN")
         await execute(CLAIM, (user_id, key, fingerprint))
         await execute(CUSTOMER, (user_id,))

@@ -62,16 +62,21 @@ MISTAKES = {
     "the stock is read, compared and written": Mistake(
         "api/rules/stock.py",
         """\
-        taken = await connection.execute(DECREMENT_STOCK, {"product_id": product_id, "quantity": quantity})
-        if taken.rowcount == 0:
-            raise await _shortage(session, product_id)
+    products = [SoldProduct(*row) for row in await driver.fetch(_lock_products(len(ids)), **ids)]
+    units = {numbered("units", index): quantities[product_id] for index, product_id in enumerate(sorted(quantities))}
+    taken = await driver.execute(_decrement_stock(len(ids)), **ids, **units, now=utcnow())
+    if taken < len(quantities):
+        raise _shortage({each.id: each for each in products}, quantities)
 """,
         """\
+    products = []
+    for product_id, quantity in sorted(quantities.items()):
         product = await session.get(Product, product_id)
         if product is None or not product.is_active or product.stock_quantity < quantity:
-            raise await _shortage(session, product_id)
+            raise _shortage({} if product is None else {product_id: product}, {product_id: quantity})
         product.stock_quantity -= quantity
         await session.flush()
+        products.append(product)
 """,
         (ORDERS,),
         r"\d+ units were sold of 50 in stock",
@@ -121,10 +126,11 @@ MISTAKES = {
     "the claim of a key is dropped": Mistake(
         "api/web/idempotency.py",
         """\
-        if answered := await claim(session, key):
+        if answered := await claim(session, key, fingerprint):
             return _replay(answered)
+        try:
 """,
-        "",
+        "        try:\n",
         tuple(REPEATS),
         r"25 requests with one key changed the figures by",
     ),
@@ -144,8 +150,8 @@ MISTAKES = {
     ),
     "routes are left without their transaction": Mistake(
         "api/web/routing.py",
-        "super().__init__(prefix=prefix, tags=[tag], route_class=TransactionRoute)",
-        "super().__init__(prefix=prefix, tags=[tag])",
+        "prefix=prefix, tags=[tag], route_class=TransactionRoute, generate",
+        "prefix=prefix, tags=[tag], generate",
         (ROUTES,),
         r"without a transaction: GET /",
     ),

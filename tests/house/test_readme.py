@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from api.settings import Settings
+from api.settings import RETIRED, Settings
 from tests.databases import Backend
 from tests.first_start import first_start
 from tests.house.documents import BIN, blocks, run, section
@@ -32,14 +32,15 @@ def test_every_answer_of_the_tour_is_as_the_readme_promises(backend: Backend, tm
     assert rest == ""
     for (command, promised), answer in zip(tour, answers, strict=True):
         for part in promised:
-            assert part in answer, f"{command}answered\n{answer}"
+            # MariaDB puts a space after each colon and comma.
+            assert part in re.sub(r'(?<=")([:,]) ', r"\1", answer), f"{command}answered\n{answer}"
     assert sum(len(promised) for _, promised in tour) > 15
 
 
 def test_every_setting_is_in_the_table() -> None:
     table = re.findall(r"^\|([^|]*)\|", section(README, "Configuration"), re.MULTILINE)
     named = set(re.findall(r"`([A-Z_]+)`", "".join(table)))
-    assert named == {name.upper() for name in Settings.model_fields}
+    assert named == {name.upper() for name in Settings.model_fields if name not in RETIRED}
 
 
 def test_every_module_and_folder_of_the_api_has_its_place_in_the_architecture() -> None:

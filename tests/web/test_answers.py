@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter
 from sqlalchemy.exc import InvalidRequestError
 from sqlmodel import col, select
@@ -24,20 +23,7 @@ from api.web.answers import json_of
 from api.web.loading import join_one, load_many
 from api.web.pagination import CursorPage, Page
 from tests.factories import a_category, a_post, a_product, a_tag, a_user, an_order
-
-ODD_TEXTS = ["", "Ünïcödé 🎧", 'quotes " and \\ back\\slashes', "control \x01 \x1f \x7f", "</script>", "\u2028"]
-"""Inside others: validation would strip what stands around a text, and what is stored was stripped when it came."""
-ODD_TIMES = [
-    datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC),
-    datetime(2026, 1, 1, tzinfo=UTC),
-    datetime(1970, 1, 1, 0, 0, 0, 10, UTC),
-]
-ODD_JSON: list[dict[str, Any]] = [
-    {},
-    {"nested": {"list": [1, 2.5, None, True, "x"], "empty": {}}},
-    {"large": 2**53, "small": -1e-7, "é": "☃"},
-]
-PRICES = ["0.01", "0.10", "1.00", "9999999999.99"]
+from tests.odd_values import ODD_JSON, ODD_TEXTS, ODD_TIMES, PRICES
 
 
 def as_fastapi_writes(model: Any, rows: Any) -> bytes:
@@ -137,8 +123,7 @@ class TestSecrets:
 
 def test_no_class_of_an_answer_has_what_only_a_model_would_write(app: FastAPI) -> None:
     """Aliases, computed fields and serializers of a model would be left out."""
-    for context in iter_route_contexts(app.routes):
-        route = context.original_route
+    for route in app.routes:
         for model in classes_in(route.response_model) if isinstance(route, APIRoute) else ():
             assert not model.model_computed_fields, model
             assert not model.__pydantic_decorators__.field_serializers, model

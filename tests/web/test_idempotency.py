@@ -24,6 +24,7 @@ from api.models.types import MAX_ID
 from api.models.user import User
 from api.settings import Settings
 from api.web import idempotency
+from api.web.idempotency import Key, claim
 from tests.factories import a_product, an_idempotency_key, order_body
 from tests.support import assert_refused
 from tests.web.idempotency_cases import CASES, KEY, Case, Shop, assert_replayed, count_rows, send, stored_keys
@@ -256,10 +257,10 @@ class TestKey:
     async def test_a_key_of_a_user_who_was_deleted_meanwhile_is_refused(
         self, database: Database, session: AsyncSession
     ) -> None:
-        key = IdempotencyKey(user_id=MAX_ID, route="POST /orders", key=KEY, fingerprint="f")
+        key = Key(user_id=MAX_ID, route="POST /orders", key=KEY)
         async with database.writes() as writing:
             with pytest.raises(IntegrityError) as raised:
-                await idempotency.claim(writing, key)
+                await claim(writing, key, "f")
 
         refusal = refusal_for(raised.value)
         assert refusal is not None

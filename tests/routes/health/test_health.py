@@ -7,6 +7,7 @@ from sqlalchemy import make_url
 from sqlmodel import select
 
 from api import __version__
+from api.database.engine import DEFAULT_POOL_SIZE
 from api.database.sessions import Database
 from api.main import create_app
 from api.models.user import User
@@ -92,7 +93,7 @@ class TestPool:
 
         assert before.keys() == {"database", "size", "in_use", "available", "overflow"}
         assert held["database"] == make_url(settings.database_url).get_backend_name()
-        assert held["size"] == {"sqlite": 5}.get(held["database"], 10)
+        assert held["size"] == DEFAULT_POOL_SIZE
         assert held["in_use"] == before["in_use"] + 1
         assert held["in_use"] + held["available"] <= held["size"] + held["overflow"]
         assert held["overflow"] >= 0
