@@ -87,7 +87,7 @@ async def assert_alike(database: Database, session: AsyncSession, model: Any, re
     assert parsed(written) == parsed(expected)
 
 
-@pytest.mark.parametrize("read", sorted(read_classes(), key=lambda each: each.__name__), ids=lambda each: each.__name__)
+@pytest.mark.parametrize("read", sorted(read_classes(), key=str), ids=lambda each: str(each.__name__))
 async def test_every_read_class_is_written_alike(
     database: Database, session: AsyncSession, seed: Seed, read: type[BaseModel]
 ) -> None:
