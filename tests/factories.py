@@ -25,7 +25,7 @@ from api.models.base import utcnow
 from api.models.category import Category
 from api.models.idempotency_key import IdempotencyKey
 from api.models.notification import Notification, NotificationKind
-from api.models.order import Order, OrderStatus
+from api.models.order import NEXT_STATUSES, Order, OrderStatus
 from api.models.order_event import OrderEvent
 from api.models.order_item import OrderItem
 from api.models.payment import Payment, PaymentMethod, PaymentStatus
@@ -233,7 +233,7 @@ async def an_order_event(
     order = order or await an_order(session)
     await session.refresh(order)
     before = order.status
-    assert order.may_become(to_status), f"an order with the status {before} cannot change to {to_status}"
+    assert to_status in NEXT_STATUSES[order.status], f"an order with the status {before} cannot change to {to_status}"
     await _change(session, order, status=to_status)
     its = {"order_id": order.id, "user_id": order.user_id}
     event = await _row(session, OrderEvent, fields, from_status=before, to_status=to_status, **its)
@@ -270,7 +270,7 @@ async def a_payment(
     order = order or await an_order(session)
     await session.refresh(order)
     assert order.status is not OrderStatus.CANCELLED, "a cancelled order cannot be paid"
-    amount = order.due_amount if amount is None else Decimal(amount)
+    amount = order.total_amount - order.paid_amount if amount is None else Decimal(amount)
     await _change(session, order, paid_amount=col(Order.paid_amount) + amount)
     payment = await _row(session, Payment, fields, order_id=order.id, method=method, amount=amount)
     if method is PaymentMethod.STORE_CREDIT:

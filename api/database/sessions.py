@@ -27,7 +27,11 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self.engine = create_engine(settings)
-        self.reads = async_sessionmaker(self.engine, class_=AsyncSession, expire_on_commit=False, autoflush=False)
+        self.listeners: list[Listener] = [_log_statement(self.engine)] if settings.database_echo else []
+        told: dict[Any, Any] = {LISTENERS: self.listeners}
+        self.reads = async_sessionmaker(
+            self.engine, class_=AsyncSession, expire_on_commit=False, autoflush=False, info=told
+        )
         self.writes = async_sessionmaker(
             self.engine.execution_options(**{IS_WRITING: True}),
             class_=AsyncSession,
@@ -35,8 +39,8 @@ class Database:
             expire_on_commit=False,
             # An UPDATE or DELETE leaves loaded rows as they are: a route that answers one refreshes it.
             execution_options={"synchronize_session": False},
+            info=told,
         )
-        self.listeners: list[Listener] = [_log_statement(self.engine)] if settings.database_echo else []
         self._write_slots = WriteSlots(slots_for(self.backend, pool_size(settings)), settings.database_pool_timeout)
 
     @property
@@ -60,7 +64,7 @@ class Database:
         """
         slot = WriteSlot(self._write_slots)
         try:
-            async with self.writes(info={BEFORE_CONNECTING: slot.take, LISTENERS: self.listeners}) as session:
+            async with self.writes(info={BEFORE_CONNECTING: slot.take}) as session:
                 try:
                     yield session
                 except BaseException:

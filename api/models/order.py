@@ -80,13 +80,6 @@ class Order(OrderBase, Timestamps, table=True):
         """The orders that a user may read, and may cancel, as a condition."""
         return user.may_act_for_owner(cls.user_id)
 
-    @property
-    def due_amount(self) -> Decimal:
-        return self.total_amount - self.paid_amount
-
-    def may_become(self, status: OrderStatus) -> bool:
-        return status in NEXT_STATUSES[self.status]
-
 
 MAX_LINES = 100
 """Lines of one order: its rows and those of its stock movements are locked for as long as all of them take."""
@@ -106,6 +99,17 @@ class OrderRead(OrderBase):
     paid_amount: Money
     created_at: datetime
     updated_at: datetime
+
+
+class StoredOrder(OrderRead):
+    """An order as it was when it was read, for the rules; no session tracks it."""
+
+    @property
+    def due_amount(self) -> Decimal:
+        return self.total_amount - self.paid_amount
+
+    def may_become(self, status: OrderStatus) -> bool:
+        return status in NEXT_STATUSES[self.status]
 
 
 class OrderReadWithItems(OrderRead):

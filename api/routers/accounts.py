@@ -7,11 +7,12 @@ from api.errors import Unprocessable
 from api.models.account import Account, AccountRead, ShopAccount
 from api.models.transaction import DepositCreate, Transaction, TransactionRead, TransferCreate
 from api.reads.pages import read_page
+from api.reads.plain import plain_row
 from api.reads.rows import Read, read_all
 from api.rules import ledger
 from api.rules.store_credit import transfer_credit
 from api.web.idempotency import Idempotent
-from api.web.loading import PathId, one_or_404
+from api.web.loading import PathId, one_or_404, plain_or_404
 from api.web.pagination import CursorPage, Page, PagingParams
 from api.web.problems import problems
 from api.web.routing import Router
@@ -52,18 +53,18 @@ async def list_transactions(account_id: PathId, session: ReadSession, user: Curr
     responses=problems(404, 409),
     dependencies=[Idempotent],
 )
-async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUser) -> Transaction:
+async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUser) -> TransactionRead:
     """Transfer store credit to another account: from the caller's own, or from any account for staff."""
     if data.from_account_id is None:
-        source = await ledger.account_of(session, user.id)
+        source = await ledger.account_id_of(session, user.id)
     else:
-        source = await one_or_404(session, Account, Account.id == data.from_account_id, Account.visible_to(user))
+        given = select(Account).where(Account.id == data.from_account_id, Account.visible_to(user))
+        source = (await plain_or_404(session, given, AccountRead)).id
     to_account = select(Account).where(Account.id == data.to_account_id, Account.not_erased())
-    target = (await session.exec(to_account)).one_or_none()
+    target = await plain_row(session, to_account, AccountRead)
     if target is None or (target.user_id is None and not user.is_superuser):
         raise Unprocessable("body.to_account_id", "there is no such account")
-    moved = Transaction.model_validate(data, update={"from_account_id": source.id})
-    return await transfer_credit(session, moved, to=target)
+    return await transfer_credit(session, source, target, data.amount, data.description)
 
 
 @router.post(
@@ -74,11 +75,11 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
     responses=problems(404, 409),
     dependencies=[Idempotent],
 )
-async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession, staff: Staff) -> Transaction:
+async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession, staff: Staff) -> TransactionRead:
     """Deposit store credit into an account, from the shop's account for issued credit."""
-    target = await one_or_404(session, Account, Account.id == account_id, Account.not_erased())
-    issued = await ledger.shop_account(session, ShopAccount.ISSUED)
-    if target.id == issued.id:
+    to_account = select(Account).where(Account.id == account_id, Account.not_erased())
+    target = await plain_or_404(session, to_account, AccountRead)
+    issued = await ledger.shop_account_id(session, ShopAccount.ISSUED)
+    if target.id == issued:
         raise Unprocessable("path.id", "is the shop's account for issued credit, which takes no deposits")
-    given = Transaction.model_validate(data, update={"from_account_id": issued.id, "to_account_id": target.id})
-    return await transfer_credit(session, given, to=target)
+    return await transfer_credit(session, issued, target, data.amount, data.description)

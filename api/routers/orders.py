@@ -15,7 +15,15 @@ from api.auth.callers import CurrentUser, Staff
 from api.errors import Forbidden, NotFound
 from api.models.category import Category
 from api.models.money import average
-from api.models.order import Order, OrderCreate, OrderRead, OrderReadWithDetails, OrderReadWithItems, OrderStatus
+from api.models.order import (
+    Order,
+    OrderCreate,
+    OrderRead,
+    OrderReadWithDetails,
+    OrderReadWithItems,
+    OrderStatus,
+    StoredOrder,
+)
 from api.models.order_event import OrderEvent, OrderEventRead
 from api.models.order_item import OrderItem
 from api.models.product import Product
@@ -27,7 +35,7 @@ from api.reads.rows import Read, read_one
 from api.rules.order_status import change_status
 from api.rules.placing import place
 from api.web.idempotency import Idempotent
-from api.web.loading import PathId, columns_of, get_or_404, one_or_404
+from api.web.loading import PathId, columns_of, get_or_404, plain_or_404
 from api.web.pagination import CursorPage, Page, Paging, PagingParams
 from api.web.problems import problems
 from api.web.routing import Router
@@ -50,17 +58,17 @@ async def _visible_order(order_id: PathId, user: CurrentUser) -> ColumnElement[b
 VisibleOrder = Annotated[ColumnElement[bool], Depends(_visible_order)]
 
 
-async def _order_to_read(visible: VisibleOrder, session: ReadSession) -> Order:
-    return await one_or_404(session, Order, visible)
+async def _order_to_read(visible: VisibleOrder, session: ReadSession) -> StoredOrder:
+    return await plain_or_404(session, select(Order).where(visible), StoredOrder)
 
 
-async def _order_to_write(visible: VisibleOrder, session: WriteSession) -> Order:
+async def _order_to_write(visible: VisibleOrder, session: WriteSession) -> StoredOrder:
     """Not locked: status and payments change by conditional UPDATEs."""
-    return await one_or_404(session, Order, visible)
+    return await plain_or_404(session, select(Order).where(visible), StoredOrder)
 
 
-OrderToRead = Annotated[Order, Depends(_order_to_read)]
-OrderToWrite = Annotated[Order, Depends(_order_to_write)]
+OrderToRead = Annotated[StoredOrder, Depends(_order_to_read)]
+OrderToWrite = Annotated[StoredOrder, Depends(_order_to_write)]
 
 
 @router.post(
@@ -163,13 +171,13 @@ async def change_order_status(
     new_status: Annotated[OrderStatus, Query(description="The status that the order gets.", examples=["confirmed"])],
     session: WriteSession,
     staff: Staff,
-) -> Order:
+) -> StoredOrder:
     """Change the status of an order to one that may follow the current status."""
     return await change_status(session, order, new_status, changed_by=staff.id)
 
 
 @router.post("/{id}/cancel", response_model=OrderRead, responses=problems(404, 409))
-async def cancel_order(order: OrderToWrite, session: WriteSession, user: CurrentUser) -> Order:
+async def cancel_order(order: OrderToWrite, session: WriteSession, user: CurrentUser) -> StoredOrder:
     """Cancel an order before it is shipped. Its stock is returned and its payments are refunded."""
     return await change_status(session, order, OrderStatus.CANCELLED, changed_by=user.id)
 

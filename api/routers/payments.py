@@ -29,15 +29,14 @@ under_orders = Router("/orders/{id}/payments", tag="payments")
     responses=problems(403, 404, 409),
     dependencies=[Idempotent],
 )
-async def pay_order(data: PaymentCreate, order: OrderToWrite, session: WriteSession, user: CurrentUser) -> Payment:
+async def pay_order(data: PaymentCreate, order: OrderToWrite, session: WriteSession, user: CurrentUser) -> PaymentRead:
     """Pay towards an order: its owner with store credit, staff by any other method. Paid in full, it is confirmed."""
     by_credit = data.method is PaymentMethod.STORE_CREDIT
     if by_credit and order.user_id != user.id:
         raise Forbidden("Only the owner of an order may pay it with store credit.")
     if not by_credit and not user.is_superuser:
         raise Forbidden("Only staff may record payments other than store credit.")
-    payment = Payment.model_validate(data, update={"order_id": order.id})
-    await payments.receive(session, order, payment)
+    payment, order = await payments.receive(session, order, data)
     await confirm_if_paid(session, order, changed_by=user.id)
     return payment
 

@@ -4,13 +4,30 @@ A balance changes by one conditional UPDATE, accounts are locked in ascending id
 deleted: a correction is another transaction.
 """
 
+from decimal import Decimal
+
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, or_, select, update
+from sqlmodel import bindparam, col, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.connections import DriverConnection, driver_of
+from api.database.statements import Insertion, Statement
 from api.errors import Conflict, Unprocessable
 from api.models.account import Account, ShopAccount
-from api.models.transaction import Transaction
+from api.models.base import utcnow
+from api.models.columns import Cents
+from api.models.transaction import Transaction, TransactionRead
+
+BALANCE = col(Account.balance) + bindparam("delta", type_=Cents)
+CHANGE_BALANCE = Statement(
+    update(Account)
+    .where(col(Account.id) == bindparam("account_id"), or_(col(Account.user_id).is_(None), BALANCE >= 0))
+    .values(balance=BALANCE, updated_at=bindparam("now"))
+)
+SELECT_ACCOUNT = Statement(select(col(Account.id)).where(Account.id == bindparam("account_id")))
+SELECT_ACCOUNT_ID = Statement(select(col(Account.id)).where(Account.user_id == bindparam("user_id")))
+SELECT_SHOP_ACCOUNT_ID = Statement(select(col(Account.id)).where(Account.name == bindparam("name")))
+INSERT_TRANSACTION = Insertion(Transaction)
 
 
 async def account_of(session: AsyncSession, user_id: int) -> Account:
@@ -30,35 +47,48 @@ async def account_of(session: AsyncSession, user_id: int) -> Account:
     return account
 
 
-async def shop_account(session: AsyncSession, which: ShopAccount) -> Account:
-    return (await session.exec(select(Account).where(Account.name == which.value))).one()
+async def account_id_of(session: AsyncSession, user_id: int) -> int:
+    """The id of a user's account, which is added now if there is none."""
+    driver = await driver_of(session)
+    found = await driver.fetch(SELECT_ACCOUNT_ID, user_id=user_id)
+    return int(found[0][0]) if found else (await account_of(session, user_id)).id
 
 
-async def post(session: AsyncSession, transaction: Transaction) -> Transaction:
-    """Move the amount of a transaction from one balance to the other, and store the transaction.
+async def shop_account_id(session: AsyncSession, which: ShopAccount) -> int:
+    driver = await driver_of(session)
+    ((account_id,),) = await driver.fetch(SELECT_SHOP_ACCOUNT_ID, name=which.value)
+    return int(account_id)
+
+
+async def post(
+    session: AsyncSession,
+    source: int,
+    target: int,
+    amount: Decimal,
+    *,
+    description: str | None = None,
+    order_id: int | None = None,
+) -> TransactionRead:
+    """Move an amount from one account to another, given by their ids, and store the transaction.
 
     Raises:
         Unprocessable: Both accounts are the same, or one of them does not exist.
         Conflict: The balance does not cover the amount.
     """
-    if transaction.from_account_id == transaction.to_account_id:
+    if source == target:
         raise Unprocessable("body.to_account_id", "must differ from from_account_id")
-    for account_id in sorted((transaction.from_account_id, transaction.to_account_id)):
-        await _change_balance(session, account_id, transaction)
-    session.add(transaction)
-    await session.flush()
-    return transaction
-
-
-async def _change_balance(session: AsyncSession, account_id: int, transaction: Transaction) -> None:
-    """Only the shop's own accounts may go below zero."""
-    gives = account_id == transaction.from_account_id
-    delta = -transaction.amount if gives else transaction.amount
-    covered = or_(col(Account.user_id).is_(None), col(Account.balance) + delta >= 0)
-    changed = await session.exec(
-        update(Account).where(col(Account.id) == account_id, covered).values(balance=col(Account.balance) + delta)
+    driver = await driver_of(session)
+    for account_id in sorted((source, target)):
+        await _change_balance(driver, account_id, -amount if account_id == source else amount)
+    row = INSERT_TRANSACTION.values(
+        from_account_id=source, to_account_id=target, amount=amount, description=description, order_id=order_id
     )
-    if changed.rowcount == 0:
-        if (await session.exec(select(Account.id).where(Account.id == account_id))).first() is None:
+    return TransactionRead.model_construct(id=await driver.insert(INSERT_TRANSACTION, **row), **row)
+
+
+async def _change_balance(driver: DriverConnection, account_id: int, delta: Decimal) -> None:
+    """Only the shop's own accounts may go below zero."""
+    if await driver.execute(CHANGE_BALANCE, account_id=account_id, delta=delta, now=utcnow()) == 0:
+        if not await driver.fetch(SELECT_ACCOUNT, account_id=account_id):
             raise Unprocessable("body.to_account_id", "there is no such account")
         raise Conflict("The balance is too low for this amount.")

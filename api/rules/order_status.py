@@ -1,18 +1,29 @@
 """The status of an order: a change adds an event and notifies the customer; cancelling returns stock and money once."""
 
-from sqlmodel import col, select, update
+from sqlmodel import bindparam, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
-from api.database.statements import Insertion
+from api.database.statements import Insertion, Statement
 from api.errors import Conflict
+from api.models.base import utcnow
 from api.models.notification import NotificationKind
-from api.models.order import Order, OrderRead, OrderStatus
+from api.models.order import Order, OrderRead, OrderStatus, StoredOrder
 from api.models.order_event import OrderEvent
 from api.models.order_item import OrderItem
 from api.rules import payments, stock
 from api.rules.notifications import notify
+from api.rules.payments import stored_order
 
+# Statements that are compiled once: every order runs them.
+ADVANCE_ORDER = Statement(
+    update(Order)
+    .where(col(Order.id) == bindparam("order_id"), col(Order.status) == bindparam("before"))
+    .values(status=bindparam("after"), updated_at=bindparam("now"))
+)
+SELECT_LINES = Statement(
+    select(col(OrderItem.product_id), col(OrderItem.quantity)).where(OrderItem.order_id == bindparam("order_id"))
+)
 INSERT_EVENT = Insertion(OrderEvent)
 
 STATUS_MESSAGES = {
@@ -25,7 +36,9 @@ STATUS_MESSAGES = {
 """What the customer is told when an order gets a status."""
 
 
-async def change_status(session: AsyncSession, order: Order, status: OrderStatus, *, changed_by: int) -> Order:
+async def change_status(
+    session: AsyncSession, order: StoredOrder, status: OrderStatus, *, changed_by: int
+) -> StoredOrder:
     """Bring an order to its next status; `cancelled` gives back its stock and what was paid.
 
     The UPDATE compares the old status, so of two changes at once one waits, and then checks the new status again.
@@ -33,25 +46,29 @@ async def change_status(session: AsyncSession, order: Order, status: OrderStatus
     Raises:
         Conflict: That status does not follow the present one.
     """
-    before = order.status
-    while not await _advance(session, order, status):
-        await session.refresh(order)
+    driver = await driver_of(session)
+    while True:
+        if not order.may_become(status):
+            raise Conflict(f"An order with the status {order.status} cannot change to {status}.")
         before = order.status
-    await session.refresh(order)
+        changed = await driver.execute(ADVANCE_ORDER, order_id=order.id, before=before, after=status, now=utcnow())
+        order = await stored_order(session, order.id)
+        if changed == 1:
+            break
     await record_status(session, order, before, changed_by=changed_by)
     if status is OrderStatus.CANCELLED:
         await _give_back(session, order, changed_by)
     return order
 
 
-async def confirm_if_paid(session: AsyncSession, order: Order, *, changed_by: int) -> None:
+async def confirm_if_paid(session: AsyncSession, order: StoredOrder, *, changed_by: int) -> None:
     """Confirm an order that is paid in full."""
     if order.status is OrderStatus.PENDING and await payments.is_settled(session, order):
         await change_status(session, order, OrderStatus.CONFIRMED, changed_by=changed_by)
 
 
 async def record_status(
-    session: AsyncSession, order: Order | OrderRead, before: OrderStatus | None, *, changed_by: int
+    session: AsyncSession, order: OrderRead, before: OrderStatus | None, *, changed_by: int
 ) -> None:
     """Add the event of a status that an order has just got, and tell the customer."""
     driver = await driver_of(session)
@@ -61,17 +78,9 @@ async def record_status(
     await notify(session, order.user_id, kind, message.format(order.order_number), order_id=order.id)
 
 
-async def _advance(session: AsyncSession, order: Order, status: OrderStatus) -> bool:
-    """Whether the order still had the status with which it was read."""
-    if not order.may_become(status):
-        raise Conflict(f"An order with the status {order.status} cannot change to {status}.")
-    changed = await session.exec(
-        update(Order).where(col(Order.id) == order.id, col(Order.status) == order.status).values(status=status)
-    )
-    return changed.rowcount == 1
-
-
-async def _give_back(session: AsyncSession, order: Order, user_id: int) -> None:
-    lines = await session.exec(select(OrderItem.product_id, OrderItem.quantity).where(OrderItem.order_id == order.id))
-    await stock.give_back(session, dict(lines.all()), order_id=order.id, user_id=user_id)
-    await payments.refund_all(session, order, reason="Order cancelled", user_id=user_id)
+async def _give_back(session: AsyncSession, order: StoredOrder, user_id: int) -> None:
+    driver = await driver_of(session)
+    lines = await driver.fetch(SELECT_LINES, order_id=order.id)
+    await stock.give_back(session, dict(map(tuple, lines)), order_id=order.id, user_id=user_id)
+    if order.paid_amount:  # of a cancelled order, so nobody pays it from here on
+        await payments.refund_all(session, order, reason="Order cancelled", user_id=user_id)

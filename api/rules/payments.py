@@ -5,44 +5,64 @@ Rows are locked in one order everywhere: order, payment, accounts. So requests n
 
 from decimal import Decimal
 
-from sqlmodel import col, func, select, update
+from sqlmodel import bindparam, col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.errors import Conflict
+from api.database.connections import driver_of
+from api.database.statements import Insertion, Statement
+from api.errors import Conflict, NotFound
 from api.models.account import ShopAccount
+from api.models.base import utcnow
+from api.models.columns import Cents
 from api.models.notification import NotificationKind
-from api.models.order import Order, OrderStatus
-from api.models.payment import Payment, PaymentMethod, PaymentStatus
+from api.models.order import Order, OrderStatus, StoredOrder
+from api.models.payment import Payment, PaymentCreate, PaymentMethod, PaymentRead, PaymentStatus
 from api.models.refund import Refund
-from api.models.transaction import Transaction
+from api.reads.plain import plain_row
 from api.rules import ledger
 from api.rules.notifications import notify
 
+PAID_AMOUNT = col(Order.paid_amount) + bindparam("amount", type_=Cents)
+ADD_PAID_AMOUNT = Statement(
+    update(Order)
+    .where(
+        col(Order.id) == bindparam("order_id"),
+        col(Order.status) != OrderStatus.CANCELLED,
+        col(Order.total_amount) >= PAID_AMOUNT,
+    )
+    .values(paid_amount=PAID_AMOUNT, updated_at=bindparam("now"))
+)
+INSERT_PAYMENT = Insertion(Payment)
 
-async def receive(session: AsyncSession, order: Order, payment: Payment) -> Payment:
+
+async def stored_order(session: AsyncSession, order_id: int) -> StoredOrder:
+    """An order as it is now."""
+    order = await plain_row(session, select(Order).where(Order.id == order_id), StoredOrder)
+    if order is None:
+        raise NotFound("There is no such order.")
+    return order
+
+
+async def receive(session: AsyncSession, order: StoredOrder, data: PaymentCreate) -> tuple[PaymentRead, StoredOrder]:
     """Take a payment towards an order; store credit is moved to the shop's sales in the same transaction.
 
     Raises:
         Conflict: The order is cancelled, less than this is due, or the store credit does not cover it.
     """
-    paid = col(Order.paid_amount) + payment.amount
-    within = await session.exec(
-        update(Order)
-        .where(col(Order.id) == order.id, col(Order.status) != OrderStatus.CANCELLED, paid <= col(Order.total_amount))
-        .values(paid_amount=paid)
-    )
-    await session.refresh(order)
-    if within.rowcount == 0:
+    driver = await driver_of(session)
+    within = await driver.execute(ADD_PAID_AMOUNT, order_id=order.id, amount=data.amount, now=utcnow())
+    order = await stored_order(session, order.id)
+    if within == 0:
         if order.status is OrderStatus.CANCELLED:
             raise Conflict("A cancelled order cannot be paid.")
         raise Conflict(f"The amount exceeds the amount due for this order ({order.due_amount}).")
-    session.add(payment)
-    await session.flush()
-    if payment.method is PaymentMethod.STORE_CREDIT:
-        await _move_credit(session, order, payment.amount, back=False)
-    message = f"We received {payment.amount} for your order {order.order_number}."
+    row = INSERT_PAYMENT.values(order_id=order.id, method=data.method, amount=data.amount, reference=data.reference)
+    payment = PaymentRead.model_construct(id=await driver.insert(INSERT_PAYMENT, **row), **row)
+    if data.method is PaymentMethod.STORE_CREDIT:
+        await _move_credit(session, order, data.amount, back=False)
+    message = f"We received {data.amount} for your order {order.order_number}."
     await notify(session, order.user_id, NotificationKind.PAYMENT_RECEIVED, message, order_id=order.id)
-    return payment
+    return payment, order
 
 
 async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refund:
@@ -51,8 +71,8 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
     Raises:
         Conflict: The amount exceeds what is left of the payment.
     """
-    of_payment = select(Order).where(Order.id == payment.order_id).with_for_update()
-    order = (await session.exec(of_payment)).one()
+    await session.exec(select(Order.id).where(Order.id == payment.order_id).with_for_update())
+    order = await stored_order(session, payment.order_id)
     refunded = col(Payment.refunded_amount) + given.amount
     within = await session.exec(
         update(Payment)
@@ -75,13 +95,13 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
     return given
 
 
-async def is_settled(session: AsyncSession, order: Order) -> bool:
+async def is_settled(session: AsyncSession, order: StoredOrder) -> bool:
     """Whether an order is paid in full, and nothing of that was given back."""
     refunded = select(func.sum(Payment.refunded_amount)).where(Payment.order_id == order.id)
     return not order.due_amount and not (await session.exec(refunded)).one()
 
 
-async def refund_all(session: AsyncSession, order: Order, *, reason: str, user_id: int) -> None:
+async def refund_all(session: AsyncSession, order: StoredOrder, *, reason: str, user_id: int) -> None:
     """Give back what is left of an order's payments."""
     of_order = select(Payment).where(Payment.order_id == order.id).order_by(col(Payment.id)).with_for_update()
     for payment in (await session.exec(of_order)).all():
@@ -90,17 +110,9 @@ async def refund_all(session: AsyncSession, order: Order, *, reason: str, user_i
             await refund(session, payment, Refund(payment_id=payment.id, amount=left, reason=reason, user_id=user_id))
 
 
-async def _move_credit(session: AsyncSession, order: Order, amount: Decimal, *, back: bool) -> None:
-    credit = await ledger.account_of(session, order.user_id)
-    sales = await ledger.shop_account(session, ShopAccount.SALES)
+async def _move_credit(session: AsyncSession, order: StoredOrder, amount: Decimal, *, back: bool) -> None:
+    credit = await ledger.account_id_of(session, order.user_id)
+    sales = await ledger.shop_account_id(session, ShopAccount.SALES)
     source, target = (sales, credit) if back else (credit, sales)
-    await ledger.post(
-        session,
-        Transaction(
-            from_account_id=source.id,
-            to_account_id=target.id,
-            amount=amount,
-            description=f"{'Refund of' if back else 'Payment for'} {order.order_number}",
-            order_id=order.id,
-        ),
-    )
+    description = f"{'Refund of' if back else 'Payment for'} {order.order_number}"
+    await ledger.post(session, source, target, amount, description=description, order_id=order.id)

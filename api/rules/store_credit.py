@@ -1,28 +1,37 @@
 """Giving store credit: money moves to an account, and its owner is told."""
 
-from sqlmodel import select
+from decimal import Decimal
+
+from sqlmodel import bindparam, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.connections import driver_of
+from api.database.statements import Statement
 from api.errors import Conflict
-from api.models.account import Account
+from api.models.account import Account, AccountRead
 from api.models.notification import NotificationKind
-from api.models.transaction import Transaction
+from api.models.transaction import TransactionRead
 from api.rules import ledger
 from api.rules.notifications import notify
 
+IS_NOT_ERASED = Statement(select(col(Account.id)).where(Account.id == bindparam("account_id"), Account.not_erased()))
 
-async def transfer_credit(session: AsyncSession, transaction: Transaction, *, to: Account) -> Transaction:
-    """Post a transaction to an account, and notify the account's owner.
+
+async def transfer_credit(
+    session: AsyncSession, source: int, to: AccountRead, amount: Decimal, description: str | None
+) -> TransactionRead:
+    """Move an amount to an account, and notify the account's owner.
 
     Raises:
         Unprocessable: Both accounts are the same.
         Conflict: The balance does not cover the amount, or the owner was erased meanwhile.
     """
-    await ledger.post(session, transaction)
+    transaction = await ledger.post(session, source, to.id, amount, description=description)
     # Asked again, now that the account is locked: an erasure that was quicker held it until just now.
-    if (await session.exec(select(Account.id).where(Account.id == to.id, Account.not_erased()))).first() is None:
+    driver = await driver_of(session)
+    if not await driver.fetch(IS_NOT_ERASED, account_id=to.id):
         raise Conflict("The owner of this account no longer exists.")
     if to.user_id is not None:
-        message = f"You received {transaction.amount} of store credit."
+        message = f"You received {amount} of store credit."
         await notify(session, to.user_id, NotificationKind.CREDIT_RECEIVED, message)
     return transaction

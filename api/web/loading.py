@@ -1,12 +1,12 @@
 """Load or 404, what is loaded beside a row, and the values that stand in paths."""
 
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Path
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel
 from pydantic import Field as Limits
-from sqlalchemy import ColumnElement, inspect
+from sqlalchemy import ColumnElement, Select, inspect
 from sqlalchemy.orm import joinedload, load_only, selectinload
 from sqlalchemy.sql.base import ExecutableOption
 from sqlmodel import SQLModel, select
@@ -15,8 +15,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.errors import NotFound
 from api.models.base import noun_of
 from api.models.types import MAX_ID, without_nul
+from api.reads.plain import plain_row
+from api.reads.rows import model_of
 
 T = TypeVar("T", bound=SQLModel)
+R = TypeVar("R", bound=BaseModel)
 
 PathId = Annotated[int, Path(alias="id", ge=1, le=MAX_ID, examples=[1])]
 QueryId = Annotated[int, Limits(ge=1, le=MAX_ID, examples=[1])]
@@ -56,6 +59,18 @@ async def one_or_404(
     found = (await session.exec(statement)).unique().one_or_none()
     if found is None:
         raise NotFound(f"There is no such {noun_of(model)}.")
+    return found
+
+
+async def plain_or_404(session: AsyncSession, statement: Select[Any], read: type[R]) -> R:
+    """The one row that a statement finds, as a plain object: for rules that change it by conditional UPDATEs.
+
+    Raises:
+        NotFound: There is none.
+    """
+    found = await plain_row(session, statement, read)
+    if found is None:
+        raise NotFound(f"There is no such {noun_of(model_of(statement))}.")
     return found
 
 

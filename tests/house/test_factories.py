@@ -109,7 +109,7 @@ async def test_an_order_is_valid_in_every_status_whatever_was_paid_and_refunded(
 
     assert await verify(database)
     is_cancelled = status is OrderStatus.CANCELLED
-    assert (order.status, order.total_amount, order.due_amount) == (status, 9 * Decimal("9.99"), Decimal(0))
+    assert (order.status, order.total_amount, order.paid_amount) == (status, 9 * Decimal("9.99"), order.total_amount)
     assert (plenty.stock_quantity, short.stock_quantity) == ((10, 3) if is_cancelled else (8, 0))
 
 

@@ -17,7 +17,6 @@ from api.models.base import utcnow
 from api.models.order import Order
 from api.models.order_event import OrderEvent
 from api.models.post import Post
-from api.models.transaction import Transaction
 from api.models.user import User
 from api.rules import ledger
 from tests.databases import Backend
@@ -179,9 +178,8 @@ class TestSimultaneousDeposit:
         user = await a_user(session, is_active=not bulk)
         account = await an_account(session, user)
         async with asyncio.TaskGroup() as tasks, database.writes() as depositing, depositing.begin():
-            issued = await ledger.shop_account(depositing, ShopAccount.ISSUED)
-            given = Transaction(from_account_id=issued.id, to_account_id=account.id, amount=Decimal("5.00"))
-            await ledger.post(depositing, given)
+            issued = await ledger.shop_account_id(depositing, ShopAccount.ISSUED)
+            await ledger.post(depositing, issued, account.id, Decimal("5.00"))
             path = "/users/bulk/inactive" if bulk else f"/users/{user.id}"
             erasing = tasks.create_task(as_staff.delete(path))
             await asyncio.sleep(0.3)
@@ -200,8 +198,8 @@ class TestSimultaneousDeposit:
         await an_order(session, user)
         account = await an_account(session, user)
         async with asyncio.TaskGroup() as tasks, database.writes() as holding, holding.begin():
-            issued = await ledger.shop_account(holding, ShopAccount.ISSUED)
-            await holding.exec(select(Account).where(Account.id == issued.id).with_for_update())
+            issued = await ledger.shop_account_id(holding, ShopAccount.ISSUED)
+            await holding.exec(select(Account).where(Account.id == issued).with_for_update())
             sent = as_staff.post(f"/accounts/{account.id}/deposits", json={"amount": "5.00"})
             depositing = tasks.create_task(sent)
             await asyncio.sleep(0.3)  # the deposit has found the account, and waits for the account that pays
