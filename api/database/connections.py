@@ -9,10 +9,11 @@ answers, and it finds what such a question does not.
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from psycopg import AsyncRawCursor
-from sqlalchemy import Dialect
+from sqlalchemy import Dialect, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
@@ -28,8 +29,8 @@ LAST_INSERT_ID = Statement(text("SELECT LAST_INSERT_ID()"))
 Listener = Callable[[str, Sequence[Any]], None]
 """Is told of each statement and its values before it is run."""
 
-DRIVER, LISTENERS = "driver", "listeners"
-"""The keys in a session's `info` of its driver's connection, with the transaction, and of who is told of statements."""
+OPEN_DRIVER, LISTENERS = "open_driver", "listeners"
+"""The keys in a session's `info` of what opens its driver's connection, and of who is told of statements."""
 
 Discard = Callable[[BaseException], Awaitable[None]]
 """Throws a connection away; where the database ended it, all that are as old are replaced too."""
@@ -72,6 +73,10 @@ class DriverConnection(ABC):
         compiled = statement.on(self.dialect)
         sql, ordered = compiled.with_values(compiled.constants | values)
         return int(await self._run(self._execute, sql, ordered))
+
+    async def run(self, sql: str) -> None:
+        """Run SQL without parameters and without rows, such as `BEGIN`."""
+        await self._run(self._execute, sql, ())
 
     async def insert(self, insertion: Insertion, **row: Any) -> int:
         """Insert one row, all of whose values are given, and return its id."""
@@ -171,28 +176,46 @@ KINDS: dict[str, type[DriverConnection]] = {
 }
 
 
-@asynccontextmanager
-async def checked_out(engine: AsyncEngine, listeners: Sequence[Listener]) -> AsyncIterator[DriverConnection]:
-    """A connection out of the pool, in autocommit, for the time of the block.
+async def take_from_pool(engine: AsyncEngine) -> PoolProxiedConnection:
+    """A connection of the pool.
 
     Raises:
         sqlalchemy.exc.TimeoutError: None became free in time.
         sqlalchemy.exc.DBAPIError: No connection could be opened.
     """
     try:
-        proxied = await engine.raw_connection()
+        return await engine.raw_connection()
     except engine.dialect.loaded_dbapi.Error as error:
         raise as_session_error(engine, error, None, (), is_dead=False) from error
 
-    async def discard(error: BaseException) -> None:
-        if isinstance(error, engine.dialect.loaded_dbapi.Error):
-            invalidate_pool(engine.sync_engine.pool, proxied, error)
-        await greenlet_spawn(proxied.invalidate, error)
 
+async def give_back(proxied: PoolProxiedConnection) -> None:
+    await greenlet_spawn(proxied.close)
+
+
+async def throw_away(engine: AsyncEngine, proxied: PoolProxiedConnection, error: BaseException) -> None:
+    """Close a connection; where the database ended it, all that are as old are replaced too."""
+    if not proxied.is_valid:
+        return
+    if isinstance(error, engine.dialect.loaded_dbapi.Error):
+        invalidate_pool(engine.sync_engine.pool, proxied, error)
+    await greenlet_spawn(proxied.invalidate, error)
+
+
+@asynccontextmanager
+async def checked_out(engine: AsyncEngine, listeners: Sequence[Listener]) -> AsyncIterator[DriverConnection]:
+    """A connection out of the pool, in autocommit, for the time of the block; raises what `take_from_pool` does."""
+    proxied = await take_from_pool(engine)
     try:
-        yield KINDS[engine.dialect.name](engine, proxied.driver_connection, discard, listeners)
+        yield driver_connection(engine, proxied, partial(throw_away, engine, proxied), listeners)
     finally:
-        await greenlet_spawn(proxied.close)
+        await give_back(proxied)
+
+
+def driver_connection(
+    engine: AsyncEngine, proxied: PoolProxiedConnection, discard: Discard, listeners: Sequence[Listener]
+) -> DriverConnection:
+    return KINDS[engine.dialect.name](engine, proxied.driver_connection, discard, listeners)
 
 
 async def driver_of(session: AsyncSession) -> DriverConnection:
@@ -202,24 +225,13 @@ async def driver_of(session: AsyncSession) -> DriverConnection:
     """
     if session.new or session.dirty or session.deleted:
         await session.flush()
-    transaction = session.sync_session.get_transaction()
-    connection: DriverConnection | None
-    known, connection = session.info.get(DRIVER, (None, None))
-    if connection is None or known is not transaction:
-        connection = await _driver_in_transaction(session)
-        session.info[DRIVER] = (session.sync_session.get_transaction(), connection)
-    return connection
-
-
-async def _driver_in_transaction(session: AsyncSession) -> DriverConnection:
+    if open_driver := session.info.get(OPEN_DRIVER):
+        driver: DriverConnection = await open_driver()
+        return driver
     connection = await session.connection()
     proxied = await connection.get_raw_connection()
-    engine = connection.engine
 
     async def discard(error: BaseException) -> None:
-        if isinstance(error, engine.dialect.loaded_dbapi.Error):
-            invalidate_pool(engine.sync_engine.pool, proxied, error)
         await connection.invalidate(error)
 
-    listeners = session.info.get(LISTENERS, ())
-    return KINDS[engine.dialect.name](engine, proxied.driver_connection, discard, listeners)
+    return driver_connection(connection.engine, proxied, discard, session.info.get(LISTENERS, ()))

@@ -1,7 +1,7 @@
 """The engine, its pool, and how each connection is set up on each database."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -43,12 +43,16 @@ POSTGRESQL_OPTIONS = {
 }
 
 
+SET_LOCAL_TIMEOUTS = "SELECT " + ", ".join(
+    f"set_config('{name}', '{value}', true)" for name, value in POSTGRESQL_OPTIONS.items()
+)
+"""Sets for one transaction what `_connect_args` sets for a connection that is the shop's alone."""
+
 IN_TRANSACTION: dict[str, Callable[[Any], bool]] = {
     "sqlite": lambda driver: bool(driver.in_transaction),
     "postgresql": lambda driver: driver.pgconn.transaction_status != TransactionStatus.IDLE,
     "mysql": lambda driver: bool(driver.get_transaction_status()),
 }
-"""Whether a driver's connection is within a transaction; none of them asks the server for it."""
 
 DEFAULT_POOL_SIZE = 8
 """Connections of one process: two workers, a release and a console stay below the 20 of the smallest hosted databases.
@@ -86,10 +90,8 @@ def create_engine(settings: Settings) -> AsyncEngine:
     engine = create_async_engine(url, **options)
     if backend in _ON_CONNECT:
         event.listen(engine.sync_engine, "connect", _ON_CONNECT[backend])
-    event.listen(engine.sync_engine, "begin", _begin)
+    event.listen(engine.sync_engine, "begin", partial(_begin, begin_statements(settings)))
     event.listen(engine.sync_engine, "reset", partial(_undo_what_is_open, engine.dialect))
-    if backend == "postgresql" and size is None:
-        event.listen(engine.sync_engine, "begin", _set_local_timeouts)
     _log_pool_events(engine.sync_engine.pool)
     return engine
 
@@ -108,22 +110,28 @@ def _connect_args(url: URL, pool: PoolMode) -> dict[str, Any]:
             return {"autocommit": True, "connect_timeout": CONNECT_TIMEOUT, "options": options}
 
 
-def _begin(connection: Connection) -> None:
+def begin_statements(settings: Settings) -> list[str]:
+    """How a write begins with these settings."""
+    backend = settings.database.get_backend_name()
+    behind_pgbouncer = backend == "postgresql" and pool_size(settings) is None
+    return [BEGIN[backend], *([SET_LOCAL_TIMEOUTS] if behind_pgbouncer else [])]
+
+
+def is_in_transaction(dialect: Dialect, driver: Any) -> bool:
+    """Whether a driver's connection is within a transaction; none of the drivers asks the server for it."""
+    return IN_TRANSACTION[dialect.name](driver)
+
+
+def _begin(statements: Sequence[str], connection: Connection) -> None:
     if connection.get_execution_options().get(IS_WRITING):
-        connection.exec_driver_sql(BEGIN[connection.dialect.name])
+        for statement in statements:
+            connection.exec_driver_sql(statement)
 
 
 def _undo_what_is_open(dialect: Dialect, connection: Any, record: Any, state: PoolResetState) -> None:
     """Roll back a transaction that was left open, when a connection is given back; a read has none to ask about."""
-    if not state.terminate_only and IN_TRANSACTION[dialect.name](connection.driver_connection):
+    if not state.terminate_only and is_in_transaction(dialect, connection.driver_connection):
         dialect.do_rollback(connection)
-
-
-def _set_local_timeouts(connection: Connection) -> None:
-    """Set for one transaction what `_connect_args` sets for a connection that is the shop's alone."""
-    if connection.get_execution_options().get(IS_WRITING):
-        settings = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in POSTGRESQL_OPTIONS.items())
-        connection.exec_driver_sql(f"SELECT {settings}")
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

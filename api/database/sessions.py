@@ -5,7 +5,7 @@ session is one transaction.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 from sqlalchemy import AsyncAdaptedQueuePool
@@ -15,10 +15,10 @@ from sqlmodel import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import LISTENERS, DriverConnection, Listener, checked_out
-from api.database.engine import IS_WRITING, create_engine, pool_size
-from api.database.sqlalchemy_internals import BEFORE_CONNECTING, WaitingSession
+from api.database.engine import IS_WRITING, begin_statements, create_engine, pool_size
+from api.database.sqlalchemy_internals import ConnectingSession
+from api.database.transactions import Transaction
 from api.database.write_slots import WriteSlot, WriteSlots, slots_for
-from api.errors import Unavailable
 from api.settings import Settings
 
 
@@ -35,12 +35,13 @@ class Database:
         self.writes = async_sessionmaker(
             self.engine.execution_options(**{IS_WRITING: True}),
             class_=AsyncSession,
-            sync_session_class=WaitingSession,
+            sync_session_class=ConnectingSession,
             expire_on_commit=False,
             # An UPDATE or DELETE leaves loaded rows as they are: a route that answers one refreshes it.
             execution_options={"synchronize_session": False},
             info=told,
         )
+        self._begin = begin_statements(settings)
         self._write_slots = WriteSlots(slots_for(self.backend, pool_size(settings)), settings.database_pool_timeout)
 
     @property
@@ -63,16 +64,17 @@ class Database:
                 must not be run again; an idempotency key tells.
         """
         slot = WriteSlot(self._write_slots)
+        transaction = Transaction(self.engine, self.writes, slot, self._begin, self.listeners)
         try:
-            async with self.writes(info={BEFORE_CONNECTING: slot.take}) as session:
-                try:
-                    yield session
-                except BaseException:
-                    await session.rollback()
-                    raise
-                await _commit(session)
+            try:
+                yield transaction.session
+                await transaction.commit()
+            except BaseException:
+                with suppress(DBAPIError):  # a connection that cannot even do this is thrown away
+                    await transaction.roll_back()
+                raise
         finally:
-            slot.release()
+            await transaction.close()
 
     def connection(self) -> AbstractAsyncContextManager[DriverConnection]:
         """The driver's own connection, in autocommit: for reads that are compiled once (`api/reads/`)."""
@@ -89,16 +91,6 @@ class Database:
 
     async def close(self) -> None:
         await self.engine.dispose()
-
-
-async def _commit(session: AsyncSession) -> None:
-    try:
-        await session.commit()
-    except BaseException as error:
-        await session.rollback()
-        if not isinstance(error, DBAPIError) or not error.connection_invalidated:
-            raise
-        raise Unavailable("The database did not confirm the change. Look whether it was made, or try again.") from error
 
 
 def _log_statement(engine: AsyncEngine) -> Listener:

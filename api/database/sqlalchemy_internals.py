@@ -2,6 +2,8 @@
 
 - `get_bind` is documented as the place where a session chooses its connection, but not that an `AsyncSession` runs it
   in a greenlet, where `await_only` can wait: `tests/database/test_write_slots.py`.
+- A `Connection` can be made on a connection of the pool, but is documented as what an engine makes:
+  `tests/database/test_sessions.py`.
 - `_generate_cache_key` tells the shape of a statement from its values, as the cache of an engine does:
   `tests/database/test_statements.py`.
 - `_invalidate` marks all connections of a pool that are as old as a dead one: `tests/database/test_connections.py`.
@@ -10,25 +12,28 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Executable, Pool, PoolProxiedConnection
+from sqlalchemy import BindParameter, Connection, Engine, Executable, Pool, PoolProxiedConnection
 from sqlalchemy.util import await_only
 from sqlmodel import Session
 
-BEFORE_CONNECTING = "before_connecting"
-"""The key in a session's `info` of what it awaits before it takes a connection."""
+CONNECT = "connect"
+"""The key in a session's `info` of what it awaits to get the connection that it uses."""
 
 
-class WaitingSession(Session):
-    """Awaits a function before it takes a connection. A session without a statement never awaits it.
+class ConnectingSession(Session):
+    """Awaits its connection when it has its first statement. A session without a statement never awaits it.
 
     Everything that an `AsyncSession` awaits may call `get_bind`; `session.get_bind()` by itself may not.
     """
 
     def get_bind(self, *args: Any, **options: Any) -> Any:
-        before_connecting: Callable[[], Awaitable[None]] | None = self.info.get(BEFORE_CONNECTING)
-        if before_connecting is not None:
-            await_only(before_connecting())
-        return super().get_bind(*args, **options)
+        connect: Callable[[], Awaitable[Connection]] | None = self.info.get(CONNECT)
+        return super().get_bind(*args, **options) if connect is None else await_only(connect())
+
+
+def connection_on(engine: Engine, proxied: PoolProxiedConnection) -> Connection:
+    """SQLAlchemy's connection on one that was taken out of the pool; the pool gets it back by `proxied.close()`."""
+    return Connection(engine, proxied)
 
 
 def shape_and_parameters(statement: Executable) -> tuple[Any, Sequence[BindParameter[Any]]]:

@@ -30,6 +30,7 @@ from starlette.responses import Response
 from api.database.connections import DriverConnection, driver_of
 from api.database.errors import is_duplicate, is_lock_timeout, refusal_for
 from api.database.statements import Insertion, Row, Statement
+from api.database.transactions import undo
 from api.errors import Conflict, ShopError, Unprocessable
 from api.models.base import utcnow
 from api.models.idempotency_key import IdempotencyKey
@@ -125,7 +126,7 @@ def answer_once(answer: Handler) -> Handler:
             if refusal is None or refusal.status >= 500:
                 raise
             response = refusal_response(refusal)
-            await session.rollback()  # of the claim too: until the next one, another request may have the key
+            await undo(session)  # with the claim: until the next one, another request may have the key
             if answered := await claim(session, key, fingerprint):
                 return _replay(answered)
         await store_answer(session, key, response.status_code, bytes(response.body).decode())

@@ -13,6 +13,7 @@ from api.models.idempotency_key import IdempotencyKey
 from api.models.order import Order
 from api.models.product import Product
 from api.models.user import User
+from tests.books import assert_stock_equals_movements
 from tests.databases import Backend
 from tests.support import assert_refused
 from tests.web.idempotency_cases import (
@@ -61,6 +62,28 @@ class TestTwentyFiveRequestsAtOnce:
 
         assert await figures(session, case) == before, "refused requests changed the figures"
         assert_answered_once(responses, case.refused_with)
+
+    async def test_refused_requests_get_one_answer_while_what_they_lack_arrives(
+        self, as_staff: AsyncClient, database: Database, session: AsyncSession, order_case: Case, shop: Shop
+    ) -> None:
+        """A refusal undoes its claim of the key: another request may take it, and succeed, before that is stored."""
+        lacking = order_case.refused
+        deliveries = [{"delta": 250, "reason": f"Delivery {number}"} for number in range(4)]
+        before = await figures(session, order_case)
+
+        async def deliver() -> None:
+            for delivery in deliveries:
+                await asyncio.sleep(0.02)
+                assert (await as_staff.post(f"/products/{shop.product.id}/stock", json=delivery)).status_code == 201
+
+        delivering = asyncio.create_task(deliver())
+        responses = await asyncio.gather(*(send(as_staff, lacking) for _ in range(25)))
+        await delivering
+
+        (status,) = {response.status_code for response in responses}
+        assert_answered_once(responses, status)
+        assert await count_rows(session, Order) == before[-1] + (status == 201)
+        await assert_stock_equals_movements(session)
 
     async def test_one_of_two_simultaneous_bodies_under_one_key_is_done_and_the_other_refused(
         self, as_staff: AsyncClient, session: AsyncSession, case: Case

@@ -1,0 +1,133 @@
+"""One write transaction: a connection, a slot, and the session on it.
+
+The first statement takes the slot and the connection, and begins the transaction, whether it comes from the session or
+goes straight to the driver. Both use the one connection, and end together.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, PoolProxiedConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
+from sqlalchemy.util import greenlet_spawn
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.database.connections import (
+    OPEN_DRIVER,
+    DriverConnection,
+    Listener,
+    driver_connection,
+    give_back,
+    take_from_pool,
+    throw_away,
+)
+from api.database.engine import is_in_transaction
+from api.database.sqlalchemy_internals import CONNECT, connection_on
+from api.database.write_slots import WriteSlot
+from api.errors import Unavailable
+
+TRANSACTION = "transaction"
+"""The key in a session's `info` of its transaction."""
+
+
+async def undo(session: AsyncSession) -> None:
+    """Undo everything in the transaction of a session. What comes next begins anew, and is committed at the end."""
+    transaction: Transaction = session.info[TRANSACTION]
+    await transaction.roll_back()
+
+
+class Transaction:
+    """What happens on one connection until it is committed or rolled back."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        sessions: async_sessionmaker[AsyncSession],
+        slot: WriteSlot,
+        begin: Sequence[str],
+        listeners: Sequence[Listener],
+    ) -> None:
+        self._engine = engine
+        self._slot = slot
+        self._begin = begin
+        self._listeners = listeners
+        self._proxied: PoolProxiedConnection | None = None
+        self._driver: DriverConnection | None = None
+        self._connection: Connection | None = None
+        self._has_begun = False
+        self.session = sessions(info={TRANSACTION: self, OPEN_DRIVER: self._open, CONNECT: self._connect})
+
+    async def _open(self) -> DriverConnection:
+        """The connection, on which the transaction has begun.
+
+        Raises:
+            sqlalchemy.exc.TimeoutError: No slot or no connection became free in time.
+        """
+        if self._proxied is None:
+            await self._slot.take()
+            self._proxied = await take_from_pool(self._engine)
+        if self._driver is None:
+            self._driver = driver_connection(self._engine, self._proxied, self._discard, self._listeners)
+        if not self._has_begun:
+            self._has_begun = True
+            for statement in self._begin:
+                await self._driver.run(statement)
+        return self._driver
+
+    async def _connect(self) -> Connection:
+        """The same connection, for the session."""
+        await self._open()
+        if self._connection is None and self._proxied is not None:
+            self._connection = connection_on(self._engine.sync_engine, self._proxied)
+        if self._connection is None:
+            raise RuntimeError("The transaction has no connection.")
+        return self._connection
+
+    async def _discard(self, error: BaseException) -> None:
+        if self._proxied is not None:
+            await throw_away(self._engine, self._proxied, error)
+        if self._connection is not None:
+            await greenlet_spawn(self._connection.invalidate, error)
+
+    async def commit(self) -> None:
+        """Commit what the session and the driver did.
+
+        Raises:
+            Unavailable: The connection broke meanwhile, so nobody knows whether it was committed. It must not be run
+                again; an idempotency key tells.
+        """
+        try:
+            if self.session.in_transaction():
+                await self.session.commit()
+            if self._driver is not None and self._is_open():
+                await self._driver.run("COMMIT")
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            raise Unavailable(
+                "The database did not confirm the change. Look whether it was made, or try again."
+            ) from error
+        self._has_begun = False
+
+    async def roll_back(self) -> None:
+        """Undo everything; another statement would begin anew."""
+        await self.session.rollback()
+        if self._driver is not None and self._is_open():
+            await self._driver.run("ROLLBACK")
+        self._has_begun = False
+
+    def _is_open(self) -> bool:
+        if self._proxied is None or not self._proxied.is_valid:
+            return False
+        return is_in_transaction(self._engine.dialect, self._proxied.driver_connection)
+
+    async def close(self) -> None:
+        """Give back the connection and the slot; what was not committed is undone."""
+        try:
+            await self.session.close()
+        finally:
+            try:
+                if self._proxied is not None:
+                    await give_back(self._proxied)
+            finally:
+                self._slot.release()

@@ -1,0 +1,156 @@
+"""The drivers' own connections: they are used again, replaced where they broke, and tell what they run."""
+
+import asyncio
+import logging
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlmodel import bindparam, col, select, text, update
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.database.connections import driver_of
+from api.database.sessions import Database
+from api.database.statements import Insertion, Statement
+from api.database.transactions import undo
+from api.models.category import Category
+from api.models.tag import Tag
+from tests.database.support import OpenDatabase
+from tests.databases import Backend
+from tests.factories import a_tag
+
+SELECT_ONE = Statement(text("SELECT 1"))
+INSERT_TAG = Insertion(Tag)
+SELECT_TAG = Statement(select(col(Tag.name)).where(Tag.id == bindparam("tag_id")))
+SLOW = {"postgresql": "SELECT pg_sleep(10)", "mariadb": "SELECT SLEEP(10)"}
+
+
+class TestPool:
+    async def test_a_thousand_reads_open_no_further_connection(self, open_database: OpenDatabase) -> None:
+        async with open_database() as database:
+            opened: list[object] = []
+            event.listen(database.engine.sync_engine, "connect", lambda connection, record: opened.append(connection))
+
+            async def read() -> None:
+                async with database.connection() as connection:
+                    assert [list(row) for row in await connection.fetch(SELECT_ONE)] == [[1]]
+
+            for _ in range(100):
+                await asyncio.gather(*(read() for _ in range(10)))
+
+            assert database.pool is not None
+            assert 0 < len(opened) <= database.pool.size()
+            assert database.pool.checkedout() == 0
+
+    async def test_a_cancelled_read_gives_up_its_connection_and_no_other(
+        self, open_database: OpenDatabase, backend: Backend
+    ) -> None:
+        """An answer may still be under way on it."""
+        if backend.name == "sqlite":
+            pytest.skip("SQLite has no server that could be slow")
+        async with open_database() as database:
+            opened: list[object] = []
+            event.listen(database.engine.sync_engine, "connect", lambda connection, record: opened.append(connection))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2), database.connection() as connection:
+                    await connection.run(SLOW[backend.name])
+            for _ in range(1_000):
+                async with database.connection() as connection:
+                    assert [list(row) for row in await connection.fetch(SELECT_ONE)] == [[1]]
+
+            assert len(opened) == 2, "one for the read that was cancelled, and one for all others"
+
+
+class TestErrors:
+    async def test_a_violation_is_what_a_session_raises(self, database: Database, session: AsyncSession) -> None:
+        tag = await a_tag(session)
+        async with database.connection() as connection:
+            with pytest.raises(IntegrityError):
+                await connection.insert(INSERT_TAG, **INSERT_TAG.values(name=tag.name, slug="another"))
+
+    async def test_wrong_sql_is_what_a_session_raises_and_the_connection_stays(self, database: Database) -> None:
+        async with database.connection() as connection:
+            with pytest.raises(DBAPIError) as raised:
+                await connection.run("SELECT nothing FROM nowhere")
+            assert not raised.value.connection_invalidated
+            assert [list(row) for row in await connection.fetch(SELECT_ONE)] == [[1]]
+
+
+class TestListeners:
+    async def test_statements_past_the_session_are_logged_with_their_values(
+        self, open_database: OpenDatabase, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "sqlalchemy.engine")
+        async with open_database(database_echo=True) as database, database.connection() as connection:
+            await connection.fetch(SELECT_TAG, tag_id=4711)
+
+        assert "4711" in caplog.text
+        assert "FROM tags" in caplog.text
+
+
+class TestTransaction:
+    async def test_the_session_and_the_driver_see_what_the_other_wrote(
+        self, database: Database, session: AsyncSession
+    ) -> None:
+        async with database.transaction() as write:
+            write.add(Category(name="By the session", slug="by-the-session"))
+            driver = await driver_of(write)
+            tag_id = await driver.insert(INSERT_TAG, **INSERT_TAG.values(name="By the driver", slug="by-the-driver"))
+            assert (await write.exec(select(Tag.name).where(Tag.id == tag_id))).one() == "By the driver"
+
+        assert (await session.exec(select(Category.id).where(Category.slug == "by-the-session"))).one()
+        assert (await session.exec(select(Tag.id).where(Tag.slug == "by-the-driver"))).one() == tag_id
+
+    async def test_an_error_undoes_what_either_wrote(self, database: Database, session: AsyncSession) -> None:
+        async def write_and_fail() -> None:
+            async with database.transaction() as write:
+                driver = await driver_of(write)
+                await driver.insert(INSERT_TAG, **INSERT_TAG.values(name="By the driver", slug="by-the-driver"))
+                write.add(Category(name="By the session", slug="by-the-session"))
+                await write.flush()
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await write_and_fail()
+
+        assert (await session.exec(select(Tag.id).where(Tag.slug == "by-the-driver"))).all() == []
+        assert (await session.exec(select(Category.id).where(Category.slug == "by-the-session"))).all() == []
+
+    @pytest.mark.parametrize("by_session", [False, True], ids=["by the driver", "by the session"])
+    async def test_what_follows_an_undone_part_is_committed(
+        self, database: Database, session: AsyncSession, by_session: bool
+    ) -> None:
+        async with database.transaction() as write:
+            driver = await driver_of(write)
+            await driver.insert(INSERT_TAG, **INSERT_TAG.values(name="Undone", slug="undone"))
+            if by_session:
+                write.add(Tag(name="Undone too", slug="undone-too"))
+                await write.flush()
+            await undo(write)
+            driver = await driver_of(write)
+            await driver.insert(INSERT_TAG, **INSERT_TAG.values(name="Kept", slug="kept"))
+
+        assert (
+            await session.exec(select(Tag.slug).where(col(Tag.slug).in_(["undone", "undone-too", "kept"])))
+        ).all() == ["kept"]
+
+
+class TestStatements:
+    def test_a_statement_without_a_value_for_a_column_is_refused(self, database: Database) -> None:
+        """A session would fill in the time of the change."""
+        change = Statement(update(Tag).values(name=bindparam("new_name")))
+        with pytest.raises(TypeError, match="updated_at"):
+            change.on(database.engine.dialect)
+
+    async def test_ids_come_back_where_an_insert_cannot_return_them(
+        self, database: Database, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As on MySQL."""
+        if database.backend != "mysql":
+            pytest.skip("the others return the id with the INSERT")
+        monkeypatch.setattr(database.engine.dialect, "insert_returning", False)
+        async with database.transaction() as write:
+            driver = await driver_of(write)
+            tag_id = await driver.insert(INSERT_TAG, **INSERT_TAG.values(name="Vinyl", slug="vinyl"))
+
+        assert (await session.exec(select(Tag.id).where(Tag.slug == "vinyl"))).one() == tag_id
