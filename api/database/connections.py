@@ -74,9 +74,30 @@ class DriverConnection(ABC):
         sql, ordered = compiled.with_values(compiled.constants | values)
         return int(await self._run(self._execute, sql, ordered))
 
+    async def send(self, statement: Statement, **values: Any) -> None:
+        """Run a statement whose result nobody looks at, with the next statement at the latest.
+
+        PostgreSQL takes both in one go. An error may come with the next statement, which then was not run.
+        """
+        compiled = statement.on(self.dialect)
+        sql, ordered = compiled.with_values(compiled.constants | values)
+        await self._run(self._send, sql, ordered)
+
+    async def send_sql(self, sql: str) -> None:
+        """The same for SQL without parameters, such as `BEGIN`."""
+        await self._run(self._send, sql, ())
+
     async def run(self, sql: str) -> None:
-        """Run SQL without parameters and without rows, such as `BEGIN`."""
+        """Run SQL without parameters and without rows, such as `COMMIT`, after all that was sent."""
         await self._run(self._execute, sql, ())
+
+    async def flush(self) -> None:
+        """Run what was sent and is not run yet."""
+        return
+
+    def forget(self) -> None:
+        """Drop what was sent and is not run yet."""
+        return
 
     async def insert(self, insertion: Insertion, **row: Any) -> int:
         """Insert one row, all of whose values are given, and return its id."""
@@ -88,9 +109,9 @@ class DriverConnection(ABC):
         return int(row_id)
 
     async def insert_many(self, insertion: Insertion, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert several rows in one statement."""
+        """Insert several rows in one statement, as `send` does."""
         values = [insertion.values(**row) for row in rows]
-        await self.execute(insertion.many(len(rows)), **numbered_values(values))
+        await self.send(insertion.many(len(rows)), **numbered_values(values))
 
     async def _run(self, run: Callable[[str, Sequence[Any]], Awaitable[Any]], sql: str, values: Sequence[Any]) -> Any:
         for listener in self._listeners:
@@ -111,6 +132,9 @@ class DriverConnection(ABC):
             await self._discard(error)
         return as_session_error(self._engine, error, sql, values, is_dead=is_dead)
 
+    async def _send(self, sql: str, values: Sequence[Any]) -> None:
+        await self._execute(sql, values)
+
     @abstractmethod
     async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]: ...
 
@@ -119,15 +143,42 @@ class DriverConnection(ABC):
 
 
 class PostgreSQLConnection(DriverConnection):
+    """What is sent waits for the next statement, and goes to the server with it: "pipeline mode" in libpq's manual."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._waiting: list[tuple[bytes, Sequence[Any]]] = []
+
+    async def _send(self, sql: str, values: Sequence[Any]) -> None:
+        self._waiting.append((sql.encode(), values))
+
     async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-        cursor = AsyncRawCursor(self._driver)
-        await cursor.execute(sql.encode(), values)
-        return await cursor.fetchall()
+        rows: Sequence[Row] = await (await self._sent(sql.encode(), values)).fetchall()
+        return rows
 
     async def _execute(self, sql: str, values: Sequence[Any]) -> int:
+        return int((await self._sent(sql.encode(), values)).rowcount)
+
+    async def _sent(self, sql: bytes, values: Sequence[Any]) -> Any:
+        """The cursor of a statement, run after all that wait."""
         cursor = AsyncRawCursor(self._driver)
-        await cursor.execute(sql.encode(), values)
-        return cursor.rowcount
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            async with self._driver.pipeline():
+                for earlier in waiting:
+                    await AsyncRawCursor(self._driver).execute(*earlier)
+                await cursor.execute(sql, values)
+        else:
+            await cursor.execute(sql, values)
+        return cursor
+
+    async def flush(self) -> None:
+        if self._waiting:
+            sql, values = self._waiting.pop()
+            await self._run(self._execute, sql.decode(), values)
+
+    def forget(self) -> None:
+        self._waiting.clear()
 
 
 class SQLiteConnection(DriverConnection):

@@ -71,12 +71,12 @@ class Transaction:
         if not self._has_begun:
             self._has_begun = True
             for statement in self._begin:
-                await self._driver.run(statement)
+                await self._driver.send_sql(statement)
         return self._driver
 
     async def _connect(self) -> Connection:
         """The same connection, for the session."""
-        await self._open()
+        await (await self._open()).flush()
         if self._connection is None and self._proxied is not None:
             self._connection = connection_on(self._engine.sync_engine, self._proxied)
         if self._connection is None:
@@ -97,9 +97,14 @@ class Transaction:
                 again; an idempotency key tells.
         """
         try:
+            is_open = self._has_begun
             if self.session.in_transaction():
-                await self.session.commit()
-            if self._driver is not None and self._is_open():
+                await self.session.flush()
+                if self._driver is not None:
+                    await self._driver.flush()
+                await self.session.commit()  # of the same transaction, where the session has had a statement
+                is_open = self._is_open()
+            if self._driver is not None and is_open:
                 await self._driver.run("COMMIT")
         except DBAPIError as error:
             if not error.connection_invalidated:
@@ -112,6 +117,8 @@ class Transaction:
     async def roll_back(self) -> None:
         """Undo everything; another statement would begin anew."""
         await self.session.rollback()
+        if self._driver is not None:
+            self._driver.forget()
         if self._driver is not None and self._is_open():
             await self._driver.run("ROLLBACK")
         self._has_begun = False

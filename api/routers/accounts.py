@@ -3,14 +3,13 @@
 from sqlmodel import col, or_, select
 
 from api.auth.callers import CurrentUser, Staff
-from api.errors import Unprocessable
+from api.errors import NotFound, Unprocessable
 from api.models.account import Account, AccountRead, ShopAccount
 from api.models.transaction import DepositCreate, Transaction, TransactionRead, TransferCreate
 from api.reads.pages import read_page
-from api.reads.plain import plain_row
 from api.reads.rows import Read, read_all
 from api.rules import ledger
-from api.rules.store_credit import transfer_credit
+from api.rules.store_credit import receiver, transfer_credit
 from api.web.idempotency import Idempotent
 from api.web.loading import PathId, one_or_404, plain_or_404
 from api.web.pagination import CursorPage, Page, PagingParams
@@ -60,8 +59,7 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
     else:
         given = select(Account).where(Account.id == data.from_account_id, Account.visible_to(user))
         source = (await plain_or_404(session, given, AccountRead)).id
-    to_account = select(Account).where(Account.id == data.to_account_id, Account.not_erased())
-    target = await plain_row(session, to_account, AccountRead)
+    target = await receiver(session, data.to_account_id)
     if target is None or (target.user_id is None and not user.is_superuser):
         raise Unprocessable("body.to_account_id", "there is no such account")
     return await transfer_credit(session, source, target, data.amount, data.description)
@@ -77,8 +75,9 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
 )
 async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession, staff: Staff) -> TransactionRead:
     """Deposit store credit into an account, from the shop's account for issued credit."""
-    to_account = select(Account).where(Account.id == account_id, Account.not_erased())
-    target = await plain_or_404(session, to_account, AccountRead)
+    target = await receiver(session, account_id)
+    if target is None:
+        raise NotFound("There is no such account.")
     issued = await ledger.shop_account_id(session, ShopAccount.ISSUED)
     if target.id == issued:
         raise Unprocessable("path.id", "is the shop's account for issued credit, which takes no deposits")

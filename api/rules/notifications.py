@@ -23,7 +23,7 @@ async def notify(
 ) -> None:
     """Notify a user, in a savepoint: where the row cannot be written, everything else stands."""
     driver = await driver_of(session)
-    await driver.execute(SAVEPOINT)
+    await driver.send(SAVEPOINT)
     try:
         row = INSERT_NOTIFICATION.values(user_id=user_id, kind=kind, message=message, order_id=order_id)
         await driver.execute(INSERT_NOTIFICATION.one, **row)

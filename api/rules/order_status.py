@@ -73,7 +73,7 @@ async def record_status(
     """Add the event of a status that an order has just got, and tell the customer."""
     driver = await driver_of(session)
     row = INSERT_EVENT.values(order_id=order.id, from_status=before, to_status=order.status, user_id=changed_by)
-    await driver.execute(INSERT_EVENT.one, **row)
+    await driver.send(INSERT_EVENT.one, **row)
     kind, message = STATUS_MESSAGES[order.status]
     await notify(session, order.user_id, kind, message.format(order.order_number), order_id=order.id)
 

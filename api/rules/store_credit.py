@@ -14,7 +14,18 @@ from api.models.transaction import TransactionRead
 from api.rules import ledger
 from api.rules.notifications import notify
 
-IS_NOT_ERASED = Statement(select(col(Account.id)).where(Account.id == bindparam("account_id"), Account.not_erased()))
+SELECT_RECEIVER = Statement(
+    select(Account)
+    .with_only_columns(*(getattr(Account, name) for name in AccountRead.model_fields))
+    .where(col(Account.id) == bindparam("account_id"), Account.not_erased())
+)
+
+
+async def receiver(session: AsyncSession, account_id: int) -> AccountRead | None:
+    """An account that can be given to; that of an erased user cannot."""
+    driver = await driver_of(session)
+    rows = await driver.fetch(SELECT_RECEIVER, account_id=account_id)
+    return AccountRead.model_construct(**dict(zip(AccountRead.model_fields, rows[0], strict=True))) if rows else None
 
 
 async def transfer_credit(
@@ -28,8 +39,7 @@ async def transfer_credit(
     """
     transaction = await ledger.post(session, source, to.id, amount, description=description)
     # Asked again, now that the account is locked: an erasure that was quicker held it until just now.
-    driver = await driver_of(session)
-    if not await driver.fetch(IS_NOT_ERASED, account_id=to.id):
+    if await receiver(session, to.id) is None:
         raise Conflict("The owner of this account no longer exists.")
     if to.user_id is not None:
         message = f"You received {amount} of store credit."

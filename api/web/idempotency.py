@@ -192,7 +192,7 @@ async def _is_first(driver: DriverConnection, key: Key, fingerprint: str) -> boo
 
 async def store_answer(session: AsyncSession, key: Key, status_code: int, body: str) -> None:
     driver = await driver_of(session)
-    await driver.execute(STORE_ANSWER, **key, code=status_code, text=body)
+    await driver.send(STORE_ANSWER, **key, code=status_code, text=body)
 
 
 def _replay(answered: StoredAnswer) -> Response:

@@ -135,6 +135,63 @@ class TestTransaction:
         ).all() == ["kept"]
 
 
+class TestSend:
+    @pytest.mark.parametrize("by_session", ["before", "after", "never"])
+    async def test_what_is_sent_is_committed_beside_what_the_session_wrote(
+        self, database: Database, session: AsyncSession, by_session: str
+    ) -> None:
+        async with database.transaction() as write:
+            if by_session == "before":
+                write.add(Category(name="By the session", slug="by-the-session"))
+                await write.flush()
+            driver = await driver_of(write)
+            await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name="Sent", slug="sent"))
+            if by_session == "after":
+                assert (await write.exec(select(Tag.name))).all() == ["Sent"], "the session did not see what was sent"
+
+        assert (await session.exec(select(Tag.slug))).all() == ["sent"]
+
+    async def test_an_error_of_what_was_sent_is_that_error(self, database: Database, session: AsyncSession) -> None:
+        """And not one that says that something before it failed."""
+        tag = await a_tag(session)
+
+        async def send_a_duplicate() -> None:
+            async with database.transaction() as write:
+                driver = await driver_of(write)
+                await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name=tag.name, slug="another"))
+                await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name="A third", slug="third"))
+                await driver.fetch(SELECT_TAG, tag_id=tag.id)
+
+        with pytest.raises(IntegrityError):
+            await send_a_duplicate()
+        assert len((await session.exec(select(Tag.slug))).all()) == 1
+
+    async def test_an_error_of_what_was_sent_last_comes_with_the_commit(
+        self, database: Database, session: AsyncSession
+    ) -> None:
+        tag = await a_tag(session)
+
+        async def send_a_duplicate() -> None:
+            async with database.transaction() as write:
+                driver = await driver_of(write)
+                await driver.insert(INSERT_TAG, **INSERT_TAG.values(name="Another", slug="another"))
+                await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name=tag.name, slug="third"))
+
+        with pytest.raises(IntegrityError):
+            await send_a_duplicate()
+        assert len((await session.exec(select(Tag.slug))).all()) == 1
+
+    async def test_what_was_sent_is_undone_with_the_rest(self, database: Database, session: AsyncSession) -> None:
+        async with database.transaction() as write:
+            driver = await driver_of(write)
+            await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name="Undone", slug="undone"))
+            await undo(write)
+            driver = await driver_of(write)
+            await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name="Kept", slug="kept"))
+
+        assert (await session.exec(select(Tag.slug))).all() == ["kept"]
+
+
 class TestStatements:
     def test_a_statement_without_a_value_for_a_column_is_refused(self, database: Database) -> None:
         """A session would fill in the time of the change."""
