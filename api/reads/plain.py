@@ -1,29 +1,52 @@
 """Rows as plain objects: the columns of a Read class, out of a transaction, and tracked by no session."""
 
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 from sqlalchemy import Select, inspect
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
+from api.database.statements import Row, Statement
 from api.reads.plans import plan_for
 from api.reads.rows import model_of
 
 R = TypeVar("R", bound=BaseModel)
 
 
+class PlainStatement(Generic[R]):
+    """A statement that is always the same but for its `bindparam`s, and finds one row at most."""
+
+    def __init__(self, statement: Select[Any], read: type[R]) -> None:
+        self._read = read
+        self._names = _columns_in(statement, read)
+        self._statement = Statement(_only(self._names, statement))
+
+    async def one(self, session: AsyncSession, **values: Any) -> R | None:
+        driver = await driver_of(session)
+        rows = await driver.fetch(self._statement, **values)
+        return _plain(self._read, self._names, rows[0]) if rows else None
+
+
 async def plain_row(session: AsyncSession, statement: Select[Any], read: type[R]) -> R | None:
-    """The one row that a statement finds; `read` is a class whose fields are columns, but for those with a default."""
+    """The one row that a statement finds."""
     driver = await driver_of(session)
-    columns = inspect(model_of(statement)).columns.keys()
-    names = [name for name in read.model_fields if name in columns]
+    names = _columns_in(statement, read)
     plan, parameters = plan_for(statement, driver.dialect, ("plain", read), partial(_only, names))
     rows = plan.compiled.converted(await driver.fetch_compiled(plan.compiled, plan.values(parameters, {})))
-    return read.model_construct(**dict(zip(names, rows[0], strict=True))) if rows else None
+    return _plain(read, names, rows[0]) if rows else None
+
+
+def _columns_in(statement: Select[Any], read: type[BaseModel]) -> list[str]:
+    columns = inspect(model_of(statement)).columns
+    return [name for name in read.model_fields if name in columns]
 
 
 def _only(names: list[str], statement: Select[Any]) -> Select[Any]:
     model = model_of(statement)
     return statement.with_only_columns(*(getattr(model, name) for name in names))
+
+
+def _plain(read: type[R], names: list[str], row: Row) -> R:
+    return read.model_construct(**dict(zip(names, row, strict=True)))

@@ -29,7 +29,8 @@ class Plan:
     def values(self, parameters: Any, others: dict[str, Any]) -> dict[str, Any]:
         """The values of a statement of this shape, beside `others`, which its plan has by name."""
         for name, place in self._places:
-            others[name] = parameters[place].effective_value
+            if name not in others:
+                others[name] = parameters[place].effective_value
         return others
 
 

@@ -33,9 +33,9 @@ class Read(ABC):
         """The answer in JSON."""
 
 
-def read_one(statement: Select[Any]) -> Read:
-    """The one row that a statement finds; a 404 where it finds none."""
-    return _One(statement)
+def read_one(statement: Select[Any], **values: Any) -> Read:
+    """The one row that a statement finds; a 404 where it finds none. `values` are those of its `bindparam`s."""
+    return _One(statement, values)
 
 
 def read_all(statement: Select[Any]) -> Read:
@@ -44,8 +44,12 @@ def read_all(statement: Select[Any]) -> Read:
 
 
 class _One(Read):
+    def __init__(self, statement: Select[Any], values: dict[str, Any]) -> None:
+        super().__init__(statement)
+        self.values = values
+
     async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
-        rows = await json_rows(connection, self.statement, response_model)
+        rows = await json_rows(connection, self.statement, response_model, self.values)
         if not rows:
             raise NotFound(f"There is no such {noun_of(model_of(self.statement))}.")
         return rows[0]
@@ -57,11 +61,13 @@ class _All(Read):
         return json_list(await json_rows(connection, self.statement, read))
 
 
-async def json_rows(connection: DriverConnection, statement: Select[Any], read: type[BaseModel]) -> list[bytes]:
+async def json_rows(
+    connection: DriverConnection, statement: Select[Any], read: type[BaseModel], values: dict[str, Any] | None = None
+) -> list[bytes]:
     """The JSON of each row that a statement finds."""
     build = partial(as_json, read=read, dialect=connection.dialect)
     plan, parameters = plan_for(statement, connection.dialect, read, build)
-    rows = await connection.fetch_compiled(plan.compiled, plan.values(parameters, {}))
+    rows = await connection.fetch_compiled(plan.compiled, plan.values(parameters, values or {}))
     return [text.encode() for (text,) in rows]
 
 

@@ -18,7 +18,7 @@ from api.models.notification import NotificationKind
 from api.models.order import Order, OrderStatus, StoredOrder
 from api.models.payment import Payment, PaymentCreate, PaymentMethod, PaymentRead, PaymentStatus
 from api.models.refund import Refund
-from api.reads.plain import plain_row
+from api.reads.plain import PlainStatement
 from api.rules import ledger
 from api.rules.notifications import notify
 
@@ -33,11 +33,12 @@ ADD_PAID_AMOUNT = Statement(
     .values(paid_amount=PAID_AMOUNT, updated_at=bindparam("now"))
 )
 INSERT_PAYMENT = Insertion(Payment)
+STORED_ORDER = PlainStatement(select(Order).where(Order.id == bindparam("order_id")), StoredOrder)
 
 
 async def stored_order(session: AsyncSession, order_id: int) -> StoredOrder:
     """An order as it is now."""
-    order = await plain_row(session, select(Order).where(Order.id == order_id), StoredOrder)
+    order = await STORED_ORDER.one(session, order_id=order_id)
     if order is None:
         raise NotFound("There is no such order.")
     return order

@@ -5,27 +5,22 @@ from decimal import Decimal
 from sqlmodel import bindparam, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.connections import driver_of
-from api.database.statements import Statement
 from api.errors import Conflict
 from api.models.account import Account, AccountRead
 from api.models.notification import NotificationKind
 from api.models.transaction import TransactionRead
+from api.reads.plain import PlainStatement
 from api.rules import ledger
 from api.rules.notifications import notify
 
-SELECT_RECEIVER = Statement(
-    select(Account)
-    .with_only_columns(*(getattr(Account, name) for name in AccountRead.model_fields))
-    .where(col(Account.id) == bindparam("account_id"), Account.not_erased())
+RECEIVER = PlainStatement(
+    select(Account).where(col(Account.id) == bindparam("account_id"), Account.not_erased()), AccountRead
 )
 
 
 async def receiver(session: AsyncSession, account_id: int) -> AccountRead | None:
     """An account that can be given to; that of an erased user cannot."""
-    driver = await driver_of(session)
-    rows = await driver.fetch(SELECT_RECEIVER, account_id=account_id)
-    return AccountRead.model_construct(**dict(zip(AccountRead.model_fields, rows[0], strict=True))) if rows else None
+    return await RECEIVER.one(session, account_id=account_id)
 
 
 async def transfer_credit(

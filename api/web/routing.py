@@ -16,6 +16,16 @@ from api.web.idempotency import answer_once, takes_key
 from api.web.transactions import Handler, in_transaction
 
 
+class JSONContent(Response):
+    """An answer in JSON whose headers are always these two."""
+
+    def init_headers(self, headers: Any = None) -> None:
+        self.raw_headers = [
+            (b"content-length", str(len(self.body)).encode()),
+            (b"content-type", b"application/json"),
+        ]
+
+
 class TransactionRoute(APIRoute):
     """A route that runs in a transaction and, under an `Idempotency-Key`, once.
 
@@ -36,7 +46,7 @@ class TransactionRoute(APIRoute):
                 return returned
             else:
                 content = json_of(returned, self.response_model)
-            return Response(content, self.status_code or 200, media_type="application/json")
+            return JSONContent(content, self.status_code or 200)
 
         answer.__signature__ = signature  # type: ignore[attr-defined]
         super().__init__(path, answer, **options)

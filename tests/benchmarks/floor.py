@@ -4,7 +4,6 @@ Starlette routes without middleware, SQL written by hand on psycopg's own connec
 Nothing is validated, retried or refused; what is served is what the shop serves.
 """
 
-import asyncio
 import base64
 import hashlib
 import os
@@ -13,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import psycopg
+from psycopg_pool import AsyncConnectionPool
 from pydantic_core import from_json
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,34 +21,48 @@ from starlette.routing import Route
 
 CONNECTIONS = int(os.environ.get("DATABASE_POOL_SIZE", "16"))
 
-CATEGORY = """(SELECT row_to_json(r) FROM (SELECT
-    c.name, c.description, c.parent_id, c.id, c.slug, c.created_at, c.updated_at) r)"""
+
+def written(*names: str) -> str:
+    """Columns with times as the shop writes them."""
+    times = (
+        f"replace(to_char({name} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), '.000000Z', 'Z')"
+        f" AS {name.split('.')[-1]}"
+        for name in names
+    )
+    return ", ".join(times)
+
+
+CATEGORY = f"""(SELECT row_to_json(r) FROM (SELECT
+    c.name, c.description, c.parent_id, c.id, c.slug, {written("c.created_at", "c.updated_at")}) r)"""
 PRODUCT = f"""SELECT row_to_json(r)::text FROM (SELECT
     p.name, p.sku, p.description, (p.price * 0.01)::text AS price, p.is_active, p.attributes, p.category_id, p.id,
-    p.slug, p.stock_quantity, p.created_at, p.updated_at, CASE WHEN c.id IS NOT NULL THEN {CATEGORY} END AS category
+    p.slug, p.stock_quantity, {written("p.created_at", "p.updated_at")},
+    CASE WHEN c.id IS NOT NULL THEN {CATEGORY} END AS category
     FROM products p LEFT JOIN categories c ON c.id = p.category_id WHERE %s) r"""
 ITEMS = """(SELECT json_agg(row_to_json(l)) FROM (SELECT
     i.id, i.product_id, i.product_name, i.sku, i.quantity, (i.unit_price * 0.01)::text AS unit_price,
     (i.total_price * 0.01)::text AS total_price FROM order_items i WHERE i.order_id = o.id ORDER BY i.id) l)"""
 ORDER = f"""SELECT row_to_json(r)::text FROM (SELECT
     o.shipping_address, o.id, o.order_number, o.user_id, o.status, (o.total_amount * 0.01)::text AS total_amount,
-    (o.paid_amount * 0.01)::text AS paid_amount, o.created_at, o.updated_at, {ITEMS} AS items
+    (o.paid_amount * 0.01)::text AS paid_amount, {written("o.created_at", "o.updated_at")}, {ITEMS} AS items
     FROM orders o WHERE %s) r"""
 TOKEN = "SELECT t.user_id FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.token_hash = %s AND u.is_active"
 OWNER = f"o.user_id = ({TOKEN})"
 
 PRODUCT_BY_ID = PRODUCT % "p.id = %s AND p.is_active"
 PRODUCTS_AFTER = PRODUCT % "p.id < %s AND p.is_active ORDER BY p.id DESC LIMIT %s"
-PRODUCTS_OF_PAGE = PRODUCT % "p.is_active ORDER BY p.id DESC LIMIT %s OFFSET %s"
+PRODUCTS_OF_PAGE = PRODUCT % (
+    "p.id IN (SELECT id FROM products WHERE is_active ORDER BY id DESC LIMIT %s OFFSET %s) ORDER BY p.id DESC"
+)
 COUNT_PRODUCTS = "SELECT count(*) FROM products WHERE is_active"
 ORDER_BY_ID = ORDER % f"o.id = %s AND {OWNER}"
 ORDERS_OF_PAGE = ORDER % f"{OWNER} ORDER BY o.id DESC LIMIT %s OFFSET %s"
 COUNT_ORDERS = f"SELECT count(*) FROM orders o WHERE {OWNER}"
 ME = f"""SELECT row_to_json(r)::text FROM (SELECT
-    id, username, email, full_name, bio, is_active, is_superuser, last_login_at, created_at, updated_at
-    FROM users WHERE id = ({TOKEN})) r"""
-TREE = """WITH RECURSIVE tree AS (SELECT row_to_json(r) AS node, id, parent_id FROM (SELECT
-    name, description, parent_id, id, slug, created_at, updated_at FROM categories ORDER BY name) r)
+    id, username, email, full_name, bio, is_active, is_superuser,
+    {written("last_login_at", "created_at", "updated_at")} FROM users WHERE id = ({TOKEN})) r"""
+TREE = f"""WITH RECURSIVE tree AS (SELECT row_to_json(r) AS node, id, parent_id FROM (SELECT
+    name, description, parent_id, id, slug, {written("created_at", "updated_at")} FROM categories ORDER BY name) r)
     SELECT id, parent_id, node::text FROM tree"""
 
 CLAIM = """INSERT INTO idempotency_keys (user_id, route, key, fingerprint, created_at)
@@ -60,7 +73,8 @@ TAKE = """WITH locked AS (
         WHERE p.is_active AND p.stock_quantity >= l.quantity ORDER BY p.id FOR NO KEY UPDATE OF p)
     UPDATE products p SET stock_quantity = p.stock_quantity - l.quantity, updated_at = now()
     FROM locked l WHERE p.id = l.id RETURNING p.id, p.name, p.sku, p.price, l.quantity"""
-PLACE = """WITH o AS (INSERT INTO orders (order_number, user_id, status, total_amount, paid_amount, shipping_address,
+PLACE = (
+    """WITH o AS (INSERT INTO orders (order_number, user_id, status, total_amount, paid_amount, shipping_address,
         created_at, updated_at) VALUES (%s, %s, 'pending', %s, 0, %s, now(), now()) RETURNING *),
     l AS (INSERT INTO order_items (order_id, product_id, product_name, sku, quantity, unit_price, total_price)
         SELECT o.id, l.* FROM o, unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],
@@ -73,30 +87,26 @@ PLACE = """WITH o AS (INSERT INTO orders (order_number, user_id, status, total_a
         SELECT user_id, id, 'order_placed', 'We received your order ' || order_number || '.', now() FROM o)
     SELECT row_to_json(r)::text FROM (SELECT
         o.shipping_address, o.id, o.order_number, o.user_id, o.status, (o.total_amount * 0.01)::text AS total_amount,
-        (o.paid_amount * 0.01)::text AS paid_amount, o.created_at, o.updated_at,
+        (o.paid_amount * 0.01)::text AS paid_amount, """
+    + written("o.created_at", "o.updated_at")
+    + """,
         (SELECT json_agg(row_to_json(i)) FROM (SELECT l.id, l.product_id, l.product_name, l.sku, l.quantity,
             (l.unit_price * 0.01)::text AS unit_price, (l.total_price * 0.01)::text AS total_price
             FROM l ORDER BY l.id) i) AS items FROM o) r"""
+)
 STORE = """UPDATE idempotency_keys SET status_code = 201, body = %s
     WHERE user_id = %s AND route = 'POST /orders' AND key = %s"""
 
-free: asyncio.Queue[psycopg.AsyncConnection] = asyncio.Queue()
+pool = AsyncConnectionPool(
+    os.environ["DATABASE_URL"], min_size=CONNECTIONS, max_size=CONNECTIONS, kwargs={"autocommit": True}, open=False
+)
+connection = pool.connection
 
 
 @asynccontextmanager
 async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    for _ in range(CONNECTIONS):
-        free.put_nowait(await psycopg.AsyncConnection.connect(os.environ["DATABASE_URL"], autocommit=True))
-    yield
-
-
-@asynccontextmanager
-async def connection() -> AsyncIterator[psycopg.AsyncConnection]:
-    found = await free.get()
-    try:
-        yield found
-    finally:
-        free.put_nowait(found)
+    async with pool:
+        yield
 
 
 async def rows(statement: str, *values: object) -> list[tuple[Any, ...]]:
