@@ -2,14 +2,16 @@
 
 import re
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, StrictBool, StringConstraints
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
-from sqlmodel import Field, String, cast, col, literal, true
+from sqlmodel import Field, String, bindparam, cast, col, literal, true
 
 from api.models.base import Schema, Timestamps, related, utcnow
+from api.models.columns import BigInt
 from api.models.types import ABSENT, Email, Id, IsActive
 
 if TYPE_CHECKING:
@@ -151,3 +153,10 @@ class Caller(UserRead):
     def may_act_for_owner(self, owner: Any) -> ColumnElement[bool]:
         """The same as a condition on the column that holds the owner of a row."""
         return true() if self.is_superuser else col(owner) == self.id
+
+
+@cache
+def any_caller(is_superuser: bool) -> Caller:
+    """A caller for conditions that are built once for all staff users, or all customers: the id is a `bindparam`."""
+    known: dict[str, Any] = {"id": bindparam("caller_id", type_=BigInt), "is_superuser": is_superuser}
+    return Caller.model_construct(**known)

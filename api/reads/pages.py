@@ -28,20 +28,23 @@ class Paging(Protocol):
     cursor: str | None
 
 
-def read_page(statement: Select[Any], paging: Paging, *, sort: str = "-id") -> Read:
+def read_page(statement: Select[Any], paging: Paging, *, sort: str = "-id", **values: Any) -> Read:
     """The part of a list that is asked for, in a total order.
 
     Args:
         statement: A select of one table class with its filters, and without an order.
         paging: The part that the client asks for.
         sort: A column that is never null; a minus reverses. Equal values are told apart by id.
+        values: Those of the `bindparam`s of the statement.
     """
-    return _AfterCursor(statement, paging, sort) if paging.cursor is not None else _Numbered(statement, paging, sort)
+    part = _Numbered if paging.cursor is None else _AfterCursor
+    return part(statement, paging, sort, values)
 
 
 class _Part(Read):
-    def __init__(self, statement: Select[Any], paging: Paging, sort: str) -> None:
+    def __init__(self, statement: Select[Any], paging: Paging, sort: str, values: dict[str, Any]) -> None:
         super().__init__(statement)
+        self.values = values
         self.paging = paging
         self.order: Keyset = keyset(model_of(statement), sort)
 
@@ -49,7 +52,7 @@ class _Part(Read):
 class _AfterCursor(_Part):
     async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
         read, cursor, size = _read_class_of(response_model), self.paging.cursor, self.paging.page_size
-        values: dict[str, Any] = self.order.parameters(cursor) if cursor else {}
+        values = self.values | (self.order.parameters(cursor) if cursor else {})
 
         def build(statement: Select[Any]) -> Select[Any]:
             found = as_json(statement, read=read, dialect=connection.dialect)
@@ -77,7 +80,7 @@ class _Numbered(_Part):
 
         purpose = ("page", page > 1, read, self.order.sort)
         plan, parameters = plan_for(self.statement, connection.dialect, purpose, build)
-        values = plan.values(parameters, {LIMIT: size, OFFSET: (page - 1) * size})
+        values = plan.values(parameters, self.values | {LIMIT: size, OFFSET: (page - 1) * size})
         rows = await connection.fetch_compiled(plan.compiled, values)
         total = rows[0][1] if rows else await self._count(connection) if page > 1 else 0
         pages = -(-total // size)
@@ -106,7 +109,7 @@ class _Numbered(_Part):
     async def _count(self, connection: DriverConnection) -> int:
         """A page beyond the end has no row to bring the total along."""
         plan, parameters = plan_for(self.statement, connection.dialect, "count", _counted)
-        ((total,),) = await connection.fetch_compiled(plan.compiled, plan.values(parameters, {}))
+        ((total,),) = await connection.fetch_compiled(plan.compiled, plan.values(parameters, dict(self.values)))
         return int(total)
 
 

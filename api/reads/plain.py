@@ -1,6 +1,5 @@
 """Rows as plain objects: the columns of a Read class, out of a transaction, and tracked by no session."""
 
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
@@ -9,7 +8,6 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
 from api.database.statements import Row, Statement
-from api.reads.plans import plan_for
 from api.reads.rows import model_of
 
 R = TypeVar("R", bound=BaseModel)
@@ -19,6 +17,7 @@ class PlainStatement(Generic[R]):
     """A statement that is always the same but for its `bindparam`s, and finds one row at most."""
 
     def __init__(self, statement: Select[Any], read: type[R]) -> None:
+        self.model = model_of(statement)
         self._read = read
         self._names = _columns_in(statement, read)
         self._statement = Statement(_only(self._names, statement))
@@ -27,15 +26,6 @@ class PlainStatement(Generic[R]):
         driver = await driver_of(session)
         rows = await driver.fetch(self._statement, **values)
         return _plain(self._read, self._names, rows[0]) if rows else None
-
-
-async def plain_row(session: AsyncSession, statement: Select[Any], read: type[R]) -> R | None:
-    """The one row that a statement finds."""
-    driver = await driver_of(session)
-    names = _columns_in(statement, read)
-    plan, parameters = plan_for(statement, driver.dialect, ("plain", read), partial(_only, names))
-    rows = plan.compiled.converted(await driver.fetch_compiled(plan.compiled, plan.values(parameters, {})))
-    return _plain(read, names, rows[0]) if rows else None
 
 
 def _columns_in(statement: Select[Any], read: type[BaseModel]) -> list[str]:

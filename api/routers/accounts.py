@@ -11,7 +11,7 @@ from api.reads.rows import Read, read_all
 from api.rules import ledger
 from api.rules.store_credit import receiver, transfer_credit
 from api.web.idempotency import Idempotent
-from api.web.loading import PathId, one_or_404, plain_or_404
+from api.web.loading import PathId, one_or_404
 from api.web.pagination import CursorPage, Page, PagingParams
 from api.web.problems import problems
 from api.web.routing import Router
@@ -57,8 +57,7 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
     if data.from_account_id is None:
         source = await ledger.account_id_of(session, user.id)
     else:
-        given = select(Account).where(Account.id == data.from_account_id, Account.visible_to(user))
-        source = (await plain_or_404(session, given, AccountRead)).id
+        source = (await one_or_404(session, Account, Account.id == data.from_account_id, Account.visible_to(user))).id
     target = await receiver(session, data.to_account_id)
     if target is None or (target.user_id is None and not user.is_superuser):
         raise Unprocessable("body.to_account_id", "there is no such account")

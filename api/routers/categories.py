@@ -23,6 +23,8 @@ from api.web.sessions import ReadSession, WriteSession
 
 router = Router("/categories", tag="categories")
 
+BY_NAME = select(Category).order_by(col(Category.name))
+
 
 async def _category_to_read(category_id: PathId, session: ReadSession) -> Category:
     return await get_or_404(session, Category, category_id)
@@ -53,7 +55,7 @@ async def list_categories(query: SearchParams) -> Read:
 @router.get("/tree", response_model=list[CategoryTree])
 async def read_category_tree() -> Read:
     """Read all categories, nested below their parents."""
-    return read_tree(select(Category).order_by(col(Category.name)))
+    return read_tree(BY_NAME)
 
 
 @router.get("/{id}", response_model=CategoryRead, responses=problems(404))

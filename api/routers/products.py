@@ -6,9 +6,10 @@ from typing import Annotated
 
 from fastapi import Body, Depends, Query
 from pydantic import Field
-from sqlalchemy import ColumnElement, Select
+from sqlalchemy import ColumnElement
 from sqlmodel import bindparam, case, col, delete, exists, func, not_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel.sql.expression import SelectOfScalar
 
 from api.auth.callers import OptionalUser, Staff
 from api.errors import Forbidden, Unprocessable
@@ -63,25 +64,30 @@ class LowStockList(Paging):
     threshold: int = Field(default=LOW_STOCK, ge=0, le=MAX_STOCK, description="Units in stock, at most.")
 
 
-async def _visible_products(user: OptionalUser) -> ColumnElement[bool]:
-    """The products that the caller may read, as a condition."""
-    return Product.visible_to(user)
+@cache
+def _visible_products(visible: ColumnElement[bool]) -> SelectOfScalar[Product]:
+    """Built once for all staff users and once for all others, like the statement below: products are hot."""
+    return select(Product).where(visible)
+
+
+@cache
+def _visible_product(visible: ColumnElement[bool]) -> SelectOfScalar[Product]:
+    return _visible_products(visible).where(Product.id == bindparam("id"))
 
 
 async def _product_to_write(product_id: PathId, session: WriteSession, staff: Staff) -> Product:
     return await get_or_404(session, Product, product_id, lock=True)
 
 
-VisibleProducts = Annotated[ColumnElement[bool], Depends(_visible_products)]
 ProductToWrite = Annotated[Product, Depends(_product_to_write)]
 
 
 @router.get(
     "", response_model=Page[ProductReadWithCategory] | CursorPage[ProductReadWithCategory], responses=problems(403)
 )
-async def list_products(user: OptionalUser, visible: VisibleProducts, query: Annotated[ProductList, Query()]) -> Read:
+async def list_products(user: OptionalUser, query: Annotated[ProductList, Query()]) -> Read:
     """List products with their categories. Only staff see inactive products."""
-    products = select(Product).where(visible)
+    products = _visible_products(Product.visible_to(user))
     if query.search is not None:
         products = products.where(contains(query.search, Product.name, Product.sku, Product.description))
     if query.category_id is not None:
@@ -127,27 +133,21 @@ async def list_low_stock(staff: Staff, query: Annotated[LowStockList, Query()]) 
 
 
 @router.get("/by-sku/{sku}", response_model=ProductReadWithCategory, responses=problems(404))
-async def read_product_by_sku(sku: PathText, visible: VisibleProducts) -> Read:
+async def read_product_by_sku(sku: PathText, user: OptionalUser) -> Read:
     """Read a product by its SKU."""
-    return read_one(select(Product).where(Product.sku == sku, visible))
+    return read_one(select(Product).where(Product.sku == sku, Product.visible_to(user)))
 
 
 @router.get("/by-slug/{slug}", response_model=ProductReadWithCategory, responses=problems(404))
-async def read_product_by_slug(slug: PathText, visible: VisibleProducts) -> Read:
+async def read_product_by_slug(slug: PathText, user: OptionalUser) -> Read:
     """Read a product by its slug."""
-    return read_one(select(Product).where(Product.slug == slug, visible))
+    return read_one(select(Product).where(Product.slug == slug, Product.visible_to(user)))
 
 
 @router.get("/{id}", response_model=ProductReadWithCategory, responses=problems(404))
 async def read_product(product_id: PathId, user: OptionalUser) -> Read:
     """Read a product with its category."""
-    return read_one(_product_by_id(Product.visible_to(user)), id=product_id)
-
-
-@cache
-def _product_by_id(visible: ColumnElement[bool]) -> Select[Product]:
-    """Built once for each who: this is what the shop is asked for most."""
-    return select(Product).where(Product.id == bindparam("id"), visible)
+    return read_one(_visible_product(Product.visible_to(user)), id=product_id)
 
 
 @router.post("", status_code=201, response_model=ProductRead, responses=problems(409))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel
 from pydantic import Field as Limits
-from sqlalchemy import ColumnElement, Select, inspect
+from sqlalchemy import ColumnElement, inspect
 from sqlalchemy.orm import joinedload, load_only, selectinload
 from sqlalchemy.sql.base import ExecutableOption
 from sqlmodel import SQLModel, select
@@ -15,8 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.errors import NotFound
 from api.models.base import noun_of
 from api.models.types import MAX_ID, without_nul
-from api.reads.plain import plain_row
-from api.reads.rows import model_of
+from api.reads.plain import PlainStatement
 
 T = TypeVar("T", bound=SQLModel)
 R = TypeVar("R", bound=BaseModel)
@@ -62,15 +61,15 @@ async def one_or_404(
     return found
 
 
-async def plain_or_404(session: AsyncSession, statement: Select[Any], read: type[R]) -> R:
+async def plain_or_404(statement: PlainStatement[R], session: AsyncSession, **values: Any) -> R:
     """The one row that a statement finds, as a plain object: for rules that change it by conditional UPDATEs.
 
     Raises:
         NotFound: There is none.
     """
-    found = await plain_row(session, statement, read)
+    found = await statement.one(session, **values)
     if found is None:
-        raise NotFound(f"There is no such {noun_of(model_of(statement))}.")
+        raise NotFound(f"There is no such {noun_of(statement.model)}.")
     return found
 
 
