@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlmodel import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.connections import LISTENERS, DriverConnection, Listener, checked_out
+from api.database.connections import LISTENERS, checked_out
+from api.database.drivers import DriverConnection, Listener
 from api.database.engine import IS_WRITING, begin_statements, create_engine, pool_size
 from api.database.sqlalchemy_internals import ConnectingSession
 from api.database.transactions import Transaction

@@ -12,15 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlalchemy.util import greenlet_spawn
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.connections import (
-    OPEN_DRIVER,
-    DriverConnection,
-    Listener,
-    driver_connection,
-    give_back,
-    take_from_pool,
-    throw_away,
-)
+from api.database.connections import OPEN_DRIVER, connected, give_back, take_from_pool, throw_away
+from api.database.drivers import DriverConnection, Listener
 from api.database.engine import is_in_transaction
 from api.database.sqlalchemy_internals import CONNECT, connection_on
 from api.database.write_slots import WriteSlot
@@ -67,7 +60,7 @@ class Transaction:
             await self._slot.take()
             self._proxied = await take_from_pool(self._engine)
         if self._driver is None:
-            self._driver = driver_connection(self._engine, self._proxied, self._discard, self._listeners)
+            self._driver = connected(self._engine, self._proxied, self._discard, self._listeners)
         if not self._has_begun:
             self._has_begun = True
             for statement in self._begin:

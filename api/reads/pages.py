@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from sqlalchemy import Dialect, Select
 from sqlmodel import Integer, bindparam, func
 
-from api.database.connections import DriverConnection
+from api.database.drivers import DriverConnection
 from api.reads.keyset import Keyset, keyset
 from api.reads.plans import plan_for
 from api.reads.rows import Read, as_json, json_list, model_of

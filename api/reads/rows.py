@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from sqlalchemy import Dialect, Select
 from sqlmodel import String, cast
 
-from api.database.connections import DriverConnection
+from api.database.drivers import DriverConnection
 from api.errors import NotFound
 from api.models.base import noun_of
 from api.reads.json_expressions import json_of_row

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from sqlalchemy import Dialect, Select
 from sqlmodel import col
 
-from api.database.connections import DriverConnection
+from api.database.drivers import DriverConnection
 from api.reads.plans import plan_for
 from api.reads.rows import Read, as_json, json_list, model_of
 

@@ -10,7 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import bindparam, col, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.connections import DriverConnection, driver_of
+from api.database.connections import driver_of
+from api.database.drivers import DriverConnection
 from api.database.statements import Insertion, Statement
 from api.errors import Conflict, Unprocessable
 from api.models.account import Account, ShopAccount

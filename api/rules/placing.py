@@ -8,7 +8,8 @@ from typing import Any
 from sqlmodel import bindparam, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.connections import DriverConnection, driver_of
+from api.database.connections import driver_of
+from api.database.drivers import DriverConnection
 from api.database.statements import Insertion, Statement, numbered_values
 from api.errors import Unprocessable
 from api.models.money import MAX_AMOUNT

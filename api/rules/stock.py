@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement
 from sqlmodel import Integer, bindparam, case, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.connections import DriverConnection, driver_of
+from api.database.connections import driver_of
+from api.database.drivers import DriverConnection
 from api.database.statements import Insertion, Statement, numbered
 from api.errors import Conflict, ShopError, Unprocessable
 from api.models.base import utcnow

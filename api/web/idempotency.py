@@ -27,7 +27,8 @@ from sqlmodel import and_, bindparam, col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.responses import Response
 
-from api.database.connections import DriverConnection, driver_of
+from api.database.connections import driver_of
+from api.database.drivers import DriverConnection
 from api.database.errors import is_duplicate, is_lock_timeout, refusal_for
 from api.database.statements import Insertion, Row, Statement
 from api.database.transactions import undo
