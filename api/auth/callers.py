@@ -102,6 +102,11 @@ async def current_user(caller: Annotated[Caller | None, Depends(optional_caller)
     return caller
 
 
+def is_staff(user: Caller | None) -> bool:
+    """Whether somebody is signed in as a staff user."""
+    return user is not None and user.is_superuser
+
+
 async def staff(user: Annotated[Caller, Depends(current_user)]) -> Caller:
     if not user.is_superuser:
         raise Forbidden(STAFF_ONLY)

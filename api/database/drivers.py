@@ -33,6 +33,8 @@ class DriverConnection(ABC):
         self._driver = driver
         self._discard = discard
         self._listeners = listeners
+        self.defers = False
+        """Whether `send` may wait for the next statement: whoever sets this sees to it that nothing is left behind."""
 
     @property
     def dialect(self) -> Dialect:
@@ -64,7 +66,7 @@ class DriverConnection(ABC):
         return int(await self._run(self._execute, sql, ordered))
 
     async def send(self, statement: Statement, **values: Any) -> None:
-        """Run a statement whose result nobody looks at, with the next statement at the latest.
+        """Run a statement whose result is not needed, with the next statement at the latest.
 
         PostgreSQL takes both in one go. An error may come with the next statement, which then was not run.
         """
@@ -105,6 +107,12 @@ class DriverConnection(ABC):
     async def _run(self, run: Callable[[str, Sequence[Any]], Awaitable[Any]], sql: str, values: Sequence[Any]) -> Any:
         for listener in self._listeners:
             listener(sql, values)
+        return await self._guarded(run, sql, values)
+
+    async def _guarded(
+        self, run: Callable[[str, Sequence[Any]], Awaitable[Any]], sql: str, values: Sequence[Any]
+    ) -> Any:
+        """Run something, and raise its errors as a session does."""
         errors: type[Exception] = self.dialect.loaded_dbapi.Error
         try:
             return await run(sql, values)
@@ -139,7 +147,10 @@ class PostgreSQLConnection(DriverConnection):
         self._waiting: list[tuple[bytes, Sequence[Any]]] = []
 
     async def _send(self, sql: str, values: Sequence[Any]) -> None:
-        self._waiting.append((sql.encode(), values))
+        if self.defers:
+            self._waiting.append((sql.encode(), values))
+        else:
+            await self._execute(sql, values)
 
     async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
         rows: Sequence[Row] = await (await self._sent(sql.encode(), values)).fetchall()
@@ -164,7 +175,7 @@ class PostgreSQLConnection(DriverConnection):
     async def flush(self) -> None:
         if self._waiting:
             sql, values = self._waiting.pop()
-            await self._run(self._execute, sql.decode(), values)
+            await self._guarded(self._execute, sql.decode(), values)
 
     def forget(self) -> None:
         self._waiting.clear()

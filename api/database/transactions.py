@@ -61,6 +61,7 @@ class Transaction:
             self._proxied = await take_from_pool(self._engine)
         if self._driver is None:
             self._driver = connected(self._engine, self._proxied, self._discard, self._listeners)
+            self._driver.defers = True
         if not self._has_begun:
             self._has_begun = True
             for statement in self._begin:

@@ -86,10 +86,7 @@ class Product(ProductBase, Timestamps, table=True):
     @classmethod
     def visible_to(cls, user: "Caller | None") -> ColumnElement[bool]:
         """The products that a user, or anyone who is not signed in, may read, as a condition."""
-        return EVERY_PRODUCT if user and user.is_superuser else ACTIVE_PRODUCTS
-
-
-EVERY_PRODUCT, ACTIVE_PRODUCTS = true(), col(Product.is_active).is_(true())
+        return true() if user and user.is_superuser else col(cls.is_active).is_(true())
 
 
 class ProductCreate(ProductBase):

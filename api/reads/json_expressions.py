@@ -9,11 +9,12 @@ from collections.abc import Collection
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
-from sqlalchemy import Boolean, Column, ColumnElement, Dialect, FromClause, inspect
+from sqlalchemy import BinaryExpression, Boolean, Column, ColumnElement, Dialect, FromClause, inspect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Mapper, RelationshipProperty
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.visitors import iterate
 from sqlmodel import JSON, SQLModel, and_, func, select
 
 from api.models.columns import Cents, Timestamp
@@ -34,7 +35,8 @@ VALUES = {
         DOCUMENT: "JSON_EXTRACT({0}, '$')",
     },
     "sqlite": {
-        AMOUNT: "printf('%s%d.%02d', iif({0} < 0, '-', ''), abs({0}) / 100, abs({0}) % 100)",
+        AMOUNT: "CASE WHEN {0} IS NOT NULL THEN"
+        " printf('%s%d.%02d', iif({0} < 0, '-', ''), abs({0}) / 100, abs({0}) % 100) END",
         TIME: "replace(replace({0}, ' ', 'T') || 'Z', '.000000Z', 'Z')",
         FLAG: "json(CASE {0} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END)",
         DOCUMENT: "json({0})",
@@ -43,13 +45,15 @@ VALUES = {
 """How each database writes a kind of value; text and whole numbers it writes as they are."""
 
 EMBEDDED = {"postgresql": "{0}", "mysql": "JSON_EXTRACT({0}, '$')", "sqlite": "json({0})"}
-"""How JSON from a subquery is told from text."""
+"""How JSON from a subquery is marked as JSON, and not as text."""
 
 
 def json_of_row(
     read: type[BaseModel], model: type[SQLModel], dialect: Dialect, without: Collection[str] = ()
 ) -> ColumnElement[Any]:
-    """The JSON of a row of a table class, with the fields of a Read class in their order.
+    """The JSON of a row of a table class, with the fields of a Read class.
+
+    They have the order of the class, but not on MySQL, which sorts them.
 
     Raises:
         TypeError: A field is neither a column nor a relationship of the table class.
@@ -164,7 +168,14 @@ def _related_json(
 
 
 def _joined(relationship: RelationshipProperty[Any], rows: FromClause, target: FromClause) -> ColumnElement[bool]:
-    """The condition that links both sides, also through a table between them."""
+    """The condition that links both sides, also through a table between them.
+
+    Raises:
+        TypeError: The relationship has another condition, which would be left out.
+    """
+    comparisons = [each for each in iterate(relationship.primaryjoin) if isinstance(each, BinaryExpression)]
+    if len(comparisons) != len(relationship.synchronize_pairs):
+        raise TypeError(f"{relationship} has a condition beside its foreign key: {relationship.primaryjoin}")
     if relationship.secondary is None:
         pairs = relationship.local_remote_pairs or []
         return and_(*(rows.c[local.name] == target.c[remote.name] for local, remote in pairs))
@@ -174,8 +185,10 @@ def _joined(relationship: RelationshipProperty[Any], rows: FromClause, target: F
 
 
 def _order_of(relationship: RelationshipProperty[Any]) -> list[Column[Any]]:
-    declared: Any = relationship.order_by or list(relationship.mapper.primary_key)
-    return list(declared)
+    declared: list[Any] = list(relationship.order_by or relationship.mapper.primary_key)
+    if not all(isinstance(each, Column) for each in declared):
+        raise TypeError(f"{relationship} is ordered by more than columns: {declared}")
+    return declared
 
 
 def _read_class_in(annotation: Any) -> type[BaseModel]:

@@ -1,4 +1,4 @@
-"""The total order of a list, and cursors into it ("keyset pagination"): the sort value and the id of a row."""
+"""The total order of a list, whose cursors are the sort value and the id of a row ("keyset pagination")."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A part of a list: a page by its number, with the exact total, or the rows after a cursor.
+"""Parts of lists: pages by their number, with the exact total, or the rows after a cursor.
 
 `?page=3&page_size=20` counts and skips. `?cursor=` (empty to begin with, then each answer's `next_cursor`) continues
 after the last row seen, at a cost that does not grow with the depth, and nothing is skipped or shown twice while rows
@@ -20,7 +20,7 @@ from api.reads.rows import Read, as_json, json_list, model_of
 LIMIT, OFFSET = "page_limit", "page_offset"
 
 
-class Paging(Protocol):
+class PartOfList(Protocol):
     """The part of a list that is asked for."""
 
     page: int
@@ -28,7 +28,7 @@ class Paging(Protocol):
     cursor: str | None
 
 
-def read_page(statement: Select[Any], paging: Paging, *, sort: str = "-id", **values: Any) -> Read:
+def read_page(statement: Select[Any], paging: PartOfList, *, sort: str = "-id", **values: Any) -> Read:
     """The part of a list that is asked for, in a total order.
 
     Args:
@@ -42,7 +42,7 @@ def read_page(statement: Select[Any], paging: Paging, *, sort: str = "-id", **va
 
 
 class _Part(Read):
-    def __init__(self, statement: Select[Any], paging: Paging, sort: str, values: dict[str, Any]) -> None:
+    def __init__(self, statement: Select[Any], paging: PartOfList, sort: str, values: dict[str, Any]) -> None:
         super().__init__(statement)
         self.values = values
         self.paging = paging
@@ -99,7 +99,7 @@ class _Numbered(_Part):
         if self.paging.page == 1:
             first = as_json(statement, read=read, dialect=dialect).add_columns(total)
             return first.order_by(*self.order.clauses).limit(_parameter(LIMIT)).offset(_parameter(OFFSET))
-        # The rows to skip are skipped by their ids: PostgreSQL would make the JSON of each.
+        # The filters stand in the subquery alone. It skips rows by their ids: PostgreSQL would make the JSON of each.
         ids = statement.with_only_columns(self.order.id).order_by(*self.order.clauses)
         part = ids.limit(_parameter(LIMIT)).offset(_parameter(OFFSET)).subquery("part")
         model = model_of(statement)
@@ -109,7 +109,7 @@ class _Numbered(_Part):
     async def _count(self, connection: DriverConnection) -> int:
         """A page beyond the end has no row to bring the total along."""
         plan, parameters = plan_for(self.statement, connection.dialect, "count", _counted)
-        ((total,),) = await connection.fetch_compiled(plan.compiled, plan.values(parameters, dict(self.values)))
+        ((total,),) = await connection.fetch_compiled(plan.compiled, plan.values(parameters, self.values))
         return int(total)
 
 

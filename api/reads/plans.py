@@ -4,10 +4,10 @@ Two statements have one shape where they differ in their values only. A product 
 that was asked for, not for each price.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from sqlalchemy import Dialect, Select
+from sqlalchemy import BindParameter, Dialect, Select
 
 from api.database.sqlalchemy_internals import shape_and_parameters
 from api.database.statements import CompiledStatement
@@ -21,17 +21,14 @@ _plans: dict[Hashable, "Plan"] = {}
 class Plan:
     """A compiled statement, and which parameter of the router's statement has each of its values."""
 
-    def __init__(self, statement: Select[Any], dialect: Dialect, keys: list[str]) -> None:
+    def __init__(self, statement: Select[Any], dialect: Dialect, parameters: Sequence[BindParameter[Any]]) -> None:
         self.compiled = CompiledStatement(statement, dialect)
-        places = {key: place for place, key in enumerate(keys)}
+        places = {each.key: place for place, each in enumerate(parameters) if not each.required}
         self._places = [(name, places[key]) for name, key in self.compiled.keys.items() if key in places]
 
     def values(self, parameters: Any, others: dict[str, Any]) -> dict[str, Any]:
         """The values of a statement of this shape, beside `others`, which its plan has by name."""
-        for name, place in self._places:
-            if name not in others:
-                others[name] = parameters[place].effective_value
-        return others
+        return {name: parameters[place].effective_value for name, place in self._places} | others
 
 
 def plan_for(
@@ -54,5 +51,5 @@ def plan_for(
     if plan is None:
         if len(_plans) >= MAX_PLANS:
             _plans.clear()
-        plan = _plans[key] = Plan(build(statement), dialect, [each.key for each in parameters])
+        plan = _plans[key] = Plan(build(statement), dialect, parameters)
     return plan, parameters

@@ -3,7 +3,7 @@
     return read_one(select(Product).where(Product.id == product_id, visible))
 
 Nothing is read until the route has returned: `api/web/routing.py` then takes a connection, and answers what the
-database writes. Whoever needs the rows themselves asks for a `ReadSession`.
+database writes. A route that needs the rows themselves asks for a `ReadSession`.
 """
 
 from abc import ABC, abstractmethod

@@ -54,7 +54,7 @@ class OrderList(Paging):
 
 @cache
 def _visible_orders(is_superuser: bool) -> SelectOfScalar[Order]:
-    """The orders that all staff users, or the caller, may read. Built once, like those below: orders are hot."""
+    """The orders that staff users may read, or the caller. Built once for each, like those below: see products."""
     return select(Order).where(Order.visible_to(any_caller(is_superuser)))
 
 
@@ -64,17 +64,17 @@ def _visible_order(is_superuser: bool) -> SelectOfScalar[Order]:
 
 
 @cache
-def _stored_order(is_superuser: bool) -> PlainStatement[StoredOrder]:
+def _order_by_id(is_superuser: bool) -> PlainStatement[StoredOrder]:
     return PlainStatement(_visible_order(is_superuser), StoredOrder)
 
 
 async def _order_to_read(order_id: PathId, user: CurrentUser, session: ReadSession) -> StoredOrder:
-    return await plain_or_404(_stored_order(user.is_superuser), session, id=order_id, caller_id=user.id)
+    return await plain_or_404(_order_by_id(user.is_superuser), session, id=order_id, caller_id=user.id)
 
 
 async def _order_to_write(order_id: PathId, user: CurrentUser, session: WriteSession) -> StoredOrder:
     """Not locked: status and payments change by conditional UPDATEs."""
-    return await plain_or_404(_stored_order(user.is_superuser), session, id=order_id, caller_id=user.id)
+    return await plain_or_404(_order_by_id(user.is_superuser), session, id=order_id, caller_id=user.id)
 
 
 OrderToRead = Annotated[StoredOrder, Depends(_order_to_read)]

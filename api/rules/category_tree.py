@@ -1,13 +1,13 @@
 """The category tree: it never has a cycle, however many requests move its branches at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from sqlalchemy import CTE
 from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.errors import Conflict, NotFound, Unprocessable
-from api.models.category import Category, CategoryTree
+from api.models.category import Category
 
 MAX_DEPTH = 100
 """Levels of the tree: the answer nests as deeply, and Python's JSON parser stops at about a thousand levels."""
@@ -78,13 +78,3 @@ def branch(category_id: int) -> CTE:
     """The ids of a category and of all its descendants."""
     below = select(col(Category.id)).where(Category.id == category_id).cte("branch", recursive=True)
     return below.union_all(select(col(Category.id)).join(below, col(Category.parent_id) == below.c.id))
-
-
-def as_tree(categories: Sequence[Category]) -> list[CategoryTree]:
-    """Nest categories below their parents, each level in the order given."""
-    nodes = {each.id: CategoryTree.model_validate(each) for each in categories}
-    roots: list[CategoryTree] = []
-    for node in nodes.values():
-        siblings = nodes[node.parent_id].children if node.parent_id is not None else roots
-        siblings.append(node)
-    return roots

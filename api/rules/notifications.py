@@ -13,8 +13,9 @@ from api.models.notification import Notification, NotificationKind
 
 logger = logging.getLogger(__name__)
 
-SAVEPOINT = Statement(text("SAVEPOINT notification"))  # the end of the transaction releases it
+SAVEPOINT = Statement(text("SAVEPOINT notification"))
 ROLL_BACK = Statement(text("ROLLBACK TO SAVEPOINT notification"))
+RELEASE = Statement(text("RELEASE SAVEPOINT notification"))
 INSERT_NOTIFICATION = Insertion(Notification)
 
 
@@ -23,6 +24,7 @@ async def notify(
 ) -> None:
     """Notify a user, in a savepoint: where the row cannot be written, everything else stands."""
     driver = await driver_of(session)
+    await driver.flush()  # or an error of what was sent before would be taken for one of the notification
     await driver.send(SAVEPOINT)
     try:
         row = INSERT_NOTIFICATION.values(user_id=user_id, kind=kind, message=message, order_id=order_id)
@@ -32,3 +34,4 @@ async def notify(
             raise
         await driver.execute(ROLL_BACK)
         logger.exception("A notification could not be written.")
+    await driver.send(RELEASE)

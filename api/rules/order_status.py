@@ -13,7 +13,7 @@ from api.models.order_event import OrderEvent
 from api.models.order_item import OrderItem
 from api.rules import payments, stock
 from api.rules.notifications import notify
-from api.rules.payments import stored_order
+from api.rules.orders import stored_order
 
 # Statements that are compiled once: every order runs them.
 ADVANCE_ORDER = Statement(

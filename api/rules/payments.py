@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
 from api.database.statements import Insertion, Statement
-from api.errors import Conflict, NotFound
+from api.errors import Conflict
 from api.models.account import ShopAccount
 from api.models.base import utcnow
 from api.models.columns import Cents
@@ -18,9 +18,9 @@ from api.models.notification import NotificationKind
 from api.models.order import Order, OrderStatus, StoredOrder
 from api.models.payment import Payment, PaymentCreate, PaymentMethod, PaymentRead, PaymentStatus
 from api.models.refund import Refund
-from api.reads.plain import PlainStatement
 from api.rules import ledger
 from api.rules.notifications import notify
+from api.rules.orders import stored_order
 
 PAID_AMOUNT = col(Order.paid_amount) + bindparam("amount", type_=Cents)
 ADD_PAID_AMOUNT = Statement(
@@ -33,15 +33,6 @@ ADD_PAID_AMOUNT = Statement(
     .values(paid_amount=PAID_AMOUNT, updated_at=bindparam("now"))
 )
 INSERT_PAYMENT = Insertion(Payment)
-STORED_ORDER = PlainStatement(select(Order).where(Order.id == bindparam("order_id")), StoredOrder)
-
-
-async def stored_order(session: AsyncSession, order_id: int) -> StoredOrder:
-    """An order as it is now."""
-    order = await STORED_ORDER.one(session, order_id=order_id)
-    if order is None:
-        raise NotFound("There is no such order.")
-    return order
 
 
 async def receive(session: AsyncSession, order: StoredOrder, data: PaymentCreate) -> tuple[PaymentRead, StoredOrder]:

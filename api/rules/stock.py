@@ -49,10 +49,7 @@ async def change(session: AsyncSession, movement: StockMovement) -> StockMovemen
     Raises:
         Conflict: The stock would fall below zero or exceed its limit.
     """
-    driver = await driver_of(session)
-    changed = await driver.execute(CHANGE_STOCK, product_id=movement.product_id, delta=movement.delta, now=utcnow())
-    if changed == 0:
-        raise Conflict(f"The stock must stay between 0 and {MAX_STOCK:,}.")
+    await _change_quantity(await driver_of(session), movement.product_id, movement.delta)
     session.add(movement)
     await session.flush()
     return movement
@@ -90,8 +87,7 @@ async def give_back(
     """
     driver = await driver_of(session)
     for product_id, quantity in sorted(quantities.items()):
-        if await driver.execute(CHANGE_STOCK, product_id=product_id, delta=quantity, now=utcnow()) == 0:
-            raise Conflict(f"The stock must stay between 0 and {MAX_STOCK:,}.")
+        await _change_quantity(driver, product_id, quantity)
     await _record(driver, quantities, StockReason.CANCELLATION, order_id=order_id, user_id=user_id, sign=1)
 
 
@@ -102,6 +98,11 @@ def record_initial(session: AsyncSession, products: Sequence[Product], user_id: 
         for product in products
         if product.stock_quantity
     )
+
+
+async def _change_quantity(driver: DriverConnection, product_id: int, delta: int) -> None:
+    if await driver.execute(CHANGE_STOCK, product_id=product_id, delta=delta, now=utcnow()) == 0:
+        raise Conflict(f"The stock must stay between 0 and {MAX_STOCK:,}.")
 
 
 async def _record(
@@ -130,7 +131,7 @@ def _shortage(products: Mapping[int, SoldProduct], quantities: Mapping[int, int]
             return Conflict(
                 f"The stock of {product.name} ({product.sku}) is {product.stock_quantity}, less than the order needs."
             )
-    return Conflict("The stock of a product has changed. Try again.")
+    raise AssertionError("The products are locked, so the UPDATE refuses only what is missing, inactive or short.")
 
 
 @cache

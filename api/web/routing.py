@@ -11,9 +11,8 @@ from starlette.responses import Response
 
 from api.reads.rows import Read
 from api.web.answers import json_of
-from api.web.app_state import database_of
 from api.web.idempotency import answer_once, takes_key
-from api.web.transactions import Handler, in_transaction
+from api.web.transactions import Handler, in_transaction, run_of
 
 
 class JSONContent(Response):
@@ -40,7 +39,7 @@ class TransactionRoute(APIRoute):
             request = arguments[request_name] if takes_request else arguments.pop(request_name)
             returned = await endpoint(**arguments)
             if isinstance(returned, Read):
-                async with database_of(request).connection() as connection:
+                async with run_of(request).connection() as connection:
                     content = await returned.run(connection, self.response_model)
             elif self.response_model is None or isinstance(returned, Response):
                 return returned

@@ -4,8 +4,8 @@ fresh connection where the old one broke."""
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeVar
 
 from fastapi import Request
@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from api.database.connections import driver_of
+from api.database.drivers import DriverConnection
 from api.database.errors import DATABASE_ERRORS, is_broken_connection, is_duplicate_slug, is_transient, refusal_for
 from api.errors import Unavailable
 from api.web.app_state import database_of
@@ -60,6 +62,16 @@ class RouteRun:
         if self._write_session is None:
             self._write_session = await self._opened(database_of(self._request).transaction())
         return self._write_session
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[DriverConnection]:
+        """The connection of the session that is open, so that no request waits for a second one; else a new one."""
+        session = self._write_session or self._read_session
+        if session is not None:
+            yield await driver_of(session)
+        else:
+            async with database_of(self._request).connection() as connection:
+                yield connection
 
     async def _opened(self, session: AbstractAsyncContextManager[AsyncSession]) -> AsyncSession:
         if self._sessions is None:

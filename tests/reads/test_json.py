@@ -13,17 +13,19 @@ from httpx import AsyncClient
 from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import inspect
 from sqlalchemy.orm import selectinload
-from sqlmodel import SQLModel, select
+from sqlmodel import SQLModel, and_, bindparam, col, select, text, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
+from api.database.statements import Statement
 from api.main import create_app
-from api.models.category import CategoryTree
-from api.models.order import Order, OrderReadWithItems
+from api.models.account import Account, AccountRead, ShopAccount
+from api.models.category import Category, CategoryTree
+from api.models.order import MAX_LINES, Order, OrderReadWithDetails, OrderReadWithItems
 from api.models.post import Post, PostRead
 from api.models.product import Product, ProductRead, ProductReadWithCategory
-from api.reads.json_expressions import json_of_row
-from api.reads.rows import Read, read_all
+from api.reads.json_expressions import AMOUNT, VALUES, json_of_row
+from api.reads.rows import Read, read_all, read_one
 from api.settings import Settings
 from tests.factories import a_category, a_post, a_product, a_tag, a_user, an_order
 from tests.odd_values import ODD_JSON, ODD_TEXTS, ODD_TIMES, PRICES
@@ -99,13 +101,13 @@ async def test_every_read_class_is_written_alike(
 class TestOddValues:
     async def test_products_with_odd_values_are_written_alike(self, database: Database, session: AsyncSession) -> None:
         category = await a_category(session, "Ünïcödé 🎧", description=None)
-        for number, text in enumerate(ODD_TEXTS):
+        for number, odd in enumerate(ODD_TEXTS):
             await a_product(
                 session,
-                f"x{text}{number}",
+                f"x{odd}{number}",
                 category if number % 2 else None,
                 price=PRICES[number % len(PRICES)],
-                description=f"x{text}x",
+                description=f"x{odd}x",
                 attributes=ODD_JSON[number % len(ODD_JSON)],
                 created_at=ODD_TIMES[number % len(ODD_TIMES)],
             )
@@ -124,6 +126,34 @@ class TestOddValues:
         assert len(ids) == 30
         assert ids == sorted(ids)
 
+    async def test_an_order_of_a_hundred_long_products_is_whole(
+        self, database: Database, session: AsyncSession
+    ) -> None:
+        """MySQL would make null of a list that is longer than a limit."""
+        longest: dict[str, Any] = {"description": "é" * 5_000, "attributes": {"text": "x" * 9_900}}
+        products = [await a_product(session, stock_quantity=5, **longest) for _ in range(MAX_LINES)]
+        await an_order(session, await a_user(session), *((each, 1) for each in products))
+
+        async with database.connection() as connection:
+            (written,) = json.loads(await read_all(select(Order)).run(connection, list[OrderReadWithDetails]))
+
+        assert len(written["items"]) == MAX_LINES
+        assert {line["product"]["description"] for line in written["items"]} == {"é" * 5_000}
+
+    async def test_amounts_below_zero_and_unknown_ones_are_written_as_they_are(
+        self, database: Database, session: AsyncSession
+    ) -> None:
+        issued = (await session.exec(select(Account).where(Account.name == ShopAccount.ISSUED))).one()
+        await session.exec(update(Account).where(col(Account.id) == issued.id).values(balance=Decimal("-0.05")))
+        kind = VALUES[database.backend][AMOUNT]
+
+        async with database.connection() as connection:
+            written = json.loads(await read_all(select(Account)).run(connection, list[AccountRead]))
+            ((unknown,),) = await connection.fetch(Statement(text(f"SELECT {kind.format('NULL')}")))
+
+        assert "-0.05" in {account["balance"] for account in written}
+        assert unknown is None
+
     async def test_posts_list_their_tags_by_name(self, database: Database, session: AsyncSession) -> None:
         await a_post(session, tags=[await a_tag(session, name) for name in ("Reviews", "Audio", "Zoo")])
         await a_post(session, tags=[])
@@ -138,6 +168,20 @@ def test_a_field_that_is_neither_column_nor_relationship_is_named(app: FastAPI) 
     database: Database = app.state.database
     with pytest.raises(TypeError, match=r"ProductReadWithRating\.rating is no column and no relationship of Product"):
         json_of_row(ProductReadWithRating, Product, database.engine.dialect)
+
+
+def test_a_relationship_with_a_condition_of_its_own_is_refused(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be left out, and rows be shown that the relationship hides."""
+    category = inspect(Product).relationships["category"]
+    monkeypatch.setattr(category, "primaryjoin", and_(category.primaryjoin, col(Category.name) != "hidden"))
+    with pytest.raises(TypeError, match=r"Product\.category has a condition beside its foreign key"):
+        json_of_row(ProductReadWithCategory, Product, app.state.database.engine.dialect)
+
+
+async def test_a_parameter_without_a_value_is_an_error_and_not_null(database: Database) -> None:
+    async with database.connection() as connection:
+        with pytest.raises(KeyError):
+            await read_one(select(Product).where(Product.id == bindparam("id"))).run(connection, ProductRead)
 
 
 async def test_the_tree_nests_every_category_once(

@@ -1,16 +1,25 @@
 """Notifications are written beside a change, and never prevent it."""
 
+from decimal import Decimal
+
 import pytest
 from httpx import AsyncClient
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, func, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.sessions import Database
 from api.models.notification import Notification
-from api.models.order import Order
+from api.models.order import Order, OrderStatus
 from api.models.order_event import OrderEvent
+from api.models.payment import PaymentCreate, PaymentMethod
 from api.models.product import Product
+from api.models.types import MAX_ID
 from api.models.user import User
-from tests.factories import a_product, order_body
+from api.rules import payments
+from api.rules.order_status import confirm_if_paid
+from api.rules.orders import stored_order
+from tests.factories import a_product, an_order, order_body
 from tests.support import assert_refused
 
 
@@ -51,6 +60,24 @@ class TestNotify:
         assert (await session.exec(select(Order.id))).all() == [response.json()["id"]]
         assert (await session.exec(select(func.count()).select_from(OrderEvent))).one() == 1
         assert (await session.exec(select(col(Product.stock_quantity)))).one() == 8
+        assert (await session.exec(select(Notification))).all() == []
+
+    async def test_an_event_that_fails_is_not_taken_for_a_notification_that_fails(
+        self, database: Database, session: AsyncSession
+    ) -> None:
+        """PostgreSQL gets both in one go. Going back to an earlier savepoint would undo the change of the status."""
+        order = await an_order(session, total="20.00")
+
+        async def pay_and_confirm_by_nobody() -> None:
+            async with database.transaction() as write:
+                data = PaymentCreate(method=PaymentMethod.CARD, amount=Decimal("20.00"))
+                _, paid = await payments.receive(write, await stored_order(write, order.id), data)
+                await confirm_if_paid(write, paid, changed_by=MAX_ID)
+
+        with pytest.raises(IntegrityError):
+            await pay_and_confirm_by_nobody()
+        await session.refresh(order)
+        assert (order.status, order.paid_amount) == (OrderStatus.PENDING, Decimal(0))
         assert (await session.exec(select(Notification))).all() == []
 
     async def test_a_refused_order_leaves_no_notification(
