@@ -73,11 +73,16 @@ async def driver_of(session: AsyncSession) -> DriverConnection:
         await session.flush()
     if open_driver := session.info.get(OPEN_DRIVER):
         driver: DriverConnection = await open_driver()
+        driver.defers = not session.in_nested_transaction()  # whose end would not wait for what was sent
+        if not driver.defers:
+            await session.connection()  # begins the savepoint
         return driver
     connection = await session.connection()
     proxied = await connection.get_raw_connection()
 
     async def discard(error: BaseException) -> None:
+        if isinstance(error, connection.dialect.loaded_dbapi.Error):
+            invalidate_pool(connection.sync_engine.pool, proxied, error)
         await connection.invalidate(error)
 
     return connected(connection.engine, proxied, discard, session.info.get(LISTENERS, ()))

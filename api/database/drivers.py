@@ -33,6 +33,8 @@ class DriverConnection(ABC):
         self._driver = driver
         self._discard = discard
         self._listeners = listeners
+        self.has_run = False
+        """Whether a statement has been answered, so that the connection was alive in this transaction."""
         self.defers = False
         """Whether `send` may wait for the next statement: whoever sets this sees to it that nothing is left behind."""
 
@@ -82,6 +84,10 @@ class DriverConnection(ABC):
         """Run SQL without parameters and without rows, such as `COMMIT`, after all that was sent."""
         await self._run(self._execute, sql, ())
 
+    async def commit(self) -> None:
+        """Commit, after all that was sent."""
+        await self.run("COMMIT")
+
     async def flush(self) -> None:
         """Run what was sent and is not run yet."""
         return
@@ -115,12 +121,14 @@ class DriverConnection(ABC):
         """Run something, and raise its errors as a session does."""
         errors: type[Exception] = self.dialect.loaded_dbapi.Error
         try:
-            return await run(sql, values)
+            result = await run(sql, values)
         except errors as error:
             raise await self._as_a_session_raises_it(error, sql, values) from error
         except BaseException as error:  # cancelled: an answer may still be under way on this connection
             await self._discard(error)
             raise
+        self.has_run = self.has_run or run != self._send
+        return result
 
     async def _as_a_session_raises_it(self, error: Exception, sql: str, values: Sequence[Any]) -> BaseException:
         driver: Any = self._driver
@@ -153,13 +161,13 @@ class PostgreSQLConnection(DriverConnection):
             await self._execute(sql, values)
 
     async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-        rows: Sequence[Row] = await (await self._sent(sql.encode(), values)).fetchall()
+        rows: Sequence[Row] = await (await self._sent(sql, values)).fetchall()
         return rows
 
     async def _execute(self, sql: str, values: Sequence[Any]) -> int:
-        return int((await self._sent(sql.encode(), values)).rowcount)
+        return int((await self._sent(sql, values)).rowcount)
 
-    async def _sent(self, sql: bytes, values: Sequence[Any]) -> Any:
+    async def _sent(self, sql: str, values: Sequence[Any]) -> Any:
         """The cursor of a statement, run after all that wait."""
         cursor = AsyncRawCursor(self._driver)
         if self._waiting:
@@ -167,15 +175,23 @@ class PostgreSQLConnection(DriverConnection):
             async with self._driver.pipeline():
                 for earlier in waiting:
                     await AsyncRawCursor(self._driver).execute(*earlier)
-                await cursor.execute(sql, values)
+                await cursor.execute(sql.encode(), values)
         else:
-            await cursor.execute(sql, values)
+            await cursor.execute(sql.encode(), values)
         return cursor
 
     async def flush(self) -> None:
         if self._waiting:
             sql, values = self._waiting.pop()
             await self._guarded(self._execute, sql.decode(), values)
+
+    async def commit(self) -> None:
+        """PostgreSQL answers the COMMIT of a failed transaction with a rollback, and without an error."""
+        for listener in self._listeners:
+            listener("COMMIT", ())
+        cursor = await self._guarded(self._sent, "COMMIT", ())
+        if cursor.statusmessage != "COMMIT":
+            raise RuntimeError("A statement of the transaction failed, and the code went on: nothing was committed.")
 
     def forget(self) -> None:
         self._waiting.clear()

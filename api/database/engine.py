@@ -111,7 +111,14 @@ def _connect_args(url: URL, pool: PoolMode) -> dict[str, Any]:
         case _:
             ours = [f"-c {name}={value}" for name, value in POSTGRESQL_OPTIONS.items()]
             options = " ".join([*url.normalized_query.get("options", ()), *ours])  # a URL may have some of its own
-            return {"autocommit": True, "connect_timeout": CONNECT_TIMEOUT, "options": options}
+            return {
+                "autocommit": True,
+                "connect_timeout": CONNECT_TIMEOUT,
+                "options": options,
+                # At its first run. Later, and in a pipeline behind a statement that fails, the server would skip it,
+                # and psycopg take the statement for prepared from then on.
+                "prepare_threshold": 0,
+            }
 
 
 def begin_statements(settings: Settings) -> list[str]:

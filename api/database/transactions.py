@@ -24,7 +24,10 @@ TRANSACTION = "transaction"
 
 
 async def undo(session: AsyncSession) -> None:
-    """Undo everything in the transaction of a session. What comes next begins anew, and is committed at the end."""
+    """Undo everything in the transaction of a session. What comes next begins anew, and is committed at the end.
+
+    `session.rollback()` would not know of what was sent to the driver.
+    """
     transaction: Transaction = session.info[TRANSACTION]
     await transaction.roll_back()
 
@@ -62,10 +65,12 @@ class Transaction:
         if self._driver is None:
             self._driver = connected(self._engine, self._proxied, self._discard, self._listeners)
             self._driver.defers = True
+        if not self._proxied.is_valid:
+            raise RuntimeError("The connection of this transaction was thrown away.")
         if not self._has_begun:
-            self._has_begun = True
             for statement in self._begin:
                 await self._driver.send_sql(statement)
+            self._has_begun = True
         return self._driver
 
     async def _connect(self) -> Connection:
@@ -90,16 +95,16 @@ class Transaction:
             Unavailable: The connection broke meanwhile, so nobody knows whether it was committed. It must not be run
                 again; an idempotency key tells.
         """
+        await self.session.flush()
+        if self._driver is not None and (self.session.in_transaction() or not self._driver.has_run):
+            await self._driver.flush()  # an error of these is no error of the COMMIT
         try:
             is_open = self._has_begun
             if self.session.in_transaction():
-                await self.session.flush()
-                if self._driver is not None:
-                    await self._driver.flush()
                 await self.session.commit()  # of the same transaction, where the session has had a statement
                 is_open = self._is_open()
             if self._driver is not None and is_open:
-                await self._driver.run("COMMIT")
+                await self._driver.commit()
         except DBAPIError as error:
             if not error.connection_invalidated:
                 raise

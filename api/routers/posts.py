@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.auth.callers import CurrentUser, OptionalUser
 from api.database.errors import DATABASE_ERRORS
 from api.database.sessions import Database
-from api.errors import Unprocessable
+from api.errors import Unavailable, Unprocessable
 from api.models.base import utcnow
 from api.models.post import Post, PostCreate, PostListed, PostRead, PostStatus, PostUpdate
 from api.models.tag import PostTag, Tag
@@ -70,7 +70,7 @@ async def _count_view(database: Database, post: ColumnElement[bool]) -> None:
         async with database.transaction() as session:
             published = update(Post).where(post, col(Post.status) == PostStatus.PUBLISHED)
             await session.exec(published.values(view_count=Post.view_count + 1, updated_at=Post.updated_at))
-    except DATABASE_ERRORS:
+    except (*DATABASE_ERRORS, Unavailable):
         return
 
 

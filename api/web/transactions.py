@@ -131,7 +131,7 @@ def in_transaction(answer: Handler) -> Handler:
 async def _run_once(answer: Handler, request: Request, deadline: float) -> Response:
     """Run a route with sessions of its own, which are committed when this returns.
 
-    The deadline ends the work, which is then rolled back, but never a commit: nobody would know what became of it.
+    The deadline ends the work, which is then rolled back, but never its commit: nobody would know what became of it.
     """
     async with RouteRun(request) as run:
         request.state.route_run = run

@@ -1,6 +1,7 @@
 """The drivers' own connections: they are used again, replaced where they broke, and tell what they run."""
 
 import asyncio
+import contextlib
 import logging
 
 import pytest
@@ -15,9 +16,11 @@ from api.database.statements import Insertion, Statement
 from api.database.transactions import undo
 from api.models.category import Category
 from api.models.tag import Tag
+from api.settings import Settings
 from tests.database.support import OpenDatabase
 from tests.databases import Backend
 from tests.factories import a_tag
+from tests.web.support import connection_id, kill
 
 SELECT_ONE = Statement(text("SELECT 1"))
 INSERT_TAG = Insertion(Tag)
@@ -190,6 +193,91 @@ class TestSend:
             await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name="Kept", slug="kept"))
 
         assert (await session.exec(select(Tag.slug))).all() == ["kept"]
+
+
+class TestPipeline:
+    @pytest.mark.parametrize("failing", [{2, 6}, {1, 2, 3, 6}, {5, 6, 7}], ids=str)
+    async def test_a_connection_works_after_failures_of_what_was_sent(
+        self, open_database: OpenDatabase, session: AsyncSession, failing: set[int]
+    ) -> None:
+        """Psycopg prepares a statement after some runs, and takes it for prepared where the server skipped that."""
+        tag = await a_tag(session)
+
+        async def send(number: int) -> None:
+            name = tag.name if number in failing else f"Tag number {number}"
+            async with database.transaction() as write:
+                driver = await driver_of(write)
+                await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name=name, slug=f"number-{number}"))
+
+        async with open_database(database_pool_size=1) as database:
+            for number in range(1, 16):
+                if number in failing:
+                    with pytest.raises(IntegrityError):
+                        await send(number)
+                else:
+                    await send(number)
+
+        assert len((await session.exec(select(Tag.id))).all()) == 1 + 15 - len(failing)
+
+    @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+    async def test_the_commit_of_a_failed_transaction_is_an_error(
+        self, database: Database, session: AsyncSession
+    ) -> None:
+        """PostgreSQL answers it with a rollback."""
+        tag = await a_tag(session)
+
+        async def go_on_after_a_failure() -> None:
+            async with database.transaction() as write:
+                driver = await driver_of(write)
+                with contextlib.suppress(IntegrityError):
+                    await driver.insert(INSERT_TAG, **INSERT_TAG.values(name=tag.name, slug="another"))
+
+        with pytest.raises(RuntimeError, match="nothing was committed"):
+            await go_on_after_a_failure()
+
+    async def test_nothing_is_deferred_within_a_savepoint_of_the_session(
+        self, database: Database, session: AsyncSession
+    ) -> None:
+        """Its end would not wait for it."""
+        async with database.transaction() as write:
+            savepoint = await write.begin_nested()
+            driver = await driver_of(write)
+            await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name="Undone", slug="undone"))
+            await savepoint.rollback()
+
+        assert (await session.exec(select(Tag.slug))).all() == []
+
+
+class TestDeadConnections:
+    async def test_one_dead_connection_has_all_that_are_as_old_replaced(
+        self, backend: Backend, open_database: OpenDatabase, settings: Settings
+    ) -> None:
+        if backend.name == "sqlite":
+            pytest.skip("SQLite has no server that could end a connection")
+        async with open_database() as database:
+            ids: list[int] = []
+            event.listen(
+                database.engine.sync_engine,
+                "connect",
+                lambda connection, record: ids.append(connection_id(connection)),
+            )
+            await asyncio.gather(*(_hold_a_connection(database) for _ in range(8)))
+            assert len(ids) == 8
+            for each in ids:
+                kill(settings, backend, each)
+
+            async with database.reads() as read:
+                with pytest.raises(DBAPIError) as raised:
+                    await (await driver_of(read)).fetch(SELECT_ONE)
+            assert raised.value.connection_invalidated
+            async with database.reads() as read:
+                assert [list(row) for row in await (await driver_of(read)).fetch(SELECT_ONE)] == [[1]]
+
+
+async def _hold_a_connection(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.fetch(SELECT_ONE)
+        await asyncio.sleep(0.2)
 
 
 class TestStatements:
