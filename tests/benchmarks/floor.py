@@ -139,8 +139,8 @@ async def list_products(request: Request) -> Response:
         found = await rows(PRODUCTS_AFTER, after, page_size + 1)
         items = [row[0] for row in found[:page_size]]
         last = from_json(items[-1])["id"] if len(found) > page_size else None
-        following = base64.b64encode(str(last).encode()).decode() if last else None
-        return answer(f'{{"items":[{",".join(items)}],"next_cursor":"{following}"}}')
+        following = f'"{base64.b64encode(str(last).encode()).decode()}"' if last else "null"
+        return answer(f'{{"items":[{",".join(items)}],"next_cursor":{following}}}')
     page = int(query.get("page", 1))
     async with connection() as connected:
         ((total,),) = await (await connected.execute(COUNT_PRODUCTS)).fetchall()

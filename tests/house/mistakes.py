@@ -92,8 +92,8 @@ MISTAKES = {
     ),
     "an order is cancelled without a look at what it is by then": Mistake(
         "api/rules/order_status.py",
-        ".where(col(Order.id) == order.id, col(Order.status) == order.status)",
-        ".where(col(Order.id) == order.id)",
+        '.where(col(Order.id) == bindparam("order_id"), col(Order.status) == bindparam("before"))',
+        '.where(col(Order.id) == bindparam("order_id"))',
         (CANCELS,),
         r"\d+ units are in stock instead of 100",
         tuple(SEQUENTIAL),
@@ -101,23 +101,20 @@ MISTAKES = {
     "the balance is read and the sum is written": Mistake(
         "api/rules/ledger.py",
         """\
-    covered = or_(col(Account.user_id).is_(None), col(Account.balance) + delta >= 0)
-    changed = await session.exec(
-        update(Account).where(col(Account.id) == account_id, covered).values(balance=col(Account.balance) + delta)
-    )
-    if changed.rowcount == 0:
-        if (await session.exec(select(Account.id).where(Account.id == account_id))).first() is None:
+    if await driver.execute(CHANGE_BALANCE, account_id=account_id, delta=delta, now=utcnow()) == 0:
+        if not await driver.fetch(SELECT_ACCOUNT, account_id=account_id):
             raise Unprocessable("body.to_account_id", "there is no such account")
         raise Conflict("The balance is too low for this amount.")
 """,
         """\
-    account = await session.get(Account, account_id)
-    if account is None:
+    this = col(Account.id) == account_id
+    found = await driver.fetch(Statement(select(col(Account.balance), col(Account.user_id)).where(this)))
+    if not found:
         raise Unprocessable("body.to_account_id", "there is no such account")
-    if account.user_id is not None and account.balance + delta < 0:
+    balance, owner = found[0]
+    if owner is not None and balance + delta < 0:
         raise Conflict("The balance is too low for this amount.")
-    account.balance += delta
-    await session.flush()
+    await driver.execute(Statement(update(Account).where(this).values(balance=balance + delta, updated_at=utcnow())))
 """,
         (TRANSFERS,),
         r"account \d+ has a balance of \S+, but its transactions add up to",
