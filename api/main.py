@@ -53,7 +53,6 @@ def _leave_alone_what_stays() -> None:
     if gc.get_freeze_count() == 0:
         gc.collect()
         gc.freeze()
-        gc.set_threshold(20_000, 20, 50)
 
 
 def _add_middleware(app: FastAPI, settings: Settings) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
+from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
 from sqlmodel import bindparam, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -36,19 +37,22 @@ SELECT_CALLER = Statement(
 )
 
 
-class _OptionalCaller(OAuth2PasswordBearer):
-    """Finds out who sends a request; nobody, where it comes without a token."""
+_bearer = OAuth2PasswordBearer(
+    tokenUrl="auth/token", description="Sign in with a username or e-mail address and a password."
+)
 
-    async def __call__(self, request: Request) -> Caller | None:  # type: ignore[override]
+
+class _OptionalCaller(SecurityBase):
+    """Finds out who sends a request; nobody, where it comes without a token. To /docs it is the scheme of the token."""
+
+    model = _bearer.model
+    scheme_name = _bearer.scheme_name
+
+    async def __call__(self, request: Request) -> Caller | None:
         return await run_of(request).once(_find_caller)
 
 
-optional_caller = _OptionalCaller(
-    tokenUrl="auth/token",
-    scheme_name="OAuth2PasswordBearer",
-    auto_error=False,
-    description="Sign in with a username or e-mail address and a password.",
-)
+optional_caller = _OptionalCaller()
 
 
 async def _find_caller(request: Request) -> Caller | None:

@@ -64,13 +64,18 @@ def connected(
     return KINDS[engine.dialect.name](engine, proxied.driver_connection, discard, listeners)
 
 
+async def write_pending(session: AsyncSession) -> None:
+    """Flush a session, but not where nothing is pending: that would cost as much as half of a statement."""
+    if session.new or session.dirty or session.deleted:
+        await session.flush()
+
+
 async def driver_of(session: AsyncSession) -> DriverConnection:
     """The driver's own connection of a session, within the session's transaction.
 
     What the session has pending is written first. Rows that the session has loaded stay as they were.
     """
-    if session.new or session.dirty or session.deleted:
-        await session.flush()
+    await write_pending(session)
     if open_driver := session.info.get(OPEN_DRIVER):
         driver: DriverConnection = await open_driver()
         driver.defers = not session.in_nested_transaction()  # whose end would not wait for what was sent
@@ -81,8 +86,7 @@ async def driver_of(session: AsyncSession) -> DriverConnection:
     proxied = await connection.get_raw_connection()
 
     async def discard(error: BaseException) -> None:
-        if isinstance(error, connection.dialect.loaded_dbapi.Error):
-            invalidate_pool(connection.sync_engine.pool, proxied, error)
+        await throw_away(connection.engine, proxied, error)
         await connection.invalidate(error)
 
     return connected(connection.engine, proxied, discard, session.info.get(LISTENERS, ()))

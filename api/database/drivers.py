@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg import AsyncRawCursor
 from sqlalchemy import Dialect
+from sqlalchemy.engine.interfaces import DBAPIModule
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import text
@@ -63,18 +64,14 @@ class DriverConnection(ABC):
         Raises:
             sqlalchemy.exc.DBAPIError: The database refused it, or the connection is dead.
         """
-        compiled = statement.on(self.dialect)
-        sql, ordered = compiled.with_values(compiled.constants | values)
-        return int(await self._run(self._execute, sql, ordered))
+        return int(await self._run(self._execute, *self._with_values(statement, values)))
 
     async def send(self, statement: Statement, **values: Any) -> None:
         """Run a statement whose result is not needed, with the next statement at the latest.
 
         PostgreSQL takes both in one go. An error may come with the next statement, which then was not run.
         """
-        compiled = statement.on(self.dialect)
-        sql, ordered = compiled.with_values(compiled.constants | values)
-        await self._run(self._send, sql, ordered)
+        await self._run(self._send, *self._with_values(statement, values))
 
     async def send_sql(self, sql: str) -> None:
         """The same for SQL without parameters, such as `BEGIN`."""
@@ -110,6 +107,10 @@ class DriverConnection(ABC):
         values = [insertion.values(**row) for row in rows]
         await self.send(insertion.many(len(rows)), **numbered_values(values))
 
+    def _with_values(self, statement: Statement, values: dict[str, Any]) -> tuple[str, Sequence[Any]]:
+        compiled = statement.on(self.dialect)
+        return compiled.with_values(compiled.constants | values)
+
     async def _run(self, run: Callable[[str, Sequence[Any]], Awaitable[Any]], sql: str, values: Sequence[Any]) -> Any:
         for listener in self._listeners:
             listener(sql, values)
@@ -119,10 +120,9 @@ class DriverConnection(ABC):
         self, run: Callable[[str, Sequence[Any]], Awaitable[Any]], sql: str, values: Sequence[Any]
     ) -> Any:
         """Run something, and raise its errors as a session does."""
-        errors: type[Exception] = self.dialect.loaded_dbapi.Error
         try:
             result = await run(sql, values)
-        except errors as error:
+        except self.dialect.loaded_dbapi.Error as error:
             raise await self._as_a_session_raises_it(error, sql, values) from error
         except BaseException as error:  # cancelled: an answer may still be under way on this connection
             await self._discard(error)
@@ -130,9 +130,8 @@ class DriverConnection(ABC):
         self.has_run = self.has_run or run != self._send
         return result
 
-    async def _as_a_session_raises_it(self, error: Exception, sql: str, values: Sequence[Any]) -> BaseException:
-        driver: Any = self._driver
-        is_dead = self.dialect.is_disconnect(error, driver, None)  # type: ignore[arg-type]
+    async def _as_a_session_raises_it(self, error: DBAPIModule.Error, sql: str, values: Sequence[Any]) -> BaseException:
+        is_dead = self.dialect.is_disconnect(error, self._driver, None)
         if is_dead:
             await self._discard(error)
         return as_session_error(self._engine, error, sql, values, is_dead=is_dead)
@@ -152,11 +151,11 @@ class PostgreSQLConnection(DriverConnection):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._waiting: list[tuple[bytes, Sequence[Any]]] = []
+        self._waiting: list[tuple[str, Sequence[Any]]] = []
 
     async def _send(self, sql: str, values: Sequence[Any]) -> None:
         if self.defers:
-            self._waiting.append((sql.encode(), values))
+            self._waiting.append((sql, values))
         else:
             await self._execute(sql, values)
 
@@ -173,8 +172,8 @@ class PostgreSQLConnection(DriverConnection):
         if self._waiting:
             waiting, self._waiting = self._waiting, []
             async with self._driver.pipeline():
-                for earlier in waiting:
-                    await AsyncRawCursor(self._driver).execute(*earlier)
+                for earlier, its_values in waiting:
+                    await AsyncRawCursor(self._driver).execute(earlier.encode(), its_values)
                 await cursor.execute(sql.encode(), values)
         else:
             await cursor.execute(sql.encode(), values)
@@ -182,14 +181,11 @@ class PostgreSQLConnection(DriverConnection):
 
     async def flush(self) -> None:
         if self._waiting:
-            sql, values = self._waiting.pop()
-            await self._guarded(self._execute, sql.decode(), values)
+            await self._guarded(self._execute, *self._waiting.pop())
 
     async def commit(self) -> None:
         """PostgreSQL answers the COMMIT of a failed transaction with a rollback, and without an error."""
-        for listener in self._listeners:
-            listener("COMMIT", ())
-        cursor = await self._guarded(self._sent, "COMMIT", ())
+        cursor = await self._run(self._sent, "COMMIT", ())
         if cursor.statusmessage != "COMMIT":
             raise RuntimeError("A statement of the transaction failed, and the code went on: nothing was committed.")
 

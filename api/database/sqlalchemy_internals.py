@@ -3,16 +3,16 @@
 - `get_bind` is documented as the place where a session chooses its connection, but not that an `AsyncSession` runs it
   in a greenlet, where `await_only` can wait: `tests/database/test_write_slots.py`.
 - A `Connection` can be made on a connection of the pool, but is documented as what an engine makes:
-  `tests/database/test_sessions.py`.
+  `tests/database/test_connections.py`.
 - `_generate_cache_key` tells the shape of a statement from its values, as the cache of an engine does:
-  `tests/database/test_statements.py`.
+  `tests/reads/test_json.py`.
 - `_invalidate` marks all connections of a pool that are as old as a dead one: `tests/database/test_connections.py`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, Executable, Pool, PoolProxiedConnection
+from sqlalchemy import BindParameter, Connection, Engine, Pool, PoolProxiedConnection, Select
 from sqlalchemy.util import await_only
 from sqlmodel import Session
 
@@ -36,9 +36,9 @@ def connection_on(engine: Engine, proxied: PoolProxiedConnection) -> Connection:
     return Connection(engine, proxied)
 
 
-def shape_and_parameters(statement: Executable) -> tuple[Any, Sequence[BindParameter[Any]]]:
+def shape_and_parameters(statement: Select[Any]) -> tuple[Any, Sequence[BindParameter[Any]]]:
     """What two statements have in common that differ in their values only, and the parameters with the values."""
-    key = statement._generate_cache_key()  # type: ignore[attr-defined]
+    key = statement._generate_cache_key()
     if key is None:
         raise TypeError(f"the statement cannot be compiled once for all its values: {statement}")
     return key.key, key.bindparams

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any
 
-from sqlalchemy import BindParameter, Column, Dialect, Executable, inspect
+from sqlalchemy import BindParameter, ClauseElement, Column, Dialect, inspect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel, bindparam, insert
@@ -16,8 +16,10 @@ Processor = Callable[[Any], Any]
 class CompiledStatement:
     """A statement on one kind of database. Values go through the types of their columns, both ways."""
 
-    def __init__(self, statement: Executable, dialect: Dialect) -> None:
-        compiled: SQLCompiler = statement.compile(dialect=_with_positions(dialect))  # type: ignore[attr-defined]
+    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=_with_positions(dialect))
+        if not isinstance(compiled, SQLCompiler):
+            raise TypeError(f"{statement} is no statement")
         prefetched = [*compiled.insert_prefetch, *compiled.update_prefetch]
         if prefetched:  # a session would compute them
             raise TypeError(f"the statement gives no value to {', '.join(map(str, prefetched))}")
@@ -72,7 +74,7 @@ class Statement:
     It is compiled when it is run for the first time on a kind of database.
     """
 
-    def __init__(self, statement: Executable) -> None:
+    def __init__(self, statement: ClauseElement) -> None:
         self._statement = statement
         self._compiled: dict[Dialect, CompiledStatement] = {}
 

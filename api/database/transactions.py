@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlalchemy.util import greenlet_spawn
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.connections import OPEN_DRIVER, connected, give_back, take_from_pool, throw_away
+from api.database.connections import OPEN_DRIVER, connected, give_back, take_from_pool, throw_away, write_pending
 from api.database.drivers import DriverConnection, Listener
 from api.database.engine import is_in_transaction
 from api.database.sqlalchemy_internals import CONNECT, connection_on
@@ -59,10 +59,9 @@ class Transaction:
         Raises:
             sqlalchemy.exc.TimeoutError: No slot or no connection became free in time.
         """
-        if self._proxied is None:
+        if self._proxied is None or self._driver is None:
             await self._slot.take()
             self._proxied = await take_from_pool(self._engine)
-        if self._driver is None:
             self._driver = connected(self._engine, self._proxied, self._discard, self._listeners)
             self._driver.defers = True
         if not self._proxied.is_valid:
@@ -95,7 +94,7 @@ class Transaction:
             Unavailable: The connection broke meanwhile, so nobody knows whether it was committed. It must not be run
                 again; an idempotency key tells.
         """
-        await self.session.flush()
+        await write_pending(self.session)
         if self._driver is not None and (self.session.in_transaction() or not self._driver.has_run):
             await self._driver.flush()  # an error of these is no error of the COMMIT
         try:
@@ -118,8 +117,8 @@ class Transaction:
         await self.session.rollback()
         if self._driver is not None:
             self._driver.forget()
-        if self._driver is not None and self._is_open():
-            await self._driver.run("ROLLBACK")
+            if self._is_open():
+                await self._driver.run("ROLLBACK")
         self._has_begun = False
 
     def _is_open(self) -> bool:

@@ -14,7 +14,7 @@ from sqlmodel import Integer, bindparam, func
 
 from api.database.drivers import DriverConnection
 from api.reads.keyset import Keyset, keyset
-from api.reads.plans import plan_for
+from api.reads.plans import fetch_planned
 from api.reads.rows import Read, as_json, json_list, model_of
 
 LIMIT, OFFSET = "page_limit", "page_offset"
@@ -43,8 +43,7 @@ def read_page(statement: Select[Any], paging: PartOfList, *, sort: str = "-id", 
 
 class _Part(Read):
     def __init__(self, statement: Select[Any], paging: PartOfList, sort: str, values: dict[str, Any]) -> None:
-        super().__init__(statement)
-        self.values = values
+        super().__init__(statement, values)
         self.paging = paging
         self.order: Keyset = keyset(model_of(statement), sort)
 
@@ -61,9 +60,8 @@ class _AfterCursor(_Part):
             return found.order_by(*self.order.clauses).limit(_parameter(LIMIT)).offset(_parameter(OFFSET))
 
         purpose = ("after", bool(cursor), read, self.order.sort)
-        plan, parameters = plan_for(self.statement, connection.dialect, purpose, build)
         values |= {LIMIT: size + 1, OFFSET: 0}  # one more row tells whether there is a next part
-        rows = await connection.fetch_compiled(plan.compiled, plan.values(parameters, values))
+        rows = await fetch_planned(connection, self.statement, purpose, build, values)
         items = [text.encode() for (text,) in rows[:size]]
         following = b"null"
         if len(rows) > size:
@@ -79,9 +77,8 @@ class _Numbered(_Part):
             return self._numbered(statement, read, connection.dialect)
 
         purpose = ("page", page > 1, read, self.order.sort)
-        plan, parameters = plan_for(self.statement, connection.dialect, purpose, build)
-        values = plan.values(parameters, self.values | {LIMIT: size, OFFSET: (page - 1) * size})
-        rows = await connection.fetch_compiled(plan.compiled, values)
+        values = self.values | {LIMIT: size, OFFSET: (page - 1) * size}
+        rows = await fetch_planned(connection, self.statement, purpose, build, values)
         total = rows[0][1] if rows else await self._count(connection) if page > 1 else 0
         pages = -(-total // size)
         return b'{"items":%b,"total":%d,"page":%d,"page_size":%d,"total_pages":%d,"has_next":%b,"has_previous":%b}' % (
@@ -108,8 +105,7 @@ class _Numbered(_Part):
 
     async def _count(self, connection: DriverConnection) -> int:
         """A page beyond the end has no row to bring the total along."""
-        plan, parameters = plan_for(self.statement, connection.dialect, "count", _counted)
-        ((total,),) = await connection.fetch_compiled(plan.compiled, plan.values(parameters, self.values))
+        ((total,),) = await fetch_planned(connection, self.statement, "count", _counted, self.values)
         return int(total)
 
 

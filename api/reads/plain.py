@@ -3,12 +3,12 @@
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
-from sqlalchemy import Select, inspect
+from sqlalchemy import Select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
-from api.database.statements import Row, Statement
-from api.reads.rows import model_of
+from api.database.statements import Statement
+from api.reads.rows import model_of, no_such
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -17,26 +17,23 @@ class PlainStatement(Generic[R]):
     """A statement that is always the same but for its `bindparam`s, and finds one row at most."""
 
     def __init__(self, statement: Select[Any], read: type[R]) -> None:
-        self.model = model_of(statement)
+        self._model = model_of(statement)
         self._read = read
-        self._names = _columns_in(statement, read)
-        self._statement = Statement(_only(self._names, statement))
+        columns = (getattr(self._model, name) for name in read.model_fields)
+        self._statement = Statement(statement.with_only_columns(*columns))
 
     async def one(self, session: AsyncSession, **values: Any) -> R | None:
         driver = await driver_of(session)
         rows = await driver.fetch(self._statement, **values)
-        return _plain(self._read, self._names, rows[0]) if rows else None
+        return self._read.model_construct(**dict(zip(self._read.model_fields, rows[0], strict=True))) if rows else None
 
+    async def one_or_404(self, session: AsyncSession, **values: Any) -> R:
+        """The row, for rules that change it by conditional UPDATEs.
 
-def _columns_in(statement: Select[Any], read: type[BaseModel]) -> list[str]:
-    columns = inspect(model_of(statement)).columns
-    return [name for name in read.model_fields if name in columns]
-
-
-def _only(names: list[str], statement: Select[Any]) -> Select[Any]:
-    model = model_of(statement)
-    return statement.with_only_columns(*(getattr(model, name) for name in names))
-
-
-def _plain(read: type[R], names: list[str], row: Row) -> R:
-    return read.model_construct(**dict(zip(names, row, strict=True)))
+        Raises:
+            NotFound: There is none.
+        """
+        found = await self.one(session, **values)
+        if found is None:
+            raise no_such(self._model)
+        return found

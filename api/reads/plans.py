@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Dialect, Select
 
+from api.database.drivers import DriverConnection
 from api.database.sqlalchemy_internals import shape_and_parameters
-from api.database.statements import CompiledStatement
+from api.database.statements import CompiledStatement, Row
 
 MAX_PLANS = 1_000
 """Plans that are kept: some lists have a few hundred shapes, most of which nobody asks for."""
@@ -31,25 +32,27 @@ class Plan:
         return {name: parameters[place].effective_value for name, place in self._places} | others
 
 
-def plan_for(
+async def fetch_planned(
+    connection: DriverConnection,
     statement: Select[Any],
-    dialect: Dialect,
     purpose: Hashable,
     build: Callable[[Select[Any]], Select[Any]],
-) -> tuple[Plan, Any]:
-    """The plan of a statement, and the statement's own parameters.
+    values: dict[str, Any],
+) -> Sequence[Row]:
+    """The rows that a statement comes to, as the driver gives them.
 
     Args:
+        connection: Where it is run.
         statement: What the router asks for.
-        dialect: The kind of database.
         purpose: What else the plan depends on, such as the Read class and the order.
         build: Makes of the router's statement the one that is run; called once for each shape.
+        values: Those of the `bindparam`s of both.
     """
     shape, parameters = shape_and_parameters(statement)
-    key = (shape, dialect, purpose)
+    key = (shape, connection.dialect, purpose)
     plan = _plans.get(key)
     if plan is None:
         if len(_plans) >= MAX_PLANS:
             _plans.clear()
-        plan = _plans[key] = Plan(build(statement), dialect, parameters)
-    return plan, parameters
+        plan = _plans[key] = Plan(build(statement), connection.dialect, parameters)
+    return await connection.fetch_compiled(plan.compiled, plan.values(parameters, values))

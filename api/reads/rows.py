@@ -19,14 +19,20 @@ from api.database.drivers import DriverConnection
 from api.errors import NotFound
 from api.models.base import noun_of
 from api.reads.json_expressions import json_of_row
-from api.reads.plans import plan_for
+from api.reads.plans import fetch_planned
 
 
 class Read(ABC):
-    """A read that a route answers."""
+    """A read that a route answers; `values` are those of the statement's `bindparam`s."""
 
-    def __init__(self, statement: Select[Any]) -> None:
+    def __init__(self, statement: Select[Any], values: dict[str, Any]) -> None:
         self.statement = statement
+        self.values = values
+
+    async def rows(self, connection: DriverConnection, read: type[BaseModel]) -> list[bytes]:
+        """The JSON of each row that the statement finds."""
+        build = partial(as_json, read=read, dialect=connection.dialect)
+        return [text.encode() for (text,) in await fetch_planned(connection, self.statement, read, build, self.values)]
 
     @abstractmethod
     async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
@@ -40,35 +46,21 @@ def read_one(statement: Select[Any], **values: Any) -> Read:
 
 def read_all(statement: Select[Any]) -> Read:
     """All rows that a statement finds, as a list: for lists that are short by their nature."""
-    return _All(statement)
+    return _All(statement, {})
 
 
 class _One(Read):
-    def __init__(self, statement: Select[Any], values: dict[str, Any]) -> None:
-        super().__init__(statement)
-        self.values = values
-
     async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
-        rows = await json_rows(connection, self.statement, response_model, self.values)
+        rows = await self.rows(connection, response_model)
         if not rows:
-            raise NotFound(f"There is no such {noun_of(model_of(self.statement))}.")
+            raise no_such(model_of(self.statement))
         return rows[0]
 
 
 class _All(Read):
     async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
         (read,) = get_args(response_model)
-        return json_list(await json_rows(connection, self.statement, read))
-
-
-async def json_rows(
-    connection: DriverConnection, statement: Select[Any], read: type[BaseModel], values: dict[str, Any] | None = None
-) -> list[bytes]:
-    """The JSON of each row that a statement finds."""
-    build = partial(as_json, read=read, dialect=connection.dialect)
-    plan, parameters = plan_for(statement, connection.dialect, read, build)
-    rows = await connection.fetch_compiled(plan.compiled, plan.values(parameters, values or {}))
-    return [text.encode() for (text,) in rows]
+        return json_list(await self.rows(connection, read))
 
 
 def as_json(
@@ -83,6 +75,10 @@ def as_json(
 def model_of(statement: Select[Any]) -> Any:
     """`Product` of `select(Product)`."""
     return statement.column_descriptions[0]["entity"]
+
+
+def no_such(model: Any) -> NotFound:
+    return NotFound(f"There is no such {noun_of(model)}.")
 
 
 def json_list(rows: Sequence[bytes]) -> bytes:

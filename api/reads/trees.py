@@ -8,7 +8,7 @@ from sqlalchemy import Dialect, Select
 from sqlmodel import col
 
 from api.database.drivers import DriverConnection
-from api.reads.plans import plan_for
+from api.reads.plans import fetch_planned
 from api.reads.rows import Read, as_json, json_list, model_of
 
 CHILDREN = "children"
@@ -20,15 +20,14 @@ def read_tree(statement: Select[Any]) -> Read:
 
     The last field of the Read class is `children`.
     """
-    return _Tree(statement)
+    return _Tree(statement, {})
 
 
 class _Tree(Read):
     async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
         (read,) = get_args(response_model)
         build = partial(_with_parents, read=read, dialect=connection.dialect)
-        plan, parameters = plan_for(self.statement, connection.dialect, ("tree", read), build)
-        rows = await connection.fetch_compiled(plan.compiled, plan.values(parameters, {}))
+        rows = await fetch_planned(connection, self.statement, ("tree", read), build, self.values)
         below: dict[int | None, list[tuple[int, bytes]]] = {}
         for text, row_id, parent_id in rows:
             below.setdefault(parent_id, []).append((row_id, text.encode()))

@@ -3,13 +3,13 @@
 from sqlmodel import col, or_, select
 
 from api.auth.callers import CurrentUser, Staff
-from api.errors import NotFound, Unprocessable
+from api.errors import Unprocessable
 from api.models.account import Account, AccountRead, ShopAccount
 from api.models.transaction import DepositCreate, Transaction, TransactionRead, TransferCreate
 from api.reads.pages import read_page
 from api.reads.rows import Read, read_all
 from api.rules import ledger
-from api.rules.store_credit import receiver, transfer_credit
+from api.rules.store_credit import RECEIVER, transfer_credit
 from api.web.idempotency import Idempotent
 from api.web.loading import PathId, one_or_404
 from api.web.pagination import CursorPage, Page, PagingParams
@@ -58,7 +58,7 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
         source = await ledger.account_id_of(session, user.id)
     else:
         source = (await one_or_404(session, Account, Account.id == data.from_account_id, Account.visible_to(user))).id
-    target = await receiver(session, data.to_account_id)
+    target = await RECEIVER.one(session, account_id=data.to_account_id)
     if target is None or (target.user_id is None and not user.is_superuser):
         raise Unprocessable("body.to_account_id", "there is no such account")
     return await transfer_credit(session, source, target, data.amount, data.description)
@@ -74,9 +74,7 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
 )
 async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession, staff: Staff) -> TransactionRead:
     """Deposit store credit into an account, from the shop's account for issued credit."""
-    target = await receiver(session, account_id)
-    if target is None:
-        raise NotFound("There is no such account.")
+    target = await RECEIVER.one_or_404(session, account_id=account_id)
     issued = await ledger.shop_account_id(session, ShopAccount.ISSUED)
     if target.id == issued:
         raise Unprocessable("path.id", "is the shop's account for issued credit, which takes no deposits")

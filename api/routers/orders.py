@@ -37,7 +37,7 @@ from api.reads.rows import Read, read_one
 from api.rules.order_status import change_status
 from api.rules.placing import place
 from api.web.idempotency import Idempotent
-from api.web.loading import PathId, columns_of, get_or_404, plain_or_404
+from api.web.loading import PathId, columns_of, get_or_404
 from api.web.pagination import CursorPage, Page, Paging, PagingParams
 from api.web.problems import problems
 from api.web.routing import Router
@@ -69,12 +69,12 @@ def _order_by_id(is_superuser: bool) -> PlainStatement[StoredOrder]:
 
 
 async def _order_to_read(order_id: PathId, user: CurrentUser, session: ReadSession) -> StoredOrder:
-    return await plain_or_404(_order_by_id(user.is_superuser), session, id=order_id, caller_id=user.id)
+    return await _order_by_id(user.is_superuser).one_or_404(session, id=order_id, caller_id=user.id)
 
 
 async def _order_to_write(order_id: PathId, user: CurrentUser, session: WriteSession) -> StoredOrder:
     """Not locked: status and payments change by conditional UPDATEs."""
-    return await plain_or_404(_order_by_id(user.is_superuser), session, id=order_id, caller_id=user.id)
+    return await _order_by_id(user.is_superuser).one_or_404(session, id=order_id, caller_id=user.id)
 
 
 OrderToRead = Annotated[StoredOrder, Depends(_order_to_read)]

@@ -102,7 +102,7 @@ async def list_products(user: OptionalUser, query: Annotated[ProductList, Query(
     if query.in_stock is not None:
         products = products.where((col(Product.stock_quantity) > 0) == query.in_stock)
     if query.is_active is not None:
-        if not query.is_active and not (user and user.is_superuser):
+        if not query.is_active and not is_staff(user):
             raise Forbidden("Only staff may list inactive products.")
         products = products.where(Product.is_active == query.is_active)
     return read_page(products, query, sort=query.sort)

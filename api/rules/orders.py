@@ -3,7 +3,6 @@
 from sqlmodel import bindparam, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.errors import NotFound
 from api.models.order import Order, StoredOrder
 from api.reads.plain import PlainStatement
 
@@ -11,8 +10,9 @@ ORDER_BY_ID = PlainStatement(select(Order).where(Order.id == bindparam("order_id
 
 
 async def stored_order(session: AsyncSession, order_id: int) -> StoredOrder:
-    """An order as it is now."""
-    order = await ORDER_BY_ID.one(session, order_id=order_id)
-    if order is None:
-        raise NotFound("There is no such order.")
-    return order
+    """An order as it is now.
+
+    Raises:
+        NotFound: There is none.
+    """
+    return await ORDER_BY_ID.one_or_404(session, order_id=order_id)

@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
 from api.database.drivers import DriverConnection
-from api.database.statements import Insertion, Statement, numbered
+from api.database.statements import Insertion, Statement, numbered, numbered_values
 from api.errors import Conflict, ShopError, Unprocessable
 from api.models.base import utcnow
 from api.models.columns import BigInt
@@ -63,10 +63,9 @@ async def take(session: AsyncSession, quantities: Mapping[int, int]) -> Sequence
         Conflict: The stock of one does not suffice.
     """
     driver = await driver_of(session)
-    ids = {numbered("id", index): product_id for index, product_id in enumerate(sorted(quantities))}
-    products = [SoldProduct(*row) for row in await driver.fetch(_lock_products(len(ids)), **ids)]
-    units = {numbered("units", index): quantities[product_id] for index, product_id in enumerate(sorted(quantities))}
-    taken = await driver.execute(_decrement_stock(len(ids)), **ids, **units, now=utcnow())
+    wanted = numbered_values([{"id": product_id, "units": units} for product_id, units in sorted(quantities.items())])
+    products = [SoldProduct(*row) for row in await driver.fetch(_lock_products(len(quantities)), **wanted)]
+    taken = await driver.execute(_decrement_stock(len(quantities)), **wanted, now=utcnow())
     if taken < len(quantities):
         raise _shortage({each.id: each for each in products}, quantities)
     return products

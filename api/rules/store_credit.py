@@ -16,11 +16,7 @@ from api.rules.notifications import notify
 RECEIVER = PlainStatement(
     select(Account).where(col(Account.id) == bindparam("account_id"), Account.not_erased()), AccountRead
 )
-
-
-async def receiver(session: AsyncSession, account_id: int) -> AccountRead | None:
-    """An account that can be given to; that of an erased user cannot."""
-    return await RECEIVER.one(session, account_id=account_id)
+"""An account that can be given to; that of an erased user cannot."""
 
 
 async def transfer_credit(
@@ -34,7 +30,7 @@ async def transfer_credit(
     """
     transaction = await ledger.post(session, source, to.id, amount, description=description)
     # Asked again, now that the account is locked: an erasure that was quicker held it until just now.
-    if await receiver(session, to.id) is None:
+    if await RECEIVER.one(session, account_id=to.id) is None:
         raise Conflict("The owner of this account no longer exists.")
     if to.user_id is not None:
         message = f"You received {amount} of store credit."

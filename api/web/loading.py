@@ -1,10 +1,10 @@
 """Load or 404, what is loaded beside a row, and the values that stand in paths."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import Path
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement, inspect
 from sqlalchemy.orm import joinedload, load_only, selectinload
@@ -12,13 +12,10 @@ from sqlalchemy.sql.base import ExecutableOption
 from sqlmodel import SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.errors import NotFound
-from api.models.base import noun_of
 from api.models.types import MAX_ID, without_nul
-from api.reads.plain import PlainStatement
+from api.reads.rows import no_such
 
 T = TypeVar("T", bound=SQLModel)
-R = TypeVar("R", bound=BaseModel)
 
 PathId = Annotated[int, Path(alias="id", ge=1, le=MAX_ID, examples=[1])]
 QueryId = Annotated[int, Limits(ge=1, le=MAX_ID, examples=[1])]
@@ -57,19 +54,7 @@ async def one_or_404(
         statement = statement.with_for_update()
     found = (await session.exec(statement)).unique().one_or_none()
     if found is None:
-        raise NotFound(f"There is no such {noun_of(model)}.")
-    return found
-
-
-async def plain_or_404(statement: PlainStatement[R], session: AsyncSession, **values: Any) -> R:
-    """The one row that a statement finds, as a plain object: for rules that change it by conditional UPDATEs.
-
-    Raises:
-        NotFound: There is none.
-    """
-    found = await statement.one(session, **values)
-    if found is None:
-        raise NotFound(f"There is no such {noun_of(statement.model)}.")
+        raise no_such(model)
     return found
 
 

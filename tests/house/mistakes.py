@@ -62,9 +62,8 @@ MISTAKES = {
     "the stock is read, compared and written": Mistake(
         "api/rules/stock.py",
         """\
-    products = [SoldProduct(*row) for row in await driver.fetch(_lock_products(len(ids)), **ids)]
-    units = {numbered("units", index): quantities[product_id] for index, product_id in enumerate(sorted(quantities))}
-    taken = await driver.execute(_decrement_stock(len(ids)), **ids, **units, now=utcnow())
+    products = [SoldProduct(*row) for row in await driver.fetch(_lock_products(len(quantities)), **wanted)]
+    taken = await driver.execute(_decrement_stock(len(quantities)), **wanted, now=utcnow())
     if taken < len(quantities):
         raise _shortage({each.id: each for each in products}, quantities)
 """,

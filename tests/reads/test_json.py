@@ -28,7 +28,7 @@ from api.reads.json_expressions import AMOUNT, VALUES, json_of_row
 from api.reads.rows import Read, read_all, read_one
 from api.settings import Settings
 from tests.factories import a_category, a_post, a_product, a_tag, a_user, an_order
-from tests.odd_values import ODD_JSON, ODD_TEXTS, ODD_TIMES, PRICES
+from tests.odd_values import products_with_odd_values
 from tests.seed import Seed
 from tests.world import World
 
@@ -100,17 +100,7 @@ async def test_every_read_class_is_written_alike(
 
 class TestOddValues:
     async def test_products_with_odd_values_are_written_alike(self, database: Database, session: AsyncSession) -> None:
-        category = await a_category(session, "Ünïcödé 🎧", description=None)
-        for number, odd in enumerate(ODD_TEXTS):
-            await a_product(
-                session,
-                f"x{odd}{number}",
-                category if number % 2 else None,
-                price=PRICES[number % len(PRICES)],
-                description=f"x{odd}x",
-                attributes=ODD_JSON[number % len(ODD_JSON)],
-                created_at=ODD_TIMES[number % len(ODD_TIMES)],
-            )
+        await products_with_odd_values(session)
 
         await assert_alike(database, session, Product, ProductReadWithCategory)
 
@@ -153,6 +143,17 @@ class TestOddValues:
 
         assert "-0.05" in {account["balance"] for account in written}
         assert unknown is None
+
+    async def test_a_list_of_ids_of_any_length_finds_its_rows(self, database: Database, session: AsyncSession) -> None:
+        """Statements that differ in the length of a list only have one plan."""
+        products = [await a_product(session) for _ in range(4)]
+        for wanted in ([products[0]], products[1:], [], products[2:]):
+            chosen = select(Product).where(col(Product.id).in_([each.id for each in wanted])).order_by(col(Product.id))
+
+            async with database.connection() as connection:
+                written = json.loads(await read_all(chosen).run(connection, list[ProductRead]))
+
+            assert [each["id"] for each in written] == [each.id for each in wanted]
 
     async def test_posts_list_their_tags_by_name(self, database: Database, session: AsyncSession) -> None:
         await a_post(session, tags=[await a_tag(session, name) for name in ("Reviews", "Audio", "Zoo")])

@@ -23,7 +23,7 @@ from api.web.answers import json_of
 from api.web.loading import join_one, load_many
 from api.web.pagination import CursorPage, Page
 from tests.factories import a_category, a_post, a_product, a_tag, a_user, an_order
-from tests.odd_values import ODD_JSON, ODD_TEXTS, ODD_TIMES, PRICES
+from tests.odd_values import ODD_TEXTS, ODD_TIMES, PRICES, products_with_odd_values
 
 
 def as_fastapi_writes(model: Any, rows: Any) -> bytes:
@@ -41,17 +41,7 @@ def assert_alike(model: Any, rows: Sequence[Any]) -> None:
 
 class TestOddValues:
     async def test_products_with_odd_values_are_written_alike(self, session: AsyncSession) -> None:
-        category = await a_category(session, "Ünïcödé 🎧", description=None)
-        for number, text in enumerate(ODD_TEXTS):
-            await a_product(
-                session,
-                f"x{text}{number}",
-                category if number % 2 else None,
-                price=PRICES[number % len(PRICES)],
-                description=f"x{text}x",
-                attributes=ODD_JSON[number % len(ODD_JSON)],
-                created_at=ODD_TIMES[number % len(ODD_TIMES)],
-            )
+        await products_with_odd_values(session)
         products = select(Product).options(join_one(Product.category)).order_by(col(Product.id))
 
         assert_alike(ProductReadWithCategory, (await session.exec(products)).all())
