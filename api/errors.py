@@ -7,7 +7,7 @@ ShopError
 ├── Conflict         409  the present state does not allow it
 ├── Unprocessable    422  well-formed, but a value cannot be right
 ├── TooManyRequests  429  wait before the next attempt
-└── Unavailable      503  the database is busy or unreachable; nothing was done
+└── Unavailable      503  the database is busy or unreachable; nothing was done, or the detail says otherwise
 
 `api/web/problems.py` turns them into responses.
 """
@@ -59,7 +59,7 @@ class TooManyRequests(ShopError):
 
 
 class Unavailable(ShopError):
-    """Nothing was done, so the same request may be sent again."""
+    """Nothing was done, so the same request may be sent again; where a commit was not confirmed, `detail` says so."""
 
     status = 503
 

@@ -22,7 +22,8 @@ fast as the first.
 
 **Trying again.** Send an `Idempotency-Key` of your own with an order, a payment, a refund, a transfer, a deposit or a
 change of stock. The same request with the same key is done once; each repetition gets the stored answer.
-A request that was answered with 503 did nothing: send it again after `Retry-After` seconds.
+A request that was answered with 503 did nothing, unless the answer says that the change was not confirmed: send it
+again after `Retry-After` seconds. With a key it is never done twice.
 
 **Errors** are `application/problem+json` (RFC 9457): `title`, `status` and `detail` say what is wrong, and a 422 lists
 each field in `errors`. Unknown fields in a request are refused.
