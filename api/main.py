@@ -1,5 +1,6 @@
 """The app, put together: lifespan, middleware, error handlers, routers."""
 
+import asyncio
 import gc
 import logging
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api import logs, routers
 from api.auth.callers import caller_id
+from api.database.search_texts import prepare_search
 from api.database.sessions import Database
 from api.openapi.docs import install_docs
 from api.openapi.document import DocumentedAPI
@@ -33,7 +35,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             logger.warning(each)
         app.state.database = Database(settings)
         _leave_alone_what_stays()
+        preparing = asyncio.create_task(prepare_search(app.state.database))
         yield
+        preparing.cancel()
+        await asyncio.wait([preparing])
         await app.state.database.close()
 
     app = DocumentedAPI(settings, tags=routers.tag_texts(), lifespan=lifespan)

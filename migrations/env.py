@@ -1,8 +1,9 @@
 """How Alembic reaches the database. It runs this file for each of its commands.
 
 One migration runs at a time, whoever starts it; a second one waits and then finds nothing left to do. On SQLite and
-PostgreSQL a command is one transaction, so a migration that fails leaves nothing half applied. MariaDB and MySQL commit
-each DDL statement by themselves: there, mend by hand what a failed migration left.
+PostgreSQL a command is one transaction, so a migration that fails leaves nothing half applied. What changes a table
+that is in use (`migrations/online.py`) commits before and after, and can be run again. MariaDB and MySQL commit each
+DDL statement by themselves: there, mend by hand what another migration that failed has left.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -28,7 +31,12 @@ from api.models import columns
 from api.settings import Settings, get_settings
 
 MAX_WAIT = 600
-"""Seconds to wait for a migration that is running. PostgreSQL waits without limit."""
+"""Seconds to wait for a migration that is running."""
+
+POLL = 0.2
+"""Seconds between two looks at whether it still is."""
+
+IS_TAKEN = f"Another migration has been running for {MAX_WAIT} seconds."
 
 settings: Settings = context.config.attributes.get("settings") or get_settings()
 
@@ -40,6 +48,13 @@ def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]
     if kind == "type" and type(item).__module__ == columns.__name__:
         return f"columns.{item!r}"
     return False
+
+
+def is_of_models(item: Any, name: str | None, kind: str, is_reflected: bool, model: Any) -> bool:
+    """Leave alone what no model has: other people's tables, counts, and indexes of searches."""
+    if not is_reflected or model is not None:
+        return True
+    return kind != "table" and not (kind == "index" and list(item.columns.keys()) == ["search_text"])
 
 
 def drop_tables_with_their_indexes(_: MigrationContext, __: Any, directives: list[MigrationScript]) -> None:
@@ -65,6 +80,7 @@ OPTIONS: dict[str, Any] = {
     "compare_type": True,
     "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
     "render_item": render_item,
+    "include_object": is_of_models,
     "process_revision_directives": drop_tables_with_their_indexes,
 }
 
@@ -86,9 +102,35 @@ def write_sql(url: URL) -> None:
 
 async def migrate(url: URL) -> None:
     engine = create_engine(url)
+    try:
+        async with turn_on_postgresql(engine), engine.connect() as connection:
+            await connection.run_sync(run_migrations)
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def turn_on_postgresql(engine: AsyncEngine) -> AsyncIterator[None]:
+    """Hold a lock in a transaction beside the migrations, which may commit several times.
+
+    Waiting within a statement would keep a snapshot, for which the CREATE INDEX CONCURRENTLY of whoever has the lock
+    would wait. The lock is of a transaction and not of a session, so it works behind PgBouncer too.
+    """
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    deadline = time.monotonic() + MAX_WAIT
     async with engine.connect() as connection:
-        await connection.run_sync(run_migrations)
-    await engine.dispose()
+        while True:
+            await connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+            taken = await connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(hashtext('migrations'))")
+            if taken.scalar_one():
+                break
+            if time.monotonic() > deadline:
+                raise TimeoutError(IS_TAKEN)
+            await connection.rollback()
+            await asyncio.sleep(POLL)
+        yield
 
 
 def create_engine(url: URL) -> AsyncEngine:
@@ -121,7 +163,10 @@ def prepare_sqlite(connection: Any, record: Any) -> None:
 
 
 def begin_sqlite(connection: Connection) -> None:
-    """The driver's own transaction control is off: it would leave DDL outside of any transaction."""
+    """The driver's own transaction control is off: it would leave DDL outside of any transaction.
+
+    A second migration waits here.
+    """
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
@@ -129,7 +174,8 @@ def run_migrations(connection: Connection) -> None:
     backend = connection.dialect.name
     context.configure(connection=connection, **options_for(backend))
     with context.begin_transaction():
-        wait_for_turn(connection)
+        if backend == "mysql":
+            wait_for_turn_on_mysql(connection)
         read_times_as_utc(backend)
         context.run_migrations()
         if backend == "sqlite":
@@ -142,15 +188,11 @@ def read_times_as_utc(backend: str) -> None:
         context.execute("SET LOCAL TIME ZONE 'UTC'")
 
 
-def wait_for_turn(connection: Connection) -> None:
-    """Take a lock that ends with the transaction or the connection; on SQLite, BEGIN IMMEDIATE is one."""
-    match connection.dialect.name:
-        case "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('migrations'))")
-        case "mysql":  # a lock's name counts for the whole server
-            lock = f"SELECT GET_LOCK(CONCAT('migrations.', MD5(DATABASE())), {MAX_WAIT})"
-            if connection.exec_driver_sql(lock).scalar() != 1:
-                raise TimeoutError(f"Another migration has been running for {MAX_WAIT} seconds.")
+def wait_for_turn_on_mysql(connection: Connection) -> None:
+    """Take a lock that ends with the connection; its name counts for the whole server."""
+    lock = f"SELECT GET_LOCK(CONCAT('migrations.', MD5(DATABASE())), {MAX_WAIT})"
+    if connection.exec_driver_sql(lock).scalar() != 1:
+        raise TimeoutError(IS_TAKEN)
 
 
 def check_foreign_keys(connection: Connection) -> None:

@@ -7,6 +7,7 @@ from pydantic import Field as Limits
 from sqlmodel import Field
 
 from api.models.base import Schema, Timestamps, related
+from api.models.searchable import Searchable
 from api.models.types import ABSENT, Id, Slug
 
 if TYPE_CHECKING:
@@ -26,10 +27,11 @@ class CategoryBase(Schema):
     parent_id: Id | None = Field(default=None, foreign_key="categories.id", ondelete="SET NULL", index=True)
 
 
-class Category(CategoryBase, Timestamps, table=True):
+class Category(CategoryBase, Timestamps, Searchable, table=True):
     """A shelf. `rules/category_tree.py` sees to it that no category is its own ancestor."""
 
     __tablename__ = "categories"
+    searched = ("name", "description")
 
     id: Id = Field(default=None, primary_key=True)
     name: CategoryName = Field(unique=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AwareDatetime
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
-from sqlmodel import Field, col
+from sqlmodel import Field, Index, col
 
 from api.models.base import Schema, one_of, utcnow
 from api.models.columns import EnumValue
@@ -41,10 +41,10 @@ class Notification(NotificationBase, table=True):
     """Written in a savepoint: the change that it tells of stands even where the notification fails."""
 
     __tablename__ = "notifications"
-    __table_args__ = (one_of("kind", NotificationKind),)
+    __table_args__ = (one_of("kind", NotificationKind), Index(None, "user_id", "id"))
 
     id: Id = Field(default=None, primary_key=True)
-    user_id: Id = Field(foreign_key="users.id", ondelete="CASCADE", index=True)
+    user_id: Id = Field(foreign_key="users.id", ondelete="CASCADE")
     order_id: Id | None = Field(default=None, foreign_key="orders.id", ondelete="RESTRICT", index=True)
     read_at: AwareDatetime | None = None
     created_at: AwareDatetime = Field(default_factory=utcnow)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
-from sqlmodel import Field
+from sqlmodel import Field, Index
 
 from api.models.base import Schema, Timestamps, check, one_of, related
 from api.models.columns import EnumValue
@@ -63,12 +63,14 @@ class Order(OrderBase, Timestamps, table=True):
         one_of("status", OrderStatus),
         check("total_amount", "total_amount > 0"),
         check("paid_amount", "paid_amount BETWEEN 0 AND total_amount"),
+        Index(None, "user_id", "id"),
+        Index(None, "status", "id"),
     )
 
     id: Id = Field(default=None, primary_key=True)
     order_number: OrderNumber = Field(default_factory=new_order_number, unique=True)
-    user_id: Id = Field(foreign_key="users.id", ondelete="RESTRICT", index=True)
-    status: OrderStatus = Field(default=OrderStatus.PENDING, sa_type=EnumValue(OrderStatus), index=True)
+    user_id: Id = Field(foreign_key="users.id", ondelete="RESTRICT")
+    status: OrderStatus = Field(default=OrderStatus.PENDING, sa_type=EnumValue(OrderStatus))
     total_amount: Amount
     paid_amount: Money = Field(default=ZERO)
 

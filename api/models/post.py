@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 from pydantic import AwareDatetime
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
-from sqlmodel import Field, col, or_
+from sqlmodel import Field, Index, col, or_
 
 from api.models.base import Schema, Timestamps, check, one_of, related, utcnow
 from api.models.columns import EnumValue
+from api.models.searchable import Searchable
 from api.models.tag import PostTag, TagRead, TagSlug
 from api.models.types import ABSENT, Id, Slug
 from api.models.user import UserRead, UserSummary
@@ -41,18 +42,24 @@ class PostBase(Schema):
     title: Title
     slug: PostSlug | None = Field(default=None, description="Generated from the title if absent.")
     content: Content
-    status: PostStatus = Field(default=PostStatus.DRAFT, sa_type=EnumValue(PostStatus), index=True)
+    status: PostStatus = Field(default=PostStatus.DRAFT, sa_type=EnumValue(PostStatus))
 
 
-class Post(PostBase, Timestamps, table=True):
+class Post(PostBase, Timestamps, Searchable, table=True):
     """An article. The public sees published posts; their authors and staff see them in every status."""
 
     __tablename__ = "posts"
-    __table_args__ = (one_of("status", PostStatus), check("view_count", "view_count >= 0"))
+    __table_args__ = (
+        one_of("status", PostStatus),
+        check("view_count", "view_count >= 0"),
+        Index(None, "author_id", "id"),
+        Index(None, "status", "id"),
+    )
+    searched = ("title", "content")
 
     id: Id = Field(default=None, primary_key=True)
     slug: PostSlug = Field(unique=True)
-    author_id: Id = Field(foreign_key="users.id", ondelete="CASCADE", index=True)
+    author_id: Id = Field(foreign_key="users.id", ondelete="CASCADE")
     view_count: ViewCount = Field(default=0)
     published_at: AwareDatetime | None = None
 

@@ -3,16 +3,17 @@
 import json
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, ClassVar, Optional
 
 from pydantic import AfterValidator, JsonValue
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
-from sqlmodel import JSON, Field, UniqueConstraint, col, true
+from sqlmodel import JSON, Field, Index, UniqueConstraint, col, true
 
 from api.models.base import Schema, Timestamps, check, related
 from api.models.category import CategoryRead
 from api.models.money import Amount
+from api.models.searchable import Searchable
 from api.models.types import ABSENT, Id, Integral, IsActive, JsonObject, Slug
 
 if TYPE_CHECKING:
@@ -60,24 +61,31 @@ class ProductBase(Schema):
     price: Amount
     is_active: IsActive = True
     attributes: Attributes = Field(default_factory=dict)
-    category_id: Id | None = Field(default=None, foreign_key="categories.id", ondelete="SET NULL", index=True)
+    category_id: Id | None = Field(default=None, foreign_key="categories.id", ondelete="SET NULL")
 
 
-class Product(ProductBase, Timestamps, table=True):
+class Product(ProductBase, Timestamps, Searchable, table=True):
     """An article and its stock. The stock changes only together with a stock movement, in `rules/stock.py`."""
 
     __tablename__ = "products"
     __table_args__ = (
         UniqueConstraint("category_id", "name"),
+        # Each list that is offered is read in the order of one of these. The last column has a count read no rows.
+        Index(None, "category_id", "id"),
+        Index(None, "category_id", "price", "id", "is_active"),
+        Index(None, "name", "id"),
+        Index(None, "price", "id", "is_active"),
         check("price", "price > 0"),
         check("stock_quantity", f"stock_quantity BETWEEN 0 AND {MAX_STOCK}"),
     )
+    searched = ("name", "sku", "description")
+    counted_by: ClassVar[tuple[str, ...]] = ("category_id", "is_active")
 
     id: Id = Field(default=None, primary_key=True)
-    name: ProductName = Field(index=True)
+    name: ProductName
     slug: ProductSlug = Field(unique=True)
     sku: Sku = Field(unique=True)
-    price: Amount = Field(index=True)
+    price: Amount
     stock_quantity: Stock = Field(default=0)
     attributes: JsonObject = Field(default_factory=dict, sa_type=JSON)
 

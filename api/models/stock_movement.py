@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime
 from pydantic import Field as Limits
-from sqlmodel import Field
+from sqlmodel import Field, Index
 
 from api.models.base import Schema, check, one_of, utcnow
 from api.models.columns import EnumValue
@@ -55,10 +55,14 @@ class StockMovement(StockMovementBase, table=True):
     """Insert-only. The sum of a product's movements is always its stock."""
 
     __tablename__ = "stock_movements"
-    __table_args__ = (one_of("reason", StockReason), check("delta", "delta <> 0"))
+    __table_args__ = (
+        one_of("reason", StockReason),
+        check("delta", "delta <> 0"),
+        Index(None, "product_id", "id"),
+    )
 
     id: Id = Field(default=None, primary_key=True)
-    product_id: Id = Field(foreign_key="products.id", ondelete="CASCADE", index=True)
+    product_id: Id = Field(foreign_key="products.id", ondelete="CASCADE")
     reason: StockReason = Field(sa_type=EnumValue(StockReason))
     note: Note = None
     order_id: Id | None = Field(default=None, foreign_key="orders.id", ondelete="RESTRICT", index=True)

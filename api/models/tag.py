@@ -6,6 +6,7 @@ from pydantic import Field as Limits
 from sqlmodel import Field, SQLModel
 
 from api.models.base import Schema, Timestamps, related
+from api.models.searchable import Searchable
 from api.models.types import ABSENT, Id, Slug
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ class TagBase(Schema):
     slug: TagSlug | None = Field(default=None, description="Generated from the name if absent.")
 
 
-class Tag(TagBase, Timestamps, table=True):
+class Tag(TagBase, Timestamps, Searchable, table=True):
     """A word that posts are filed under. Staff keep the list of them."""
 
     __tablename__ = "tags"
+    searched = ("name",)
 
     id: Id = Field(default=None, primary_key=True)
     name: TagName = Field(unique=True)

@@ -12,6 +12,7 @@ from sqlmodel import Field, String, bindparam, cast, col, literal, true
 
 from api.models.base import Schema, Timestamps, related, utcnow
 from api.models.columns import BigInt
+from api.models.searchable import Searchable
 from api.models.types import ABSENT, Email, Id, IsActive
 
 if TYPE_CHECKING:
@@ -54,10 +55,11 @@ class UserBase(Schema):
     bio: Bio = None
 
 
-class User(UserBase, Timestamps, table=True):
+class User(UserBase, Timestamps, Searchable, table=True):
     """A person who signs in. A user with orders or money is erased by forgetting the person and keeping the row."""
 
     __tablename__ = "users"
+    searched = ("username", "email", "full_name")
 
     id: Id = Field(default=None, primary_key=True)
     username: Username = Field(unique=True)
@@ -85,6 +87,7 @@ class User(UserBase, Timestamps, table=True):
             "email": anonymous,
             "full_name": None,
             "bio": None,
+            "search_text": "",
             "last_login_at": None,
             "hashed_password": "",
             "is_active": False,

@@ -2,13 +2,13 @@
 
 import base64
 import json
+from copy import copy
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnElement, FromClause
 from sqlmodel import and_, bindparam, or_
 
 from api.errors import Unprocessable
@@ -26,10 +26,22 @@ class Keyset:
         self.sort = sort
         self.name = sort.removeprefix("-")
         self.descending = sort.startswith("-")
-        self.column: InstrumentedAttribute[Any] = getattr(model, self.name)
-        self.id: InstrumentedAttribute[int] = model.id
-        columns: list[Any] = [self.id] if self.name == "id" else [self.column, self.id]
-        self.clauses = [each.desc() if self.descending else each.asc() for each in columns]
+        self.column: Any = getattr(model, self.name)
+        self.id: Any = model.id
+
+    def among(self, rows: FromClause) -> "Keyset":
+        """The same order of rows that a subquery found: those have both columns."""
+        order = copy(self)
+        order.column, order.id = rows.c[self.name], rows.c.id
+        return order
+
+    @property
+    def columns(self) -> list[Any]:
+        return [self.id] if self.name == "id" else [self.column, self.id]
+
+    @property
+    def clauses(self) -> list[Any]:
+        return [each.desc() if self.descending else each.asc() for each in self.columns]
 
     def after(self) -> ColumnElement[bool]:
         """The rows after one, as a range of the index and a remainder: no database reads an OR alone as a range,

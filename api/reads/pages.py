@@ -6,16 +6,19 @@ come and go.
 """
 
 import json
+from functools import partial
 from typing import Any, Protocol, get_args
 
 from pydantic import BaseModel
-from sqlalchemy import Dialect, Select
-from sqlmodel import Integer, bindparam, func
+from sqlalchemy import Dialect, FromClause, Select, Subquery
+from sqlmodel import Integer, bindparam, select
 
 from api.database.drivers import DriverConnection
+from api.reads.counts import row_count
 from api.reads.keyset import Keyset, keyset
 from api.reads.plans import fetch_planned
 from api.reads.rows import Read, as_json, json_list, model_of
+from api.reads.searches import found_rows, is_search
 
 LIMIT, OFFSET = "page_limit", "page_offset"
 
@@ -47,6 +50,22 @@ class _Part(Read):
         self.paging = paging
         self.order: Keyset = keyset(model_of(statement), sort)
 
+    def _part(self, statement: Select[Any], order: Keyset) -> Select[Any]:
+        """The part that is asked for, in order."""
+        if self.paging.cursor:
+            statement = statement.where(order.after())
+        return statement.order_by(*order.clauses).limit(_parameter(LIMIT)).offset(_parameter(OFFSET))
+
+    def _rows_of(self, part: FromClause, read: type[BaseModel], dialect: Dialect) -> Select[Any]:
+        """The rows whose ids a part of the list has."""
+        rows = as_json(Select(model_of(self.statement)), read=read, dialect=dialect)
+        return rows.join(part, self.order.id == part.c.id).order_by(*self.order.clauses)
+
+    def _part_of_found(self, statement: Select[Any]) -> Subquery:
+        """The ids of the part that is asked for of what a search finds, with the number of all as `total`."""
+        found = found_rows(statement, self.order)
+        return self._part(select(found.c.id, found.c.total), self.order.among(found)).subquery("part")
+
 
 class _AfterCursor(_Part):
     async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
@@ -54,10 +73,9 @@ class _AfterCursor(_Part):
         values = self.values | (self.order.parameters(cursor) if cursor else {})
 
         def build(statement: Select[Any]) -> Select[Any]:
-            found = as_json(statement, read=read, dialect=connection.dialect)
-            if cursor:
-                found = found.where(self.order.after())
-            return found.order_by(*self.order.clauses).limit(_parameter(LIMIT)).offset(_parameter(OFFSET))
+            if is_search(statement):
+                return self._rows_of(self._part_of_found(statement), read, connection.dialect)
+            return self._part(as_json(statement, read=read, dialect=connection.dialect), self.order)
 
         purpose = ("after", bool(cursor), read, self.order.sort)
         values |= {LIMIT: size + 1, OFFSET: 0}  # one more row tells whether there is a next part
@@ -92,26 +110,21 @@ class _Numbered(_Part):
         )
 
     def _numbered(self, statement: Select[Any], read: type[BaseModel], dialect: Dialect) -> Select[Any]:
-        total = _counted(statement).correlate(None).scalar_subquery()
+        if is_search(statement):
+            part = self._part_of_found(statement)
+            return self._rows_of(part, read, dialect).add_columns(part.c.total)
+        total = row_count(statement, dialect).correlate(None).scalar_subquery()
         if self.paging.page == 1:
-            first = as_json(statement, read=read, dialect=dialect).add_columns(total)
-            return first.order_by(*self.order.clauses).limit(_parameter(LIMIT)).offset(_parameter(OFFSET))
+            return self._part(as_json(statement, read=read, dialect=dialect), self.order).add_columns(total)
         # The filters stand in the subquery alone. It skips rows by their ids: PostgreSQL would make the JSON of each.
-        ids = statement.with_only_columns(self.order.id).order_by(*self.order.clauses)
-        part = ids.limit(_parameter(LIMIT)).offset(_parameter(OFFSET)).subquery("part")
-        model = model_of(statement)
-        rows = as_json(Select(model), read=read, dialect=dialect).add_columns(total)
-        return rows.join(part, self.order.id == part.c.id).order_by(*self.order.clauses)
+        part = self._part(statement.with_only_columns(self.order.id), self.order).subquery("part")
+        return self._rows_of(part, read, dialect).add_columns(total)
 
     async def _count(self, connection: DriverConnection) -> int:
         """A page beyond the end has no row to bring the total along."""
-        ((total,),) = await fetch_planned(connection, self.statement, "count", _counted, self.values)
+        build = partial(row_count, dialect=connection.dialect)
+        ((total,),) = await fetch_planned(connection, self.statement, "count", build, self.values)
         return int(total)
-
-
-def _counted(statement: Select[Any]) -> Select[Any]:
-    """How many rows a statement finds."""
-    return statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
 
 
 def _parameter(name: str) -> Any:

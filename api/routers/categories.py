@@ -18,7 +18,6 @@ from api.web.loading import PathId, get_or_404
 from api.web.pagination import CursorPage, Page, Paging, SearchParams
 from api.web.problems import problems
 from api.web.routing import Router
-from api.web.search import contains
 from api.web.sessions import ReadSession, WriteSession
 
 router = Router("/categories", tag="categories")
@@ -48,7 +47,7 @@ async def list_categories(query: SearchParams) -> Read:
     """List categories by name."""
     categories = select(Category)
     if query.search is not None:
-        categories = categories.where(contains(query.search, Category.name, Category.description))
+        categories = categories.where(Category.matches(query.search))
     return read_page(categories, query, sort="name")
 
 

@@ -26,7 +26,6 @@ from api.web.loading import PathId, PathText, QueryId, columns_of, join_one, loa
 from api.web.pagination import CursorPage, Page, SearchableList
 from api.web.problems import problems
 from api.web.routing import Router
-from api.web.search import contains
 from api.web.sessions import WriteSession
 
 router = Router("/posts", tag="posts")
@@ -60,7 +59,7 @@ async def list_posts(user: OptionalUser, query: Annotated[PostList, Query()]) ->
     if query.author_id is not None:
         posts = posts.where(Post.author_id == query.author_id)
     if query.search is not None:
-        posts = posts.where(contains(query.search, Post.title, Post.content))
+        posts = posts.where(Post.matches(query.search))
     return read_page(posts, query)
 
 

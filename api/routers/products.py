@@ -37,7 +37,6 @@ from api.web.loading import PathId, PathText, QueryId, get_or_404
 from api.web.pagination import CursorPage, Page, Paging, PagingParams, SearchableList
 from api.web.problems import problems
 from api.web.routing import Router
-from api.web.search import contains
 from api.web.sessions import ReadSession, WriteSession
 
 router = Router("/products", tag="products")
@@ -92,7 +91,7 @@ async def list_products(user: OptionalUser, query: Annotated[ProductList, Query(
     """List products with their categories. Only staff see inactive products."""
     products = _visible_products(is_staff(user))
     if query.search is not None:
-        products = products.where(contains(query.search, Product.name, Product.sku, Product.description))
+        products = products.where(Product.matches(query.search))
     if query.category_id is not None:
         products = products.where(Product.category_id == query.category_id)
     if query.min_price is not None:

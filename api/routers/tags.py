@@ -14,7 +14,6 @@ from api.web.loading import PathId, get_or_404
 from api.web.pagination import CursorPage, Page, SearchParams
 from api.web.problems import problems
 from api.web.routing import Router
-from api.web.search import contains
 from api.web.sessions import WriteSession
 
 router = Router("/tags", tag="tags")
@@ -32,7 +31,7 @@ async def list_tags(query: SearchParams) -> Read:
     """List tags by name."""
     tags = select(Tag)
     if query.search is not None:
-        tags = tags.where(contains(query.search, Tag.name))
+        tags = tags.where(Tag.matches(query.search))
     return read_page(tags, query, sort="name")
 
 

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from fastapi import Body, Depends, Query
 from pydantic import AfterValidator, Field
-from sqlalchemy import ColumnElement
 from sqlmodel import case, col, func, select
 
 from api.auth.callers import CurrentUser, Staff, current_user
@@ -23,7 +22,7 @@ from api.web.loading import PathId, PathText, one_or_404
 from api.web.pagination import CursorPage, Page, Paging, SearchableList
 from api.web.problems import problems
 from api.web.routing import Router
-from api.web.search import SearchText, contains
+from api.web.search import SearchText
 from api.web.sessions import ReadSession, WriteSession
 
 router = Router("/users", tag="users")
@@ -96,10 +95,6 @@ async def create_users(
     return users
 
 
-def _matches(text: str) -> ColumnElement[bool]:
-    return contains(text, User.username, User.email, User.full_name)
-
-
 @router.get("", response_model=Page[UserRead] | CursorPage[UserRead])
 async def list_users(staff: Staff, query: Annotated[UserList, Query()]) -> Read:
     """List users, the newest first."""
@@ -107,14 +102,14 @@ async def list_users(staff: Staff, query: Annotated[UserList, Query()]) -> Read:
     if query.is_active is not None:
         users = users.where(User.is_active == query.is_active)
     if query.search is not None:
-        users = users.where(_matches(query.search))
+        users = users.where(User.matches(query.search))
     return read_page(users, query)
 
 
 @router.get("/search", response_model=Page[UserRead] | CursorPage[UserRead])
 async def search_users(staff: Staff, query: Annotated[UserSearch, Query()]) -> Read:
     """Find users by a part of their username, e-mail address or full name."""
-    return read_page(select(User).where(User.not_erased(), _matches(query.q)), query)
+    return read_page(select(User).where(User.not_erased(), User.matches(query.q)), query)
 
 
 @router.get("/me", response_model=UserRead, summary="Read the current user")

@@ -1,0 +1,83 @@
+"""Changes to tables that are in use: each commits by itself, locks little, and can be run again after an interruption.
+
+A table without rows, as in a new database, is changed within the transaction of the command. So is every table of
+SQLite, whose writers wait meanwhile.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+from api.database.search_texts import SearchTexts
+
+
+def create_index(name: str, table: str, columns: Sequence[Any], **options: Any) -> None:
+    """Create an index. PostgreSQL builds it beside the writers ("CONCURRENTLY"), which takes twice as long.
+
+    An index that an interrupted build left invalid is built again.
+    """
+    with _by_itself(table) as concurrently:
+        if concurrently and not op.get_context().as_sql and _is_invalid(name):
+            op.execute(f"DROP INDEX CONCURRENTLY {name}")
+        if not _exists(name, table):
+            op.create_index(name, table, columns, postgresql_concurrently=concurrently, **options)
+
+
+def drop_index(name: str, table: str) -> None:
+    """Drop an index, beside the writers too."""
+    with _by_itself(table) as concurrently:
+        if op.get_context().as_sql or _exists(name, table):
+            op.drop_index(name, table, postgresql_concurrently=concurrently)
+
+
+def add_column(table: str, column: sa.Column[Any]) -> None:
+    """Add a column that may be null: no row is written, whatever the size of the table."""
+    with _by_itself(table):
+        if op.get_context().as_sql or column.name not in _columns(table):
+            op.add_column(table, column)
+
+
+def fill_in_search_texts(table: str, searched: Sequence[str]) -> None:
+    """Fill `search_text` in, in batches that commit. What `--sql` prints leaves it to the shop's next start."""
+    if op.get_context().as_sql:
+        return
+    texts, last_id = SearchTexts(table, searched), 0
+    with _by_itself(table):
+        while (found := texts.fill_in(op.get_bind(), last_id)) is not None:
+            last_id = found
+
+
+@contextmanager
+def _by_itself(table: str) -> Iterator[bool]:
+    """Outside the command's transaction, where rows may be in use; and whether it is PostgreSQL, and outside of it."""
+    context = op.get_context()
+    if context.dialect.name == "sqlite" or not (context.as_sql or _has_rows(table)):
+        yield False
+        return
+    with context.autocommit_block():
+        yield context.dialect.name == "postgresql"
+
+
+def _has_rows(table: str) -> bool:
+    return (
+        op.get_bind().execute(sa.select(sa.exists(sa.select(sa.text("1")).select_from(sa.table(table))))).scalar_one()
+    )
+
+
+def _exists(name: str, table: str) -> bool:
+    """Whether an index exists already: MySQL commits each, so an interrupted migration leaves some."""
+    if op.get_context().as_sql:
+        return False
+    return name in {each["name"] for each in sa.inspect(op.get_bind()).get_indexes(table)}
+
+
+def _columns(table: str) -> set[str]:
+    return {each["name"] for each in sa.inspect(op.get_bind()).get_columns(table)}
+
+
+def _is_invalid(name: str) -> bool:
+    invalid = sa.text("SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass(:name) AND NOT indisvalid")
+    return bool(op.get_bind().execute(invalid, {"name": name}).scalar_one())
