@@ -20,7 +20,7 @@ from sqlalchemy import (
     TableClause,
 )
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
-from sqlmodel import BigInteger, cast, column, func, select, table
+from sqlmodel import BigInteger, cast, column, func, literal_column, select, table
 
 from api.models.base import noun_of
 from api.reads.rows import model_of
@@ -34,7 +34,7 @@ def row_count(statement: Select[Any], dialect: Dialect) -> Select[Any]:
     counts = _counts_for(statement) if dialect.name == "postgresql" else None
     if counts is None:
         return statement.with_only_columns(func.count(), maintain_column_froms=True).order_by(None)
-    total: Any = cast(func.coalesce(func.sum(counts.c[NUMBER]), 0), BigInteger)
+    total: Any = cast(func.coalesce(func.sum(counts.c[NUMBER]), literal_column("0")), BigInteger)
     return select(total).select_from(counts).where(*_conditions_on(counts, statement))
 
 
