@@ -49,8 +49,10 @@ def fill_in_search_texts(table: str, searched: Sequence[str]) -> None:
         return
     texts, last_id = SearchTexts(table, searched), 0
     with _by_itself(table):
-        while (found := texts.fill_in(op.get_bind(), last_id)) is not None:
-            last_id = found
+        while rows := op.get_bind().execute(texts.batch(last_id)).all():
+            if (update := texts.update(rows)) is not None:
+                op.get_bind().execute(update)
+            last_id = rows[-1].id
 
 
 @contextmanager

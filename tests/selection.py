@@ -18,7 +18,7 @@ HOSTILE_ON = "postgresql"
 surrogates and numbers that do not fit their column, of which MariaDB accepts some and SQLite nearly all."""
 
 
-KINDS = ("faults", "copies", "fuzz")
+KINDS = ("faults", "copies", "fuzz", "large")
 """Markers of tests that run only with `--all`."""
 
 
@@ -27,7 +27,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--all",
         action="store_true",
-        help="also run what takes longest: faults, copies of the project, fuzzing, and hostile input on every database",
+        help="also run what takes longest: faults, copies, fuzzing, large tables, and hostile input on every database",
     )
     group.addoption(
         "--database",

@@ -7,14 +7,13 @@ when it starts. The migration that adds the column looks through all.
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection
+from sqlalchemy import ColumnElement, Select, Update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import bindparam, column, func, or_, select, table, update
+from sqlmodel import case, column, func, literal, null, or_, select, table, update
 
 from api.database.sessions import Database
 from api.errors import ShopError
@@ -37,67 +36,77 @@ RETRY_AFTER = 30
 """Seconds between attempts, while the database does not answer or takes no writes."""
 
 
-@dataclass(frozen=True)
 class SearchTexts:
     """The search texts of one table. Its columns are named, so that a migration can use it at any revision."""
 
-    name: str
-    searched: Sequence[str]
+    def __init__(self, table_name: str, searched: Sequence[str]) -> None:
+        self.table_name = table_name
+        self._id = column("id", BigInt())
+        self._search_text = column("search_text", UnicodeString())
+        self._updated_at = column("updated_at", Timestamp())
+        self._searched = [column(name, UnicodeString()) for name in searched]
+        self._table = table(table_name, self._id, self._search_text, self._updated_at, *self._searched)
 
-    def fill_in(self, connection: Connection, after_id: int, changed_since: datetime | None = None) -> int | None:
-        """Fill in a batch of rows, and return the last id, or `None` where no row is left.
-
-        A row that another request changes meanwhile is left to that request.
+    def batch(self, after_id: int, changed_since: datetime | None = None) -> Select[Any]:
+        """The next rows to look at, in the order of their ids.
 
         Args:
-            connection: Where it is run, in a transaction of the caller.
             after_id: The last id of the batch before.
-            changed_since: Also look at the rows that were changed since then, and not only at those with null.
+            changed_since: Also the rows that were changed since then, and not only those with null.
         """
-        texts = [column(each, UnicodeString()) for each in self.searched]
-        row_id, search_text, updated_at = (
-            column("id", BigInt()),
-            column("search_text", UnicodeString()),
-            column("updated_at", Timestamp()),
-        )
-        rows: Any = table(self.name, row_id, search_text, updated_at, *texts)
-        due: ColumnElement[bool] = search_text.is_(None)
+        due: ColumnElement[bool] = self._search_text.is_(None)
         if changed_since is not None:
-            due = or_(due, updated_at >= changed_since)
-        batch: Any = select(row_id, search_text, *texts)
-        batch = batch.select_from(rows).where(row_id > after_id, due).order_by(row_id).limit(BATCH_SIZE)
-        found = connection.execute(batch).all()
-        changes = [
-            {"row_id": each[0], "stored": each[1], "filled": filled}
-            for each in found
-            if (filled := Searchable.search_text_of(each[2:])) != each[1]
-        ]
-        if changes:
-            unchanged = search_text.is_not_distinct_from(bindparam("stored", type_=UnicodeString()))
-            change = update(rows).where(row_id == bindparam("row_id"), unchanged)
-            connection.execute(change.values(search_text=bindparam("filled", type_=UnicodeString())), changes)
-        return found[-1][0] if found else None
+            due = or_(due, self._updated_at >= changed_since)
+        found: Any = Select(self._id, self._search_text, *self._searched)
+        found = found.select_from(self._table)
+        batch: Select[Any] = found.where(self._id > after_id, due).order_by(self._id).limit(BATCH_SIZE)
+        return batch
+
+    def update(self, rows: Sequence[Any]) -> Update | None:
+        """Writes the search texts of a batch, but not where another request has changed a row meanwhile.
+
+        One statement for all of them: MySQL takes a tenth of the time.
+        """
+        stored = {row_id: text for row_id, text, *_ in rows}
+        filled = {row_id: Searchable.search_text_of(texts) for row_id, _, *texts in rows}
+        changed = [row_id for row_id in filled if filled[row_id] != stored[row_id]]
+        if not changed:
+            return None
+        unchanged = self._search_text.is_not_distinct_from(self._one_of(stored, changed))
+        these = self._id.in_(changed)
+        return update(self._table).where(these, unchanged).values(search_text=self._one_of(filled, changed))
+
+    def _one_of(self, texts: Mapping[int, str | None], ids: Sequence[int]) -> ColumnElement[Any]:
+        """The text of a row's id."""
+        values = {each: literal(texts[each], UnicodeString()) for each in ids}
+        return case(values, value=self._id) if any(texts[each] for each in ids) else null()
 
 
 async def prepare_search(database: Database) -> None:
     """Fill in what an older release left, however long it takes until the database can be written."""
     since = utcnow() - LATELY
     for model in Searchable.__subclasses__():
-        texts, last_id = SearchTexts(str(model.__tablename__), model.searched), 0
-        while True:
+        texts = SearchTexts(str(model.__tablename__), model.searched)
+        last_id: int | None = 0
+        while last_id is not None:
             try:
-                async with database.transaction() as session:
-                    connection = await session.connection()
-                    found = await connection.run_sync(texts.fill_in, last_id, since)
+                last_id = await _fill_in(database, texts, last_id, since)
             except (SQLAlchemyError, ShopError) as error:
-                logger.warning("The search texts of %s cannot be filled in yet: %s", texts.name, type(error).__name__)
+                logger.warning("%s cannot be prepared for searches yet: %s", texts.table_name, type(error).__name__)
                 await asyncio.sleep(RETRY_AFTER)
-                continue
-            if found is None:
-                break
-            last_id = found
     if database.backend == "postgresql" and await _index_is_missing(database):
         logger.warning("A search reads the whole table: the extension pg_trgm is missing. %s", HOW_TO_INDEX)
+
+
+async def _fill_in(database: Database, texts: SearchTexts, after_id: int, since: datetime) -> int | None:
+    """Fill in a batch, and return its last id; `None` after the last batch."""
+    async with database.reads() as session:
+        rows = (await session.execute(texts.batch(after_id, since))).all()
+    update = texts.update(rows)
+    if update is not None:
+        async with database.transaction() as session:
+            await session.exec(update)
+    return rows[-1][0] if rows else None
 
 
 async def _index_is_missing(database: Database) -> bool:

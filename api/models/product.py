@@ -72,7 +72,7 @@ class Product(ProductBase, Timestamps, Searchable, table=True):
         UniqueConstraint("category_id", "name"),
         # Each list that is offered is read in the order of one of these. The last column has a count read no rows.
         Index(None, "category_id", "id"),
-        Index(None, "category_id", "price", "id", "is_active"),
+        Index(None, "category_id", "price", "id"),
         Index(None, "name", "id"),
         Index(None, "price", "id", "is_active"),
         check("price", "price > 0"),

@@ -14,7 +14,7 @@ NEW = {
     "ix_posts_author_id_id": ("posts", ["author_id", "id"]),
     "ix_posts_status_id": ("posts", ["status", "id"]),
     "ix_products_category_id_id": ("products", ["category_id", "id"]),
-    "ix_products_category_id_price_id_is_active": ("products", ["category_id", "price", "id", "is_active"]),
+    "ix_products_category_id_price_id": ("products", ["category_id", "price", "id"]),
     "ix_products_name_id": ("products", ["name", "id"]),
     "ix_products_price_id_is_active": ("products", ["price", "id", "is_active"]),
     "ix_stock_movements_product_id_id": ("stock_movements", ["product_id", "id"]),

@@ -3,8 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from decimal import Decimal
 from operator import itemgetter
 from typing import Any
@@ -21,6 +20,7 @@ from api.models.types import MAX_ID
 from tests.databases import Backend
 from tests.factories import a_category, a_product
 from tests.lists import walk
+from tests.plans import last_statement, plan_of
 from tests.support import assert_refused, count_statements
 
 
@@ -101,26 +101,7 @@ async def many_products(database: Database, count: int) -> None:
             await connection.exec_driver_sql(analyze[connection.dialect.name])
 
 
-@contextmanager
-def last_statement(database: Database) -> Iterator[list[Any]]:
-    """Collect the last statement that the app sends meanwhile, and its parameters."""
-    sent: list[Any] = []
-
-    def keep(sql: str, values: Sequence[Any]) -> None:
-        sent[:] = [sql, values]
-
-    database.listeners.append(keep)
-    try:
-        yield sent
-    finally:
-        database.listeners.remove(keep)
-
-
-async def plan_of(database: Database, sql: str, values: Sequence[Any]) -> list[Sequence[Any]]:
-    """The plan by which the database would run a statement."""
-    explain = "EXPLAIN QUERY PLAN" if database.backend == "sqlite" else "EXPLAIN"
-    async with database.connection() as connection:
-        return list(await connection._fetch(f"{explain} {sql}", values))
+INDEXES = {"name": "ix_products_name_id", "price": "ix_products_price_id_is_active"}
 
 
 def assert_range_scan(index: str, column: str, plan: list[Sequence[Any]], backend: Backend) -> None:
@@ -313,7 +294,7 @@ class TestPageByCursor:
                     page = await client.get("/products", params={"cursor": cursor, "sort": sort})
                 assert len(page.json()["items"]) == 20
 
-                assert_range_scan(f"ix_products_{name}", name, await plan_of(database, *sent), backend)
+                assert_range_scan(INDEXES[name], name, await plan_of(database, *sent), backend)
 
     @pytest.mark.parametrize("cursor", FORGED_CURSORS.values(), ids=FORGED_CURSORS)
     async def test_a_forged_cursor_is_refused(self, client: AsyncClient, cursor: str) -> None:
