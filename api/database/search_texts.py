@@ -100,8 +100,8 @@ async def prepare_search(database: Database) -> None:
 
 async def _fill_in(database: Database, texts: SearchTexts, after_id: int, since: datetime) -> int | None:
     """Fill in a batch, and return its last id; `None` after the last batch."""
-    async with database.reads() as session:
-        rows = (await session.execute(texts.batch(after_id, since))).all()
+    async with database.engine.connect() as connection:
+        rows = (await connection.execute(texts.batch(after_id, since))).all()
     update = texts.update(rows)
     if update is not None:
         async with database.transaction() as session:
@@ -110,6 +110,7 @@ async def _fill_in(database: Database, texts: SearchTexts, after_id: int, since:
 
 
 async def _index_is_missing(database: Database) -> bool:
-    name = f"ix_{Searchable.__subclasses__()[0].__tablename__}_search_text"
-    async with database.reads() as session:
-        return (await session.scalar(select(func.to_regclass(name)))) is None
+    names = [f"ix_{model.__tablename__}_search_text" for model in Searchable.__subclasses__()]
+    async with database.engine.connect() as connection:
+        found = (await connection.execute(select(*map(func.to_regclass, names)))).one()
+    return None in found
