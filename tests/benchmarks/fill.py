@@ -51,7 +51,11 @@ async def fill(database: Database, data: made.Rows) -> None:
 
 async def _insert(session: AsyncSession, model: type[SQLModel], rows: Iterable[dict[str, Any]]) -> None:
     """As the class would store them: with its defaults, and what it makes of other columns."""
-    values = [{**model(**row).model_dump(exclude={"id"})} for row in rows]
+    made_rows = [model(**row) for row in rows]
+    for row in made_rows:
+        if hasattr(row, "update_search_text"):
+            row.update_search_text()
+    values = [row.model_dump(exclude={"id"}) for row in made_rows]
     for start in range(0, len(values), BATCH):
         await session.exec(insert(model), params=values[start : start + BATCH])
 

@@ -1,7 +1,6 @@
 """Counts of products: exact after whatever happens to a product, and touched by no sale."""
 
 import asyncio
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -19,13 +18,13 @@ from tests.factories import a_category, a_product, an_order, order_body
 only_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 
-async def counts(session: AsyncSession) -> list[Sequence[Any]]:
+async def counts(session: AsyncSession) -> list[tuple[Any, ...]]:
     """What the triggers have counted."""
     statement = "SELECT category_id, is_active, number FROM product_counts WHERE number <> 0 ORDER BY 1, 2"
     return [tuple(row) for row in (await (await session.connection()).execute(text(statement))).all()]
 
 
-async def truth(session: AsyncSession) -> list[Sequence[Any]]:
+async def truth(session: AsyncSession) -> list[tuple[Any, ...]]:
     category: Any = func.coalesce(col(Product.category_id), 0)
     groups = select(category, Product.is_active, func.count()).group_by(category, col(Product.is_active))
     return sorted(tuple(row) for row in (await (await session.connection()).execute(groups)).all())

@@ -1,0 +1,125 @@
+"""Migrations of tables that are in use: they commit by themselves, keep nobody waiting, and can be run again."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests import large_shop
+from tests.alembic_support import alembic, on_engine, sql
+from tests.house.migrations import REVISIONS, assert_equals_models
+from tests.support import ROOT
+
+ROWS = 2_000
+"""More than are migrated within the command's transaction."""
+
+SEARCH_TEXTS, INDEXES = "1f6b02c9ae57", "c2d5e8f1a364"
+only_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+
+BUILDING = "SELECT pid FROM pg_stat_progress_create_index WHERE datname = current_database()"
+OPEN_WRITE = "BEGIN", "UPDATE products SET price = price + 1 WHERE id = 1"
+
+
+def fill(url: str) -> None:
+    alembic(url, "upgrade", large_shop.BEFORE_SEARCHES)
+    large_shop.fill(url, ROWS)
+
+
+def revision(url: str) -> str:
+    return str(sql(url, "SELECT version_num FROM alembic_version")[0][0])
+
+
+def test_two_upgrades_at_once_both_succeed(url: str) -> None:
+    """The one that waits must not keep a snapshot, for which the building of an index would wait."""
+    fill(url)
+    upgrades = [
+        subprocess.Popen(
+            [sys.executable, "-m", "alembic", "upgrade", "head"],
+            cwd=ROOT,
+            env=os.environ | {"DATABASE_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    outputs = [each.communicate(timeout=120)[0] for each in upgrades]
+    assert [each.returncode for each in upgrades] == [0, 0], outputs
+    assert sum("Store what rows are found by" in each for each in outputs) == 1
+    assert_equals_models(url)
+
+
+@pytest.mark.parametrize("backend", ["postgresql", "mariadb"], indirect=True)
+def test_an_interrupted_upgrade_is_run_again(url: str) -> None:
+    """As if it had been killed before all rows were filled in and all old indexes dropped; SQLite undoes all of it."""
+    fill(url)
+    alembic(url, "upgrade", INDEXES)
+    sql(
+        url,
+        "UPDATE products SET search_text = NULL WHERE id > 1000",
+        "CREATE INDEX ix_orders_status ON orders (status)",
+        f"UPDATE alembic_version SET version_num = '{large_shop.BEFORE_SEARCHES}'",
+    )
+
+    alembic(url, "upgrade", "head")
+
+    assert sql(url, "SELECT count(*) FROM products WHERE search_text IS NULL")[0][0] == 0
+    assert_equals_models(url)
+
+
+@only_postgresql
+def test_an_index_that_was_left_invalid_is_built_again(url: str) -> None:
+    fill(url)
+    alembic(url, "upgrade", SEARCH_TEXTS)
+
+    async def interrupt(engine: AsyncEngine) -> None:
+        async with engine.connect() as writer, engine.connect() as builder:
+            for statement in OPEN_WRITE:
+                await writer.exec_driver_sql(statement)
+            await builder.exec_driver_sql("SET statement_timeout = 500")
+            with pytest.raises(Exception, match="statement timeout"):
+                await builder.exec_driver_sql("CREATE INDEX CONCURRENTLY ix_products_name_id ON products (name, id)")
+            await writer.exec_driver_sql("ROLLBACK")
+
+    on_engine(url, interrupt)
+    invalid = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
+    assert [row[0] for row in sql(url, invalid)] == ["ix_products_name_id"]
+
+    alembic(url, "upgrade", "head")
+
+    assert sql(url, invalid) == []
+    assert_equals_models(url)
+
+
+@only_postgresql
+def test_writers_go_on_while_indexes_are_built(url: str) -> None:
+    """The building waits for a transaction that is open; nobody waits for the building."""
+    fill(url)
+    alembic(url, "upgrade", SEARCH_TEXTS)
+
+    async def write(engine: AsyncEngine) -> float:
+        async with engine.connect() as slow, engine.connect() as other:
+            for statement in OPEN_WRITE:
+                await slow.exec_driver_sql(statement)
+            with ThreadPoolExecutor(1) as thread:
+                upgrade = thread.submit(alembic, url, "upgrade", "head")
+                try:
+                    began = monotonic()
+                    while not (await other.exec_driver_sql(BUILDING)).all():
+                        assert monotonic() - began < 30
+                        await asyncio.sleep(0.05)
+                    began = monotonic()
+                    await other.exec_driver_sql("UPDATE products SET stock_quantity = 7 WHERE id = 2")
+                    took = monotonic() - began
+                finally:
+                    await slow.exec_driver_sql("COMMIT")
+                upgrade.result()
+            return took
+
+    assert on_engine(url, write) < 1
+    assert revision(url) == REVISIONS[-1]
