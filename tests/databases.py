@@ -25,7 +25,6 @@ from api.settings import Settings
 
 LOCAL_POSTGRESQL = ("postgresql://127.0.0.1:5432/postgres", "postgresql://postgres@127.0.0.1:5432/postgres")
 LOCAL_MARIADB = "mysql://root@127.0.0.1:3306"
-BUILTIN_LOCALE_SINCE = 17
 
 MEMORY = Path("/dev/shm")
 MEMORY_NEEDED = 200_000_000
@@ -113,14 +112,11 @@ def start_from_the_wheel(folder: Path) -> Any:
 
 def _postgresql_at(server: URL) -> Backend:
     """Raise SQLAlchemyError where no server answers."""
-    number = int(ask(server, "SHOW server_version_num")) // 10_000
-    # Where the cluster was made with the locale C, as in bare containers, lower() would know ASCII only.
-    locale = "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'" if number >= BUILTIN_LOCALE_SINCE else ""
 
     @contextmanager
     def create() -> Iterator[URL]:
         name = _new_name()
-        ask(server, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' {locale}")
+        ask(server, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
         ask(server, f"ALTER DATABASE {name} SET synchronous_commit = off")  # no test cuts the power
         try:
             yield server.set(database=name)

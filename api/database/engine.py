@@ -155,8 +155,6 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
-    # SQLite's own lower() knows ASCII only, and a search would tell É from é.
-    connection.create_function("lower", 1, lambda value: value.lower() if isinstance(value, str) else value)
 
 
 def _prepare_mysql(connection: Any, record: Any) -> None:
