@@ -18,7 +18,11 @@ requests may also send a number. **Times** are UTC, as in RFC 3339.
 
 **Lists** come in pages: `page` and `page_size` answer with totals. Send `cursor` instead of `page`: empty first, then
 the `next_cursor` of each answer. No row is skipped or repeated while rows are added or deleted, and deep pages are as
-fast as the first.
+fast as the first. `skip` and `limit` are another spelling: any number of rows to leave out, instead of `page`, and
+another name of `page_size`.
+
+**Queries.** An unknown parameter, or one that is sent twice, is refused. An optional one that is left empty counts as
+absent.
 
 **Trying again.** Send an `Idempotency-Key` of your own with an order, a payment, a refund, a transfer, a deposit or a
 change of stock. The same request with the same key is done once; each repetition gets the stored answer.

@@ -4,12 +4,17 @@
 - The matched route in the scope, for its template: `tests/web/test_idempotency.py`.
 - The English of Starlette's own refusals, which come as plain text: `tests/web/test_transport.py`.
 - What a 400 of FastAPI was caused by: `tests/web/test_error_handlers.py`.
+- The flat list of what a route and its dependencies read from a query: `tests/web/test_queries.py`.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Cookie, Header, Path
+from fastapi.routing import APIRoute
+from pydantic.fields import FieldInfo
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -39,6 +44,15 @@ def replace_router(app: FastAPI, by: Callable[[ASGIApp], Any]) -> None:
 def path_template(request: Request) -> str:
     """The template of the route that a request is for."""
     return str(request.scope["route"].path_format)
+
+
+def query_fields(route: APIRoute) -> dict[str, FieldInfo]:
+    """The query parameters of a route and of all that it depends on, by their names in the URL.
+
+    A field of a model of the query has no kind of its own; those of paths, headers and cookies have one.
+    """
+    fields = get_flat_params(route.dependant)
+    return {each.alias: each.field_info for each in fields if not isinstance(each.field_info, Path | Header | Cookie)}
 
 
 STARLETTE_REFUSALS = {

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from api.reads.rows import Read
 from api.web.answers import json_of
 from api.web.idempotency import answer_once, takes_key
+from api.web.queries import checked_query
 from api.web.transactions import Handler, in_transaction, run_of
 
 
@@ -52,7 +53,7 @@ class TransactionRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         answer = super().get_route_handler()
-        return in_transaction(answer_once(answer) if takes_key(self) else answer)
+        return checked_query(in_transaction(answer_once(answer) if takes_key(self) else answer), self)
 
 
 def _with_request(endpoint: Callable[..., Any]) -> tuple[inspect.Signature, str, bool]:

@@ -118,7 +118,6 @@ class TestListProducts:
     @pytest.mark.parametrize(
         ("query", "field"),
         [
-            ({"search": ""}, "query.search"),
             ({"search": "x" * 101}, "query.search"),
             ({"search": "a\0b"}, "query.search"),
             ({"category_id": 0}, "query.category_id"),
@@ -132,10 +131,8 @@ class TestListProducts:
             ({"max_price": "10000000000"}, "query.max_price"),
             ({"max_price": "cheap"}, "query.max_price"),
             ({"in_stock": "perhaps"}, "query.in_stock"),
-            ({"is_active": ""}, "query.is_active"),
             ({"sort": "colour"}, "query.sort"),
             ({"sort": "stock_quantity"}, "query.sort"),
-            ({"sort": ""}, "query.sort"),
             ({"page": 0}, "query.page"),
             ({"page": 10**30}, "query.page"),
             ({"page_size": 0}, "query.page_size"),
