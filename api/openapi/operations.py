@@ -41,7 +41,7 @@ def _implied_refusals(operation: Json, route: DocumentedRoute) -> Iterator[int]:
     if route.answers_read or dependencies & DATABASE_DEPENDENCIES:
         yield 503
     if "requestBody" in operation:
-        yield from (400, 413)
+        yield from (400, 413, 415)
     if "security" in operation:
         yield 401
     if staff in dependencies:

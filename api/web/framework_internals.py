@@ -56,7 +56,6 @@ def query_fields(route: APIRoute) -> dict[str, FieldInfo]:
 
 
 STARLETTE_REFUSALS = {
-    "Invalid host header": "The Host header is not an allowed host (see ALLOWED_HOSTS).",
     "Content Too Large": "The body is too large.",
 }
 """What Starlette's middleware says in plain text, and what the shop says instead."""

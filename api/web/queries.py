@@ -12,10 +12,8 @@ from urllib.parse import urlencode
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from starlette.responses import Response
 
 from api.web.framework_internals import query_fields
-from api.web.transactions import Handler
 from api.web.wrong_names import suggestion
 
 
@@ -30,17 +28,7 @@ MAX_SHOWN_LENGTH = 60
 """Characters of an unknown name that an answer repeats."""
 
 
-def checked_query(answer: Handler, route: APIRoute) -> Handler:
-    """Check the query of a request before anything else is done for it; without one, this costs nothing."""
-    query = _Query(route)
-
-    async def run(request: Request) -> Response:
-        return await answer(query.checked(request) if request.scope["query_string"] else request)
-
-    return run
-
-
-class _Query:
+class KnownQuery:
     """The parameters that a route takes, found once."""
 
     def __init__(self, route: APIRoute) -> None:
