@@ -63,6 +63,9 @@ class FinishedAnswers:
         self.headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
         refusal: Message | None = None
 
         async def finish(message: Message) -> None:
