@@ -4,7 +4,7 @@ import secrets
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, ClassVar, Optional
 
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
@@ -51,6 +51,13 @@ def new_order_number() -> str:
 
 class OrderBase(Schema):
     """What a client may write."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "status": "an order is `pending` at first, and `PATCH /orders/{id}/status` changes it",
+        "total_amount": "the total follows from the items and the prices of today",
+        "paid_amount": "`POST /orders/{id}/payments` pays",
+        "order_number": "the shop sets it",
+    }
 
     shipping_address: ShippingAddress = None
 

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Annotated
 
 from fastapi import Body, Depends, Query
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from sqlmodel import bindparam, case, col, delete, exists, func, not_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
@@ -24,6 +24,7 @@ from api.models.product import (
     ProductReadWithCategory,
     ProductSort,
     ProductUpdate,
+    stored_sku,
 )
 from api.models.reports import CategoryStats
 from api.models.stock_movement import StockMovement, StockMovementCreate, StockMovementRead, StockReason
@@ -136,8 +137,8 @@ async def list_low_stock(staff: Staff, query: Annotated[LowStockList, Query()]) 
 
 
 @router.get("/by-sku/{sku}", response_model=ProductReadWithCategory, responses=problems(404))
-async def read_product_by_sku(sku: PathText, user: OptionalUser) -> Read:
-    """Read a product by its SKU."""
+async def read_product_by_sku(sku: Annotated[PathText, AfterValidator(stored_sku)], user: OptionalUser) -> Read:
+    """Read a product by its SKU, in upper or lower case."""
     return read_one(select(Product).where(Product.sku == sku, Product.visible_to(user)))
 
 

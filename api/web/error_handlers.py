@@ -12,13 +12,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.errors import ShopError
+from api.models.types import WORDS_FOR_PATTERNS
 from api.web.dispatch import other_method
-from api.web.framework_internals import endpoints, why_body_is_unreadable
+from api.web.framework_internals import endpoints, reads_form, why_body_is_unreadable
+from api.web.idempotency import KEY_PATTERN
 from api.web.middleware import SECURITY_HEADERS
 from api.web.near_paths import near_path
 from api.web.paths import path_of
 from api.web.problems import FieldProblem, problem_response, refusal_response
 from api.web.routing import InternalError
+from api.web.unknown_fields import why_unknown
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,9 @@ MAX_ERRORS_IN_DETAIL = 3
 
 WORD = re.compile("[a-z][a-z-]{4,}")
 """What stands in paths beside ids: `low-stock`."""
+
+WORDS = {**WORDS_FOR_PATTERNS, KEY_PATTERN: "must consist of visible characters of ASCII, without spaces"}
+"""What to say instead of each pattern."""
 
 INTERNAL_ERROR = "Internal error. The server's log has the details."
 
@@ -77,7 +83,9 @@ async def _on_validation_error(request: Request, error: RequestValidationError) 
     """
     if any(map(_is_word_for_id, error.errors()[:MAX_ERRORS_IN_ANSWER])) and (near := _near(request)):
         return _not_found(near)
-    mistakes = dict.fromkeys((_location(each), _message(each)) for each in error.errors()[:MAX_ERRORS_IN_ANSWER])
+    mistakes = dict.fromkeys(
+        (_location(each), _message(request, each)) for each in error.errors()[:MAX_ERRORS_IN_ANSWER]
+    )
     errors = [FieldProblem(field=field, message=message) for field, message in mistakes]
     detail = "; ".join(f"{each.field}: {each.message}" for each in errors[:MAX_ERRORS_IN_DETAIL])
     return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
@@ -110,17 +118,27 @@ def _is_word_for_id(error: dict[str, Any]) -> bool:
     return is_of_path and WORD.fullmatch(str(error["input"])) is not None
 
 
+def _is_json(request: Request) -> bool:
+    return "json" in request.headers.get("Content-Type", "")
+
+
 def _location(error: dict[str, Any]) -> str:
     if error["type"] == "json_invalid":
         return "body"
     return ".".join(str(part) for part in error["loc"]).encode("utf-8", "backslashreplace").decode()
 
 
-def _message(error: dict[str, Any]) -> str:
+def _message(request: Request, error: dict[str, Any]) -> str:
     if error["type"] == "json_invalid":
         return f"is not valid JSON: {error['ctx']['error'].lower()}, at character {error['loc'][1]}"
     if error["loc"] == ("body",) and isinstance(error.get("input"), bytes):
         return "must be sent with the Content-Type application/json"
+    if error["type"] == "extra_forbidden":
+        return why_unknown(request, error["loc"][1:])
+    if error["type"] == "string_pattern_mismatch":
+        return WORDS.get(error["ctx"]["pattern"], str(error["msg"]))
+    if error["type"] == "missing" and error["loc"][0] == "body" and reads_form(request) and _is_json(request):
+        return "Field required: send a form (application/x-www-form-urlencoded), and not JSON"
     if error["type"] == "string_unicode":  # in a value, or in the name of a field, which then cannot be named
         return "must not contain a lone surrogate"
     return str(error["msg"]).removeprefix("Value error, ")
