@@ -70,6 +70,11 @@ REPLAYED_HEADER = {
 }
 
 EXAMPLE_TIME = "2026-05-12T09:30:00Z"
-PATH_EXAMPLES = {"email": "john@example.com", "sku": "WH-001", "slug": "headphones"}
+PATH_EXAMPLES = {
+    "email": "john@example.com",
+    "sku": "WH-001",
+    "slug": "headphones",
+    "order_number": "ord-7k2m-9qx4-t0bv",
+}
 FORM_EXAMPLES = {"username": "johndoe", "password": "SecurePass123"}
 INITIALISMS = {"sku": "SKU", "api": "API"}

@@ -14,7 +14,7 @@ from api.reads.rows import Read, read_one
 from api.reads.trees import read_tree
 from api.rules import category_tree
 from api.rules.slugs import free_slug
-from api.web.loading import PathId, get_or_404
+from api.web.loading import PathId, PathText, get_or_404
 from api.web.pagination import CursorPage, Page, Paging, SearchParams
 from api.web.problems import problems
 from api.web.routing import Router
@@ -56,6 +56,12 @@ async def list_categories(query: SearchParams) -> Read:
 async def read_category_tree() -> Read:
     """Read all categories, nested below their parents."""
     return read_tree(BY_NAME)
+
+
+@router.get("/by-slug/{slug}", response_model=CategoryRead, responses=problems(404))
+async def read_category_by_slug(slug: PathText) -> Read:
+    """Read a category by its slug."""
+    return read_one(select(Category).where(Category.slug == slug))
 
 
 @router.get("/{id}", response_model=CategoryRead, responses=problems(404))
