@@ -106,7 +106,7 @@ MAX_LINES = 100
 
 class OrderCreate(OrderBase):
     items: list[OrderItemCreate] = Field(min_length=1, max_length=MAX_LINES)
-    user_id: Id | None = Field(default=None, description="Staff may order for another user.")
+    user_id: Id | None = Field(default=None, description="Staff may order for a customer.")
 
 
 class OrderRead(OrderBase):

@@ -92,7 +92,10 @@ OrderToWrite = Annotated[StoredOrder, Depends(_order_to_write)]
     dependencies=[Idempotent],
 )
 async def place_order(data: OrderCreate, session: WriteSession, user: CurrentUser) -> OrderReadWithItems:
-    """Place an order. It takes the stock and keeps the current names and prices. Lines of one product are merged."""
+    """Place an order. It takes the stock and keeps the current names and prices. Lines of one product are merged.
+
+    Staff may order for a customer, by the `user_id` of that customer, and without one for themselves.
+    """
     customer_id = data.user_id or user.id
     if not user.may_act_for(customer_id):
         raise Forbidden("Only staff may order for another user.")
@@ -102,6 +105,7 @@ async def place_order(data: OrderCreate, session: WriteSession, user: CurrentUse
         customer_id=customer_id,
         shipping_address=data.shipping_address,
         placed_by=user.id,
+        is_named=data.user_id is not None,
     )
 
 
