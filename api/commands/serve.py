@@ -10,7 +10,7 @@ from api.commands import setup
 from api.commands.command import Command, with_database
 from api.commands.listening import listening, name_of, url_for_browsers
 from api.settings import Settings
-from api.web.server import ProblemProtocol
+from api.web.server import ShopProtocol
 
 GRACEFUL_SHUTDOWN = 10
 """Seconds that open requests have at a stop: a client has its answer within ten."""
@@ -26,7 +26,7 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
                 "api.main:app",
                 log_config=None,
                 log_level=settings.log_level,
-                http=ProblemProtocol,
+                http=ShopProtocol,
                 timeout_keep_alive=settings.keep_alive,
                 timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
                 proxy_headers=False,  # the app reads those itself, by FORWARDED_ALLOW_IPS

@@ -1,7 +1,13 @@
-"""How uvicorn answers what is no HTTP at all, before any request exists that the app could answer."""
+"""What uvicorn does by itself, as the shop has it: it refuses what is no HTTP, and closes idle connections.
+
+The Procfile names it, `--http api.web.server:ShopProtocol`, and `python -m api` takes it too.
+"""
+
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from api.settings import get_settings
 from api.web.middleware import SECURITY_HEADERS
 from api.web.problems import problem_response
 
@@ -11,8 +17,14 @@ NO_HTTP = (
 """Tools such as curl send what they are given, and most often that is a letter with an accent."""
 
 
-class ProblemProtocol(HttpToolsProtocol):
-    """Refuses in the same form as the app; tools name it as `--http api.web.server:ProblemProtocol`."""
+class ShopProtocol(HttpToolsProtocol):
+    """Refuses in the same form as the app, and keeps connections for as long as KEEP_ALIVE says, where it is set."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        settings = get_settings()
+        if "keep_alive" in settings.model_fields_set:
+            self.timeout_keep_alive = settings.keep_alive
 
     def send_400_response(self, msg: str) -> None:
         response = problem_response(400, NO_HTTP, headers={**SECURITY_HEADERS, "Connection": "close"})

@@ -140,7 +140,7 @@ class TestServer:
         procfile = (Path(__file__).parent.parent.parent / "Procfile").read_text()
         web = re.search(r"^web: (.*)$", procfile, re.MULTILINE)
         assert web
-        arguments = os.path.expandvars(web[1].replace("${KEEP_ALIVE:-75}", "$KEEP_ALIVE")).split()
+        arguments = os.path.expandvars(web[1]).split()
         with running(*(["api"] if command == "python -m api" else arguments)) as process:
             read_until(process, "(Application startup complete)" if command == "python -m api" else "(Uvicorn running)")
             with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
