@@ -18,6 +18,7 @@ from api.commands.command import CommandFailed
 from api.commands.listening import listening, name_of, url_for_browsers
 from api.web.problems import PROBLEM_JSON
 from tests.commands.support import finish, read_until, running
+from tests.support import ROOT
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -41,6 +42,9 @@ def raw_answer(address: tuple[str, int], request: bytes) -> tuple[bytes, dict[st
     head, _, content = received.partition(b"\r\n\r\n")
     status, *lines = head.split(b"\r\n")
     return status, {name.lower(): value for name, value in (line.decode().split(": ", 1) for line in lines)}, content
+
+
+PROCFILE = ROOT / "Procfile"
 
 
 def add_product_with_broken_attributes() -> None:
@@ -137,8 +141,7 @@ class TestServer:
             port = free.getsockname()[1]
         environment.setenv("KEEP_ALIVE", "1")
         environment.setenv("PORT", str(port))
-        procfile = (Path(__file__).parent.parent.parent / "Procfile").read_text()
-        web = re.search(r"^web: (.*)$", procfile, re.MULTILINE)
+        web = re.search(r"^web: (.*)$", PROCFILE.read_text(), re.MULTILINE)
         assert web
         arguments = os.path.expandvars(web[1]).split()
         with running(*(["api"] if command == "python -m api" else arguments)) as process:
@@ -151,6 +154,20 @@ class TestServer:
                 answered = time.monotonic()
                 assert connection.recv(1) == b"", "the server closes the connection"
                 assert 0.9 < time.monotonic() - answered < 4
+
+    def test_the_command_of_the_procfile_takes_a_socket_in_place_of_a_port(
+        self, environment: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "s.sock"
+        web = re.search(r"^web: (.*)$", PROCFILE.read_text(), re.MULTILINE)
+        assert web
+        command = web[1].replace("--host 0.0.0.0 --port $PORT", f"--uds {path}")
+        with running(*command.split()) as process:
+            read_until(process, "(Uvicorn running)")
+            with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url="http://shop") as proxy:
+                assert proxy.get("/health", headers={"X-Forwarded-For": "192.0.2.1"}).status_code == 200
+            _, rest = finish(process, signal.SIGTERM)
+        assert '192.0.2.1:0 - "GET /health' in rest
 
     def test_what_is_no_http_is_refused_as_a_problem(self, environment: pytest.MonkeyPatch) -> None:
         with serving(environment) as (_, output):
