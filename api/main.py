@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api import logs, routers
 from api.auth.callers import caller_id
@@ -20,7 +18,8 @@ from api.openapi.document import DocumentedAPI
 from api.settings import Settings, get_settings
 from api.web.dispatch import install_dispatch
 from api.web.error_handlers import install_error_handlers
-from api.web.middleware import BodyLimit, FinishedAnswers
+from api.web.hosts import AllowedHosts
+from api.web.middleware import BodyLimit, FinishedAnswers, ForwardedAddress
 
 logger = logging.getLogger(__name__)
 
@@ -63,17 +62,17 @@ def _leave_alone_what_stays() -> None:
 def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """The one that is added last sees a request first."""
     app.add_middleware(BodyLimit, max_body_size=settings.max_body_size)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.allowed_hosts, www_redirect=False)
+    app.add_middleware(AllowedHosts, hosts=settings.allowed_hosts)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", *settings.cors_headers],
             expose_headers=["Idempotent-Replayed", "Retry-After"],
         )
     app.add_middleware(FinishedAnswers, only_https=settings.is_production)
-    app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=list(settings.forwarded_allow_ips))
+    app.add_middleware(ForwardedAddress, trusted_hosts=list(settings.forwarded_allow_ips))
 
 
 app = create_app()

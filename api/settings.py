@@ -61,6 +61,7 @@ class Settings(BaseSettings):
     environment: Environment = Environment.DEVELOPMENT
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    keep_alive: Annotated[int, Field(ge=1, le=3_600)] = 75  # seconds; load balancers keep idle connections for 60
     log_level: Annotated[Literal["critical", "error", "warning", "info", "debug"], BeforeValidator(str.lower)] = "info"
 
     shop_name: str = "Shop"
@@ -75,6 +76,7 @@ class Settings(BaseSettings):
 
     allowed_hosts: CommaSeparated = ("*",)
     cors_origins: CommaSeparated = ()
+    cors_headers: CommaSeparated = ("traceparent", "tracestate", "baggage", "sentry-trace", "x-requested-with")
     forwarded_allow_ips: CommaSeparated = ("127.0.0.1", "::1")
 
     database_url: str = "sqlite:///shop.db"
@@ -122,6 +124,14 @@ class Settings(BaseSettings):
         for each in value:
             if not re.fullmatch(r"\*|https?://[^/\s*]+", each):
                 raise ValueError(f"contains {each}, which is not an origin such as https://www.example.com")
+        return value
+
+    @field_validator("cors_headers")
+    @classmethod
+    def _header_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", each):
+                raise ValueError(f"contains {each}, which is not the name of a header such as traceparent")
         return value
 
     @field_validator("forwarded_allow_ips")

@@ -137,9 +137,10 @@ class Contract:
     def _declared(self, request: httpx.Request) -> dict[str, Any] | None:
         """The responses of the route with this very path, or of the first route whose template fits it."""
         path = request.url.raw_path.decode().partition("?")[0].rstrip("/") or "/"
+        method = "get" if request.method == "HEAD" else request.method.lower()
         fitting = [(re.compile(re.escape(path)), self.paths[path])] if path in self.paths else self.templates
         for pattern, operations in fitting:
-            operation = operations.get(request.method.lower())
+            operation = operations.get(method)
             if operation and pattern.fullmatch(path):
                 responses: dict[str, Any] = operation["responses"]
                 return responses

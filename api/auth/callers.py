@@ -21,7 +21,7 @@ from api.models.user import Caller, User
 from api.web.app_state import database_of
 from api.web.transactions import run_of
 
-INVALID_TOKEN = "The token is invalid or has expired. Sign in again."  # noqa: S105
+INVALID_TOKEN = "The token is invalid or has expired. Sign in again. `POST /auth/token` gives a new one."  # noqa: S105
 STAFF_ONLY = "Only staff may do this."
 
 USER_COLUMNS = [name for name in Caller.model_fields if name != "token_id"]
@@ -102,7 +102,7 @@ async def caller_id(request: Request) -> int | None:
 
 async def current_user(caller: Annotated[Caller | None, Depends(optional_caller)]) -> Caller:
     if caller is None:
-        raise Unauthorized("Sign in first: send a token as `Authorization: Bearer …`.")
+        raise Unauthorized("Sign in first: send a token from `POST /auth/token` as `Authorization: Bearer …`.")
     return caller
 
 

@@ -7,33 +7,43 @@ import uvicorn
 from sqlalchemy.exc import IntegrityError
 
 from api.commands import setup
-from api.commands.command import Command, CommandFailed, with_database
+from api.commands.command import Command, with_database
+from api.commands.listening import listening, name_of, url_for_browsers
 from api.settings import Settings
-
-BACKLOG = 2_048
-"""Connections that wait to be accepted; uvicorn's own default."""
+from api.web.server import ShopProtocol
 
 GRACEFUL_SHUTDOWN = 10
 """Seconds that open requests have at a stop: a client has its answer within ten."""
 
 
 def serve(settings: Settings, options: argparse.Namespace) -> int:
-    with _listen(settings.host, settings.port) as listener:
+    with listening(settings.host, settings.port) as listeners:
         setup.migrate(settings)
         _introduce_admin(settings)
-        print(f"The documentation is at {_address(listener)}/docs", flush=True)
+        _introduce(listeners)
         server = uvicorn.Server(
             uvicorn.Config(
                 "api.main:app",
                 log_config=None,
                 log_level=settings.log_level,
+                http=ShopProtocol,
+                timeout_keep_alive=settings.keep_alive,
                 timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
                 proxy_headers=False,  # the app reads those itself, by FORWARDED_ALLOW_IPS
                 server_header=False,
             )
         )
-        server.run(sockets=[listener])
+        server.run(sockets=listeners)
     return 0 if server.started else 1
+
+
+def _introduce(listeners: list[socket.socket]) -> None:
+    """Say on what the shop really listens, where the address of its documentation does not say all of it."""
+    url, names = url_for_browsers(listeners), [name_of(each) for each in listeners]
+    if names != [url]:
+        print(f"Listening on {', '.join(names)}", flush=True)
+    if url is not None:
+        print(f"The documentation is at {url}/docs", flush=True)
 
 
 def _introduce_admin(settings: Settings) -> None:
@@ -50,24 +60,6 @@ def _introduce_admin(settings: Settings) -> None:
             print(
                 f"Sign in as {admin.username} with the password {admin.password} - it is not shown again.", flush=True
             )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Take the port, before anything else is done; 0 is any that is free."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]
-        raise CommandFailed(f"cannot listen on {host} port {port}: {reason}") from error
-
-
-def _address(listener: socket.socket) -> str:
-    """The address that a browser on this computer opens."""
-    host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104
-        host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 command = Command("serve", "bring the database up to date and serve the shop (the default)", serve)

@@ -5,6 +5,7 @@ Sources: PostgreSQL manual, appendix A; MariaDB error code reference; SQLite res
 
 import re
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Column
@@ -125,12 +126,16 @@ def _is_unavailable(error: DBAPIError) -> bool:
 def _violation(error: DBAPIError) -> ShopError:
     columns = _unique_columns(error)
     if columns:
-        names = " and ".join(column.name for column in columns)
-        duplicate = with_article(noun_of_table(columns[0].table))
-        return Conflict(f"{duplicate[0].upper()}{duplicate[1:]} with this {names} already exists.")
+        return Conflict(already_exists(noun_of_table(columns[0].table), [column.name for column in columns]))
     if _code(error) in FOREIGN_KEY or "FOREIGN KEY" in str(error.orig):
         return Conflict("The request refers to a row that does not exist, or another row still refers to this one.")
     return Conflict("The request conflicts with existing data.")
+
+
+def already_exists(noun: str, columns: Sequence[str]) -> str:
+    """The sentence that refuses a duplicate."""
+    row = with_article(noun)
+    return f"{row[0].upper()}{row[1:]} with this {' and '.join(columns)} already exists."
 
 
 def _unique_columns(error: DBAPIError) -> list[Column[Any]]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import AwareDatetime, ConfigDict, field_validator
 from sqlmodel import CheckConstraint, Field, Relationship, SQLModel, Table
@@ -33,9 +33,20 @@ def _drop_null_defaults(schema: dict[str, Any]) -> None:
 
 
 class Schema(SQLModel):
-    """The base of every family: unknown fields are refused, and white space around a text is dropped."""
+    """The base of every family: unknown fields are refused, and white space around a text is dropped.
+
+    `elsewhere` says of fields that a request must not have where that is written instead, for those who look for it.
+    """
+
+    elsewhere: ClassVar[dict[str, str]] = dict.fromkeys(("id", "created_at", "updated_at"), "the shop sets it")
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, json_schema_extra=_drop_null_defaults)  # type: ignore[assignment]
+
+    @classmethod
+    def elsewhere_of(cls, name: str) -> str | None:
+        """What `elsewhere` of this class, or of one that it is made of, says of a field."""
+        known = (vars(each).get("elsewhere", {}) for each in cls.__mro__)
+        return next((each[name] for each in known if name in each), None)
 
     @field_validator("*", mode="after")
     @classmethod

@@ -1,7 +1,7 @@
 """Categories: the shelves of the shop, nested."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field as Limits
 from sqlmodel import Field
@@ -18,8 +18,16 @@ CategorySlug = Annotated[Slug, Limits(examples=["audio"])]
 Description = Annotated[str | None, Limits(max_length=2_000, examples=["Everything that makes a sound."])]
 
 
+CATEGORY_ELSEWHERE = {
+    "products": "a product names its category: `PATCH /products/{id}` with `category_id`",
+    "children": "a category names its parent: `PATCH /categories/{id}` with `parent_id`",
+}
+
+
 class CategoryBase(Schema):
     """What a client may write."""
+
+    elsewhere: ClassVar[dict[str, str]] = CATEGORY_ELSEWHERE
 
     name: CategoryName
     slug: CategorySlug | None = Field(default=None, description="Generated from the name if absent.")
@@ -45,6 +53,8 @@ class CategoryCreate(CategoryBase):
 
 
 class CategoryUpdate(Schema):
+    elsewhere: ClassVar[dict[str, str]] = CATEGORY_ELSEWHERE
+
     name: CategoryName = ABSENT
     slug: CategorySlug = ABSENT
     description: Description = ABSENT

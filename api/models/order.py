@@ -1,10 +1,11 @@
 """Orders: frozen documents that outlive changes to their user, their products and the prices."""
 
+import re
 import secrets
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, ClassVar, Optional
 
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
@@ -43,14 +44,32 @@ NEXT_STATUSES = {
 """Which statuses may follow each status."""
 
 
+NUMBER_DIGITS = 12
+MISREAD_DIGITS = str.maketrans("OIL", "011")
+"""Letters that Crockford's base 32 does not have, because people take them for these digits."""
+
+
 def new_order_number() -> str:
     """Random, so that a number does not tell how many orders there are: 60 bits of Crockford's base 32."""
-    digits = "".join(secrets.choice("0123456789ABCDEFGHJKMNPQRSTVWXYZ") for _ in range(12))
+    digits = "".join(secrets.choice("0123456789ABCDEFGHJKMNPQRSTVWXYZ") for _ in range(NUMBER_DIGITS))
     return f"ORD-{digits[:4]}-{digits[4:8]}-{digits[8:]}"
+
+
+def stored_order_number(text: str) -> str:
+    """An order number as it is stored, of one as a person types it: in any case, without hyphens, with O for 0."""
+    digits = re.sub(r"[\s-]", "", text).upper().removeprefix("ORD").translate(MISREAD_DIGITS)
+    return f"ORD-{digits[:4]}-{digits[4:8]}-{digits[8:]}" if len(digits) == NUMBER_DIGITS else text.strip().upper()
 
 
 class OrderBase(Schema):
     """What a client may write."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "status": "an order is `pending` at first, and `PATCH /orders/{id}/status` changes it",
+        "total_amount": "the total follows from the items and the prices of today",
+        "paid_amount": "`POST /orders/{id}/payments` pays",
+        "order_number": "the shop sets it",
+    }
 
     shipping_address: ShippingAddress = None
 
@@ -89,7 +108,7 @@ MAX_LINES = 100
 
 class OrderCreate(OrderBase):
     items: list[OrderItemCreate] = Field(min_length=1, max_length=MAX_LINES)
-    user_id: Id | None = Field(default=None, description="Staff may order for another user.")
+    user_id: Id | None = Field(default=None, description="Staff may order for a customer.")
 
 
 class OrderRead(OrderBase):

@@ -1,6 +1,6 @@
 """Order lines: one per product, with the name, the SKU and the price at purchase."""
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, ClassVar, Optional
 
 from pydantic import Field as Limits
 from sqlmodel import Field, UniqueConstraint
@@ -22,6 +22,10 @@ LineTotal = Annotated[Money, Limits(examples=["159.98"])]
 
 class OrderItemBase(Schema):
     """What a client may write."""
+
+    elsewhere: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("product_name", "sku", "price", "unit_price", "total_price"), "it is the product's of today"
+    )
 
     product_id: Id = Field(foreign_key="products.id", ondelete="RESTRICT", index=True)
     quantity: Quantity

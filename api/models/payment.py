@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field as Limits
 from sqlmodel import Field, UniqueConstraint
@@ -42,6 +42,12 @@ class PaymentStatus(StrEnum):
 
 class PaymentBase(Schema):
     """What a client may write."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "order_id": "it stands in the path",
+        "status": "`POST /payments/{id}/refunds` refunds a payment",
+        "refunded_amount": "`POST /payments/{id}/refunds` refunds a payment",
+    }
 
     method: Annotated[PaymentMethod, Limits(examples=["card"])] = Field(sa_type=EnumValue(PaymentMethod))
     amount: Amount

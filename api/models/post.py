@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, ClassVar, Optional
 
 from pydantic import AwareDatetime
 from pydantic import Field as Limits
@@ -36,8 +36,17 @@ class PostStatus(StrEnum):
     ARCHIVED = "archived"
 
 
+POST_ELSEWHERE = {
+    "author_id": "whoever creates a post is its author",
+    "view_count": "the shop counts the views",
+    "published_at": "it is set when `status` becomes `published`",
+}
+
+
 class PostBase(Schema):
     """What a client may write."""
+
+    elsewhere: ClassVar[dict[str, str]] = POST_ELSEWHERE
 
     title: Title
     slug: PostSlug | None = Field(default=None, description="Generated from the title if absent.")
@@ -88,6 +97,8 @@ class PostCreate(PostBase):
 
 
 class PostUpdate(Schema):
+    elsewhere: ClassVar[dict[str, str]] = POST_ELSEWHERE
+
     title: Title = ABSENT
     slug: PostSlug = ABSENT
     content: Content = ABSENT

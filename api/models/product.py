@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, ClassVar, Optional
 
-from pydantic import AfterValidator, JsonValue
+from pydantic import AfterValidator, JsonValue, StringConstraints
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
 from sqlmodel import JSON, Field, Index, UniqueConstraint, col, true
@@ -14,7 +14,7 @@ from api.models.base import Schema, Timestamps, check, related
 from api.models.category import CategoryRead
 from api.models.money import Amount
 from api.models.searchable import Searchable
-from api.models.types import ABSENT, Id, Integral, IsActive, JsonObject, Slug
+from api.models.types import ABSENT, Id, Integral, IsActive, JsonObject, Slug, in_words
 
 if TYPE_CHECKING:
     from api.models.category import Category
@@ -45,14 +45,34 @@ def _storable(attributes: JsonObject) -> JsonObject:
 
 ProductName = Annotated[str, Limits(min_length=1, max_length=200, examples=["Wireless Headphones"])]
 ProductSlug = Annotated[Slug, Limits(examples=["wireless-headphones"])]
-Sku = Annotated[str, Limits(min_length=1, max_length=50, pattern=r"^[A-Z0-9]+(-[A-Z0-9]+)*$", examples=["WH-001"])]
+SKU_PATTERN = in_words(
+    r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$",
+    "must consist of the letters A to Z, digits, and single hyphens between them; lower-case letters become upper-case",
+)
+Sku = Annotated[
+    str,
+    StringConstraints(to_upper=True),
+    Limits(min_length=1, max_length=50, pattern=SKU_PATTERN, examples=["WH-001"]),
+]
+
+
+def stored_sku(text: str) -> str:
+    """A SKU as it is stored, of one as a person types it."""
+    return text.strip().upper() if text.isascii() else text  # "ß" would become "SS"
+
+
 ProductDescription = Annotated[str | None, Limits(max_length=5_000, examples=["Over-ear, thirty hours a charge."])]
 Stock = Annotated[int, Limits(strict=True, ge=0, le=MAX_STOCK, examples=[50]), Integral]
 Attributes = Annotated[JsonObject, AfterValidator(_storable), Limits(examples=[{"colour": "black", "wireless": True}])]
 
 
+STOCK_ELSEWHERE = {"stock_quantity": "the stock changes by `POST /products/{id}/stock`"}
+
+
 class ProductBase(Schema):
     """What a client may write."""
+
+    elsewhere: ClassVar[dict[str, str]] = STOCK_ELSEWHERE
 
     name: ProductName
     slug: ProductSlug | None = Field(default=None, description="Generated from the name if absent.")
@@ -102,6 +122,8 @@ class ProductCreate(ProductBase):
 
 
 class ProductUpdate(Schema):
+    elsewhere: ClassVar[dict[str, str]] = STOCK_ELSEWHERE
+
     name: ProductName = ABSENT
     slug: ProductSlug = ABSENT
     sku: Sku = ABSENT

@@ -1,7 +1,7 @@
 """Refunds: what was given back of a payment."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, ClassVar, Optional
 
 from pydantic import AwareDatetime
 from pydantic import Field as Limits
@@ -19,6 +19,8 @@ RefundReason = Annotated[str, Limits(min_length=1, max_length=200, examples=["Ar
 
 class RefundBase(Schema):
     """What a client may write."""
+
+    elsewhere: ClassVar[dict[str, str]] = {"payment_id": "it stands in the path"}
 
     amount: Amount
     reason: RefundReason

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, AwareDatetime
 from pydantic import Field as Limits
@@ -47,6 +47,11 @@ Note = Annotated[str | None, Limits(max_length=MAX_NOTE_LENGTH, examples=["Deliv
 
 class StockMovementBase(Schema):
     """What a client may write."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "product_id": "it stands in the path",
+        "stock_quantity": "send the difference as `delta`",
+    }
 
     delta: Delta
 

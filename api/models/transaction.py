@@ -1,7 +1,7 @@
 """Transactions: money that went from one account to another."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AwareDatetime
 from pydantic import Field as Limits
@@ -19,6 +19,11 @@ ToAccount = Annotated[Id, Limits(examples=[4])]
 
 class TransactionBase(Schema):
     """What a client may write."""
+
+    elsewhere: ClassVar[dict[str, str]] = {
+        "balance": "it changes by `POST /accounts/transfers` and `POST /accounts/{id}/deposits`",
+        "user_id": "accounts have ids of their own; `GET /accounts/me` shows the caller's",
+    }
 
     amount: CreditAmount
     description: TransactionDescription = None

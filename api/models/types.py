@@ -30,6 +30,16 @@ def without_nul(value: Any) -> Any:
     return value
 
 
+WORDS_FOR_PATTERNS: dict[str, str] = {}
+"""What to tell a person about each pattern of a text."""
+
+
+def in_words(pattern: str, words: str) -> str:
+    """A pattern, with the words that a refusal and the document say of it."""
+    WORDS_FOR_PATTERNS[pattern] = words
+    return pattern
+
+
 def _integral(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -49,9 +59,10 @@ Count = Annotated[int, Limits(examples=[12])]
 Email = Annotated[EmailStr, Limits(max_length=254, examples=["john@example.com"]), AfterValidator(str.lower)]
 """Stored in lower case, so that it is unique without regard to case. RFC 5321 allows 254 characters."""
 
-Slug = Annotated[
-    str, Limits(min_length=1, max_length=120, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", examples=["headphones"])
-]
+SLUG_PATTERN = in_words(
+    r"^[a-z0-9]+(-[a-z0-9]+)*$", "must consist of the letters a to z, digits, and single hyphens between them"
+)
+Slug = Annotated[str, Limits(min_length=1, max_length=120, pattern=SLUG_PATTERN, examples=["headphones"])]
 
 Sha256 = Annotated[str, Limits(max_length=64)]
 """A hash in hexadecimal."""

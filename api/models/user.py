@@ -3,7 +3,7 @@
 import re
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, AwareDatetime, StrictBool, StringConstraints
 from pydantic import Field as Limits
@@ -13,7 +13,7 @@ from sqlmodel import Field, String, bindparam, cast, col, literal, true
 from api.models.base import Schema, Timestamps, related, utcnow
 from api.models.columns import BigInt
 from api.models.searchable import Searchable
-from api.models.types import ABSENT, Email, Id, IsActive
+from api.models.types import ABSENT, Email, Id, IsActive, in_words
 
 if TYPE_CHECKING:
     from api.models.order import Order
@@ -29,7 +29,8 @@ def _strong(password: str) -> str:
 STRONG_PASSWORD = r"^[^\x00]*([A-Z][^\x00]*[0-9]|[0-9][^\x00]*[A-Z])[^\x00]*$"  # noqa: S105
 """What `_strong` asks for, as a pattern for clients and their generators."""
 
-Username = Annotated[str, Limits(min_length=3, max_length=50, pattern=r"^[A-Za-z0-9_]+$", examples=["johndoe"])]
+USERNAME_PATTERN = in_words(r"^[A-Za-z0-9_]+$", "must consist of the letters a to z and A to Z, digits and underscores")
+Username = Annotated[str, Limits(min_length=3, max_length=50, pattern=USERNAME_PATTERN, examples=["johndoe"])]
 FullName = Annotated[str | None, Limits(max_length=100, examples=["John Doe"])]
 Bio = Annotated[str | None, Limits(max_length=500, examples=["Listens to everything."])]
 UnstrippedText = Annotated[str, StringConstraints(strip_whitespace=False)]
@@ -46,8 +47,19 @@ AnyUsername = Annotated[str, Limits(examples=["johndoe"])]
 AnyEmail = Annotated[str, Limits(examples=["john@example.com"])]
 
 
+USER_ELSEWHERE = {
+    "is_active": "`DELETE /users/{id}/soft` deactivates a user, and staff set it by `PATCH /users/{id}`",
+    "is_superuser": "staff set it by `PATCH /users/{id}`",
+    "password": "`POST /auth/password` changes it",
+    "hashed_password": "`POST /auth/password` changes the password",
+    "last_login_at": "the shop sets it",
+}
+
+
 class UserBase(Schema):
     """What a client may write."""
+
+    elsewhere: ClassVar[dict[str, str]] = USER_ELSEWHERE
 
     username: Username
     email: Email
@@ -107,6 +119,8 @@ class PasswordChange(Schema):
 
 class ProfileUpdate(Schema):
     """What users may change of themselves."""
+
+    elsewhere: ClassVar[dict[str, str]] = USER_ELSEWHERE
 
     username: Username = ABSENT
     email: Email = ABSENT

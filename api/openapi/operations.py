@@ -41,7 +41,7 @@ def _implied_refusals(operation: Json, route: DocumentedRoute) -> Iterator[int]:
     if route.answers_read or dependencies & DATABASE_DEPENDENCIES:
         yield 503
     if "requestBody" in operation:
-        yield from (400, 413)
+        yield from (400, 413, 415)
     if "security" in operation:
         yield 401
     if staff in dependencies:
@@ -66,6 +66,8 @@ def _finish_parameter(parameter: Json) -> None:
         del schema["default"]
     if "description" in schema:
         parameter.setdefault("description", schema.pop("description"))
+    if parameter["in"] == "query" and not parameter.get("required"):
+        parameter["allowEmptyValue"] = True  # left empty, it counts as absent: see `web/queries.py`
     if parameter["in"] == "path":
         if not parameter.get("description"):
             parameter["description"] = f"The {_words(parameter['name'])} of the row."
@@ -77,11 +79,7 @@ def _finish_parameter(parameter: Json) -> None:
 
 def _finish_responses(operation: Json) -> None:
     responses = operation["responses"]
-    has_input = bool(operation.get("parameters") or operation.get("requestBody"))
-    if not has_input:
-        responses.pop("422", None)
-    elif "422" in responses:
-        responses |= _declared(422)
+    responses |= _declared(422)  # every route refuses a query parameter that it does not know
     keyed = any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", ()))
     for code, response in responses.items():
         status = HTTPStatus(int(code))

@@ -2,7 +2,7 @@
 
 from pydantic.json_schema import models_json_schema
 
-from api.models.types import MAX_ID
+from api.models.types import MAX_ID, WORDS_FOR_PATTERNS
 from api.openapi.nodes import Json, nodes, operations, reachable
 from api.openapi.texts import EXAMPLE_TIME, FORM_EXAMPLES
 from api.web.problems import FieldProblem, Problem, ValidationProblem
@@ -67,6 +67,8 @@ def _finish_text(schema: Json, pattern: str) -> None:
 def _finish_node(node: Json) -> None:
     if node.get("type") == "string" and node.get("format") == "date-time":
         node.setdefault("examples", [EXAMPLE_TIME])
+    if words := WORDS_FOR_PATTERNS.get(str(node.get("pattern"))):
+        node.setdefault("description", f"{words[0].upper()}{words[1:]}.")
     if node.get("type") == "integer":  # FastAPI writes limits as floats, and so 2^63 for the greatest id
         for limit in ("minimum", "maximum"):
             if isinstance(node.get(limit), float):

@@ -2,6 +2,7 @@
 
 from api.auth.callers import INVALID_TOKEN, STAFF_ONLY
 from api.openapi.nodes import Json
+from api.web.transactions import COMPRESSED_BODY
 
 SUMMARY = "Users, a catalog, orders, payments, store credit and posts, over one HTTP API."
 
@@ -18,7 +19,13 @@ requests may also send a number. **Times** are UTC, as in RFC 3339.
 
 **Lists** come in pages: `page` and `page_size` answer with totals. Send `cursor` instead of `page`: empty first, then
 the `next_cursor` of each answer. No row is skipped or repeated while rows are added or deleted, and deep pages are as
-fast as the first.
+fast as the first. `skip` and `limit` are another spelling: any number of rows to leave out, instead of `page`, and
+another name of `page_size`.
+
+**Methods.** `HEAD` answers like `GET`, without the content. `OPTIONS` says in `Allow` which methods a path has.
+
+**Queries.** An unknown parameter, or one that is sent twice, is refused. An optional one that is left empty counts as
+absent.
 
 **Trying again.** Send an `Idempotency-Key` of your own with an order, a payment, a refund, a transfer, a deposit or a
 change of stock. The same request with the same key is done once; each repetition gets the stored answer.
@@ -36,6 +43,7 @@ TYPICAL_DETAILS = {
     404: "There is no such row.",
     409: "A product with this slug already exists.",
     413: "The body is too large.",
+    415: COMPRESSED_BODY,
     429: "Too many attempts. Try again later.",
     503: "The database is busy or cannot be reached. Try again shortly.",
 }
@@ -62,6 +70,11 @@ REPLAYED_HEADER = {
 }
 
 EXAMPLE_TIME = "2026-05-12T09:30:00Z"
-PATH_EXAMPLES = {"email": "john@example.com", "sku": "WH-001", "slug": "headphones"}
+PATH_EXAMPLES = {
+    "email": "john@example.com",
+    "sku": "WH-001",
+    "slug": "headphones",
+    "order_number": "ord-7k2m-9qx4-t0bv",
+}
 FORM_EXAMPLES = {"username": "johndoe", "password": "SecurePass123"}
 INITIALISMS = {"sku": "SKU", "api": "API"}

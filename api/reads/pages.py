@@ -1,8 +1,8 @@
 """Parts of lists: pages by their number, with the exact total, or the rows after a cursor.
 
-`?page=3&page_size=20` counts and skips. `?cursor=` (empty to begin with, then each answer's `next_cursor`) continues
-after the last row seen, at a cost that does not grow with the depth, and nothing is skipped or shown twice while rows
-come and go.
+`?page=3&page_size=20` counts and skips, and so does `?skip=40&limit=20`. `?cursor=` (empty to begin with, then each
+answer's `next_cursor`) continues after the last row seen, at a cost that does not grow with the depth, and nothing is
+skipped or shown twice while rows come and go.
 """
 
 import json
@@ -26,9 +26,13 @@ LIMIT, OFFSET = "page_limit", "page_offset"
 class PartOfList(Protocol):
     """The part of a list that is asked for."""
 
-    page: int
-    page_size: int
     cursor: str | None
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def size(self) -> int: ...
 
 
 def read_page(statement: Select[Any], paging: PartOfList, *, sort: str = "-id", **values: Any) -> Read:
@@ -69,7 +73,7 @@ class _Part(Read):
 
 class _AfterCursor(_Part):
     async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
-        read, cursor, size = _read_class_of(response_model), self.paging.cursor, self.paging.page_size
+        read, cursor, size = _read_class_of(response_model), self.paging.cursor, self.paging.size
         values = self.values | (self.order.parameters(cursor) if cursor else {})
 
         def build(statement: Select[Any]) -> Select[Any]:
@@ -89,24 +93,23 @@ class _AfterCursor(_Part):
 
 class _Numbered(_Part):
     async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
-        read, page, size = _read_class_of(response_model), self.paging.page, self.paging.page_size
+        read, offset, size = _read_class_of(response_model), self.paging.offset, self.paging.size
 
         def build(statement: Select[Any]) -> Select[Any]:
             return self._numbered(statement, read, connection.dialect)
 
-        purpose = ("page", page > 1, read, self.order.sort)
-        values = self.values | {LIMIT: size, OFFSET: (page - 1) * size}
+        purpose = ("page", offset > 0, read, self.order.sort)
+        values = self.values | {LIMIT: size, OFFSET: offset}
         rows = await fetch_planned(connection, self.statement, purpose, build, values)
-        total = rows[0][1] if rows else await self._count(connection) if page > 1 else 0
-        pages = -(-total // size)
+        total = rows[0][1] if rows else await self._count(connection) if offset else 0
         return b'{"items":%b,"total":%d,"page":%d,"page_size":%d,"total_pages":%d,"has_next":%b,"has_previous":%b}' % (
             json_list([text.encode() for text, _ in rows]),
             total,
-            page,
+            offset // size + 1,
             size,
-            pages,
-            b"true" if page < pages else b"false",
-            b"true" if page > 1 else b"false",
+            -(-total // size),
+            b"true" if offset + size < total else b"false",
+            b"true" if offset else b"false",
         )
 
     def _numbered(self, statement: Select[Any], read: type[BaseModel], dialect: Dialect) -> Select[Any]:
@@ -114,7 +117,7 @@ class _Numbered(_Part):
             part = self._part_of_found(statement)
             return self._rows_of(part, read, dialect).add_columns(part.c.total)
         total = row_count(statement, dialect).correlate(None).scalar_subquery()
-        if self.paging.page == 1:
+        if self.paging.offset == 0:
             return self._part(as_json(statement, read=read, dialect=dialect), self.order).add_columns(total)
         # The filters stand in the subquery alone. It skips rows by their ids: PostgreSQL would make the JSON of each.
         part = self._part(statement.with_only_columns(self.order.id), self.order).subquery("part")

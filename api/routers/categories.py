@@ -14,7 +14,8 @@ from api.reads.rows import Read, read_one
 from api.reads.trees import read_tree
 from api.rules import category_tree
 from api.rules.slugs import free_slug
-from api.web.loading import PathId, get_or_404
+from api.rules.unique_values import flush_unique
+from api.web.loading import PathId, PathText, get_or_404
 from api.web.pagination import CursorPage, Page, Paging, SearchParams
 from api.web.problems import problems
 from api.web.routing import Router
@@ -57,6 +58,12 @@ async def read_category_tree() -> Read:
     return read_tree(BY_NAME)
 
 
+@router.get("/by-slug/{slug}", response_model=CategoryRead, responses=problems(404))
+async def read_category_by_slug(slug: PathText) -> Read:
+    """Read a category by its slug."""
+    return read_one(select(Category).where(Category.slug == slug))
+
+
 @router.get("/{id}", response_model=CategoryRead, responses=problems(404))
 async def read_category(category_id: PathId) -> Read:
     """Read a category."""
@@ -80,8 +87,7 @@ async def create_category(data: CategoryCreate, session: WriteSession, staff: St
     await category_tree.check_parent(session, data.parent_id)
     slug = await free_slug(session, Category, data.slug, data.name)
     category = Category.model_validate(data, update={"slug": slug})
-    session.add(category)
-    await session.flush()
+    await flush_unique(session, [category], [data])
     return category
 
 
@@ -90,7 +96,7 @@ async def replace_category(data: CategoryCreate, category: CategoryToWrite, sess
     """Replace all writable fields of a category; absent fields are cleared, but an absent slug is kept."""
     await category_tree.check_parent(session, data.parent_id, of=category.id)
     category.sqlmodel_update(data, update={"slug": data.slug or category.slug})
-    await session.flush()
+    await flush_unique(session, [category], [data])
     return category
 
 
@@ -99,7 +105,7 @@ async def update_category(data: CategoryUpdate, category: CategoryToWrite, sessi
     """Change only the fields that are sent."""
     await category_tree.check_parent(session, data.parent_id, of=category.id)
     category.sqlmodel_update(data.model_dump(exclude_unset=True))
-    await session.flush()
+    await flush_unique(session, [category], [data])
     return category
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Annotated
 
 from fastapi import Depends, Path, Query
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from sqlmodel import bindparam, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
@@ -24,6 +24,7 @@ from api.models.order import (
     OrderReadWithItems,
     OrderStatus,
     StoredOrder,
+    stored_order_number,
 )
 from api.models.order_event import OrderEvent, OrderEventRead
 from api.models.order_item import OrderItem
@@ -37,7 +38,7 @@ from api.reads.rows import Read, read_one
 from api.rules.order_status import change_status
 from api.rules.placing import place
 from api.web.idempotency import Idempotent
-from api.web.loading import PathId, columns_of, get_or_404
+from api.web.loading import PathId, PathText, columns_of, get_or_404
 from api.web.pagination import CursorPage, Page, Paging, PagingParams
 from api.web.problems import problems
 from api.web.routing import Router
@@ -46,6 +47,8 @@ from api.web.sessions import ReadSession, WriteSession
 router = Router("/orders", tag="orders")
 
 UserId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]
+
+TypedOrderNumber = Annotated[PathText, AfterValidator(stored_order_number)]
 
 
 class OrderList(Paging):
@@ -89,7 +92,10 @@ OrderToWrite = Annotated[StoredOrder, Depends(_order_to_write)]
     dependencies=[Idempotent],
 )
 async def place_order(data: OrderCreate, session: WriteSession, user: CurrentUser) -> OrderReadWithItems:
-    """Place an order. It takes the stock and keeps the current names and prices. Lines of one product are merged."""
+    """Place an order. It takes the stock and keeps the current names and prices. Lines of one product are merged.
+
+    Staff may order for a customer, by the `user_id` of that customer, and without one for themselves.
+    """
     customer_id = data.user_id or user.id
     if not user.may_act_for(customer_id):
         raise Forbidden("Only staff may order for another user.")
@@ -99,6 +105,7 @@ async def place_order(data: OrderCreate, session: WriteSession, user: CurrentUse
         customer_id=customer_id,
         shipping_address=data.shipping_address,
         placed_by=user.id,
+        is_named=data.user_id is not None,
     )
 
 
@@ -161,6 +168,13 @@ async def list_user_orders(user_id: UserId, session: ReadSession, user: CurrentU
     if user_id != user.id:
         await get_or_404(session, User, user_id, columns_of(User, UserSummary))
     return read_page(select(Order).where(Order.user_id == user_id), paging)
+
+
+@router.get("/by-number/{order_number}", response_model=OrderReadWithItems, responses=problems(404))
+async def read_order_by_number(order_number: TypedOrderNumber, user: CurrentUser) -> Read:
+    """Read an order with its lines by its number, as a person types it."""
+    orders = _visible_orders(user.is_superuser).where(Order.order_number == order_number)
+    return read_one(orders, caller_id=user.id)
 
 
 @router.get("/{id}", response_model=OrderReadWithItems, responses=problems(404))

@@ -1,11 +1,16 @@
 """Payments and refunds of orders. An order that is paid in full is confirmed."""
 
-from sqlmodel import select
+from typing import Annotated
+
+from fastapi import Query
+from pydantic import AfterValidator, Field
+from sqlmodel import col, select
 
 from api.auth.callers import CurrentUser, Staff
 from api.errors import Forbidden
 from api.models.payment import Payment, PaymentCreate, PaymentMethod, PaymentRead, PaymentReadWithRefunds
 from api.models.refund import Refund, RefundCreate, RefundRead
+from api.models.types import without_nul
 from api.reads.pages import read_page
 from api.reads.rows import Read
 from api.routers.orders import OrderToRead, OrderToWrite
@@ -13,13 +18,20 @@ from api.rules import payments
 from api.rules.order_status import confirm_if_paid
 from api.web.idempotency import Idempotent
 from api.web.loading import PathId, get_or_404
-from api.web.pagination import CursorPage, Page, PagingParams
+from api.web.pagination import CursorPage, Page, Paging, PagingParams
 from api.web.problems import problems
 from api.web.routing import Router
 from api.web.sessions import WriteSession
 
 router = Router("/payments", tag="payments")
 under_orders = Router("/orders/{id}/payments", tag="payments")
+
+SentReference = Annotated[str, Field(max_length=100), AfterValidator(without_nul)]
+
+
+class PaymentList(Paging):
+    reference: SentReference | None = Field(default=None, description="Only payments with this number of a processor.")
+    method: PaymentMethod | None = Field(default=None, description="Only payments by this method.")
 
 
 @under_orders.post(
@@ -47,6 +59,17 @@ async def pay_order(data: PaymentCreate, order: OrderToWrite, session: WriteSess
 async def list_order_payments(order: OrderToRead, paging: PagingParams) -> Read:
     """List the payments of an order with their refunds."""
     return read_page(select(Payment).where(Payment.order_id == order.id), paging, sort="id")
+
+
+@router.get("", response_model=Page[PaymentReadWithRefunds] | CursorPage[PaymentReadWithRefunds])
+async def list_payments(staff: Staff, query: Annotated[PaymentList, Query()]) -> Read:
+    """List payments with their refunds, the newest first. A `reference` finds the payment that a processor names."""
+    payments = select(Payment)
+    if query.reference is not None:  # with its method, because together they are the index
+        payments = payments.where(Payment.reference == query.reference, col(Payment.method).in_(PaymentMethod))
+    if query.method is not None:
+        payments = payments.where(Payment.method == query.method)
+    return read_page(payments, query)
 
 
 @router.post(

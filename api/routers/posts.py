@@ -17,10 +17,11 @@ from api.models.base import utcnow
 from api.models.post import Post, PostCreate, PostListed, PostRead, PostStatus, PostUpdate
 from api.models.tag import PostTag, Tag
 from api.models.types import without_nul
-from api.models.user import User, UserSummary
+from api.models.user import Caller, User, UserSummary
 from api.reads.pages import read_page
 from api.reads.rows import Read, read_one
 from api.rules.slugs import free_slug
+from api.rules.unique_values import flush_unique
 from api.web.app_state import AppDatabase
 from api.web.loading import PathId, PathText, QueryId, columns_of, join_one, load_many, one_or_404
 from api.web.pagination import CursorPage, Page, SearchableList
@@ -102,31 +103,30 @@ async def create_post(data: PostCreate, session: WriteSession, user: CurrentUser
     """Create a post. Without a status it is a draft."""
     slug = await free_slug(session, Post, data.slug, data.title)
     post = Post.model_validate(data.model_dump(exclude={"tags"}), update={"slug": slug, "author_id": user.id})
-    return await _save(session, post, data.tags)
+    return await _save(session, post, data, user)
 
 
 @router.put("/{id}", response_model=PostRead, responses=problems(404, 409))
-async def replace_post(data: PostCreate, post: PostToWrite, session: WriteSession) -> Post:
+async def replace_post(data: PostCreate, post: PostToWrite, session: WriteSession, user: CurrentUser) -> Post:
     """Replace all writable fields of a post; absent fields are cleared, but an absent slug is kept."""
     post.sqlmodel_update(data.model_dump(exclude={"tags"}), update={"slug": data.slug or post.slug})
-    return await _save(session, post, data.tags)
+    return await _save(session, post, data, user)
 
 
 @router.patch("/{id}", response_model=PostRead, responses=problems(404, 409))
-async def update_post(data: PostUpdate, post: PostToWrite, session: WriteSession) -> Post:
+async def update_post(data: PostUpdate, post: PostToWrite, session: WriteSession, user: CurrentUser) -> Post:
     """Change only the fields that are sent; `tags` replaces all tags."""
     post.sqlmodel_update(data.model_dump(exclude={"tags"}, exclude_unset=True))
-    return await _save(session, post, data.tags)
+    return await _save(session, post, data, user)
 
 
-async def _save(session: AsyncSession, post: Post, tags: list[str] | None) -> Post:
-    """Write a post and, unless `tags` is `None`, its tags; return it as it is now."""
+async def _save(session: AsyncSession, post: Post, data: PostCreate | PostUpdate, user: Caller) -> Post:
+    """Write a post and, unless they are absent, its tags; return it as it is now."""
     post.note_publication()
     post.updated_at = utcnow()  # also where only its tags change
-    session.add(post)
-    await session.flush()
-    if tags is not None:
-        tag_ids = await _tag_ids(session, set(tags))
+    await flush_unique(session, [post], [data], seen_by=Post.visible_to(user))
+    if data.tags is not None:
+        tag_ids = await _tag_ids(session, set(data.tags))
         await session.exec(delete(PostTag).where(col(PostTag.post_id) == post.id))
         session.add_all(PostTag(post_id=post.id, tag_id=tag_id) for tag_id in tag_ids)
         await session.flush()

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Annotated
 
 from fastapi import Body, Depends, Query
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from sqlmodel import bindparam, case, col, delete, exists, func, not_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
@@ -24,6 +24,7 @@ from api.models.product import (
     ProductReadWithCategory,
     ProductSort,
     ProductUpdate,
+    stored_sku,
 )
 from api.models.reports import CategoryStats
 from api.models.stock_movement import StockMovement, StockMovementCreate, StockMovementRead, StockReason
@@ -32,6 +33,7 @@ from api.reads.pages import read_page
 from api.reads.rows import Read, read_one
 from api.rules import stock
 from api.rules.slugs import free_slugs
+from api.rules.unique_values import flush_unique
 from api.web.idempotency import Idempotent
 from api.web.loading import PathId, PathText, QueryId, get_or_404
 from api.web.pagination import CursorPage, Page, Paging, PagingParams, SearchableList
@@ -66,8 +68,7 @@ class LowStockList(Paging):
 @cache
 def _visible_products(is_staff: bool) -> SelectOfScalar[Product]:
     """The products that staff users, or all others, may read.
-
-    This statement and the next are built once for each: they are run most often, and building takes as long as running.
+    Built once for each, like the next: these are run most often, and building takes as long as running.
     """
     return select(Product).where(Product.visible_to(any_caller(is_staff)))
 
@@ -135,8 +136,8 @@ async def list_low_stock(staff: Staff, query: Annotated[LowStockList, Query()]) 
 
 
 @router.get("/by-sku/{sku}", response_model=ProductReadWithCategory, responses=problems(404))
-async def read_product_by_sku(sku: PathText, user: OptionalUser) -> Read:
-    """Read a product by its SKU."""
+async def read_product_by_sku(sku: Annotated[PathText, AfterValidator(stored_sku)], user: OptionalUser) -> Read:
+    """Read a product by its SKU, in upper or lower case."""
     return read_one(select(Product).where(Product.sku == sku, Product.visible_to(user)))
 
 
@@ -155,7 +156,7 @@ async def read_product(product_id: PathId, user: OptionalUser) -> Read:
 @router.post("", status_code=201, response_model=ProductRead, responses=problems(409))
 async def create_product(data: ProductCreate, session: WriteSession, staff: Staff) -> Product:
     """Add a product with its initial stock."""
-    (product,) = await _create(session, [data], staff.id)
+    (product,) = await _add(session, [data], staff.id, in_list=False)
     return product
 
 
@@ -166,26 +167,26 @@ async def create_products(
     staff: Staff,
 ) -> list[Product]:
     """Add up to 500 products. If one cannot be added, none is."""
-    return await _create(session, data, staff.id)
+    return await _add(session, data, staff.id, in_list=True)
 
 
-async def _create(session: AsyncSession, data: Sequence[ProductCreate], user_id: int) -> list[Product]:
-    await _check_categories(session, *data)
+async def _add(session: AsyncSession, data: Sequence[ProductCreate], user_id: int, *, in_list: bool) -> list[Product]:
+    await _check_categories(session, *data, in_list=in_list)
     slugs = await free_slugs(session, Product, [(each.slug, each.name) for each in data])
     products = [Product.model_validate(each, update={"slug": slug}) for each, slug in zip(data, slugs, strict=True)]
-    session.add_all(products)
-    await session.flush()
+    await flush_unique(session, products, data, in_list=in_list)
     stock.record_initial(session, products, user_id)
     await session.flush()
     return products
 
 
-async def _check_categories(session: AsyncSession, *data: ProductBase | ProductUpdate) -> None:
-    wanted = {each.category_id for each in data if each.category_id is not None}
-    if wanted:
+async def _check_categories(session: AsyncSession, *data: ProductBase | ProductUpdate, in_list: bool = False) -> None:
+    if wanted := {each.category_id for each in data if each.category_id is not None}:
         found = (await session.exec(select(Category.id).where(col(Category.id).in_(wanted)))).all()
-        if missing := wanted - set(found):
-            raise Unprocessable("body.category_id", f"the category {min(missing)} does not exist")
+        for index, category_id in enumerate(each.category_id for each in data):
+            if category_id not in (None, *found):
+                place = f"body.{index}.category_id" if in_list else "body.category_id"
+                raise Unprocessable(place, f"the category {category_id} does not exist")
 
 
 @router.put("/{id}", response_model=ProductRead, responses=problems(404, 409))
@@ -193,7 +194,7 @@ async def replace_product(data: ProductBase, product: ProductToWrite, session: W
     """Replace all writable fields of a product but its stock; absent fields are cleared, but an absent slug is kept."""
     await _check_categories(session, data)
     product.sqlmodel_update(data, update={"slug": data.slug or product.slug})
-    await session.flush()
+    await flush_unique(session, [product], [data])
     return product
 
 
@@ -202,7 +203,7 @@ async def update_product(data: ProductUpdate, product: ProductToWrite, session: 
     """Change only the fields that are sent. The stock changes by `POST /products/{id}/stock`."""
     await _check_categories(session, data)
     product.sqlmodel_update(data.model_dump(exclude_unset=True))
-    await session.flush()
+    await flush_unique(session, [product], [data])
     return product
 
 

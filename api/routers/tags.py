@@ -10,6 +10,7 @@ from api.models.tag import Tag, TagCreate, TagRead, TagUpdate
 from api.reads.pages import read_page
 from api.reads.rows import Read
 from api.rules.slugs import free_slug
+from api.rules.unique_values import flush_unique
 from api.web.loading import PathId, get_or_404
 from api.web.pagination import CursorPage, Page, SearchParams
 from api.web.problems import problems
@@ -40,8 +41,7 @@ async def create_tag(data: TagCreate, session: WriteSession, staff: Staff) -> Ta
     """Add a tag."""
     slug = await free_slug(session, Tag, data.slug, data.name)
     tag = Tag.model_validate(data, update={"slug": slug})
-    session.add(tag)
-    await session.flush()
+    await flush_unique(session, [tag], [data])
     return tag
 
 
@@ -49,7 +49,7 @@ async def create_tag(data: TagCreate, session: WriteSession, staff: Staff) -> Ta
 async def update_tag(data: TagUpdate, tag: TagToWrite, session: WriteSession) -> Tag:
     """Change only the fields that are sent."""
     tag.sqlmodel_update(data.model_dump(exclude_unset=True))
-    await session.flush()
+    await flush_unique(session, [tag], [data])
     return tag
 
 

@@ -132,9 +132,9 @@ async def update_me(data: ProfileUpdate, user: CallerToWrite, session: WriteSess
     return user
 
 
-@router.get("/by-email/{email}", response_model=UserRead, responses=problems(404))
+@router.get("/by-email/{email:path}", response_model=UserRead, responses=problems(404))
 async def read_user_by_email(email: Annotated[PathText, AfterValidator(str.lower)], staff: Staff) -> Read:
-    """Read a user by e-mail address, without regard to case."""
+    """Read a user by e-mail address, without regard to case. An address may hold a slash."""
     return read_one(select(User).where(User.email == email, User.not_erased()))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlmodel import bindparam, col, select
+from sqlmodel import bindparam, col, not_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
@@ -21,7 +21,7 @@ from api.rules.order_status import record_status
 
 # Statements that are compiled once: selling is what the shop does most.
 LOCK_CUSTOMER = Statement(
-    select(User.id)
+    select(col(User.is_superuser))
     .where(User.id == bindparam("customer_id"), col(User.is_active))
     .with_for_update(read=True, key_share=True)
 )
@@ -39,17 +39,22 @@ async def place(
     customer_id: int,
     shipping_address: str | None,
     placed_by: int,
+    is_named: bool,
 ) -> OrderReadWithItems:
-    """Place an order for a customer.
+    """Place an order for a customer, or for the user who places it; `is_named` says whether the request names a user.
 
     Raises:
-        Unprocessable: The customer or a product does not exist or is inactive, or the total exceeds the limit.
+        Unprocessable: The customer or a product does not exist or is inactive, the user who is named is staff, or the
+            total exceeds the limit.
         Conflict: The stock of a product does not suffice.
     """
     driver = await driver_of(session)
     # A request that erases the customer at the same time waits until the order stands.
-    if not await driver.fetch(LOCK_CUSTOMER, customer_id=customer_id):
+    locked = await driver.fetch(LOCK_CUSTOMER, customer_id=customer_id)
+    if not locked:
         raise Unprocessable("body.user_id", "the user does not exist or is inactive")
+    if is_named and locked[0][0]:
+        raise Unprocessable("body.user_id", await _why_not_staff(session, customer_id))
     quantities: Counter[int] = Counter()
     for line in lines:
         quantities[line.product_id] += line.quantity
@@ -65,6 +70,17 @@ async def place(
     order = OrderReadWithItems.model_construct(id=order_id, items=read, **row)
     await record_status(session, order, None, changed_by=placed_by)
     return order
+
+
+async def _why_not_staff(session: AsyncSession, user_id: int) -> str:
+    """What to send instead: the first id of a shop is that of its first staff user, and taken for a customer's."""
+    customers = select(User.id, User.username).where(col(User.is_active), not_(col(User.is_superuser)))
+    newest = (await session.exec(customers.order_by(col(User.id).desc()).limit(1))).first()
+    example = f", such as {newest[0]} ({newest[1]})" if newest else ""
+    return (
+        f"user {user_id} is a staff user, and no customer. Send the user_id of a customer{example}. "
+        "Staff order for themselves without user_id."
+    )
 
 
 def _build_item(product: stock.SoldProduct, quantity: int) -> dict[str, Any]:

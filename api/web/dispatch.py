@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.web.framework_internals import endpoints, replace_router
+from api.web.paths import path_of, without_trailing_slash
 from api.web.problems import problem_response
 
 Place = tuple[str, str, int]
@@ -21,7 +22,7 @@ Place = tuple[str, str, int]
 
 
 class Dispatch:
-    """Serves a path with a trailing slash like the one without, and without a redirect.
+    """Serves a path with a trailing slash like the one without, without a redirect, and HEAD like GET.
 
     A method that a path does not have is refused, also where the path fits another path's template: `/users/me` is not
     the user with the id `me`, although to FastAPI `PUT /users/me` would be a `PUT /users/{id}`.
@@ -45,11 +46,13 @@ class Dispatch:
         if scope["type"] != "http":
             await self._everything(scope, receive, send)
             return
-        scope["path"] = _without_trailing_slash(scope)
-        path = _path_of(scope)
+        scope["path"] = without_trailing_slash(scope)
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # its content is dropped by `FinishedAnswers`
+        path = path_of(scope)
         methods = self._methods.get(path)
         if methods is not None and scope["method"] not in methods:
-            await _refusal(methods)(scope, receive, send)
+            await other_method(Request(scope))(scope, receive, send)
             return
         router = self._routers.get(_place(scope["method"], path))
         await (router.app if router else self._everything)(scope, receive, send)
@@ -60,11 +63,14 @@ def install_dispatch(app: FastAPI) -> None:
     replace_router(app, lambda everything: Dispatch(everything, (r for r in app.routes if isinstance(r, APIRoute))))
 
 
-def refuse_method(request: Request) -> Response:
+def other_method(request: Request) -> Response:
     """Name all methods of a path; FastAPI names those of one route, and has one route per method."""
-    fitting = [each for each in endpoints(request.app, _path_of(request.scope)) if each.matches]
+    every = list(endpoints(request.app, path_of(request.scope)))
+    fitting = [each for each in every if each.matches]
     best = min((each.path for each in fitting), key=lambda path: (path.count("{"), -len(path)))
-    return _refusal({method for each in fitting if each.path == best for method in each.methods})
+    methods = {method for each in fitting if each.path == best for method in each.methods}
+    below = (each.path for each in every if each.path.startswith(f"{best}/") and request.method in each.methods)
+    return _allowed(request.method, methods, next((f"{request.method} {path}" for path in below), None))
 
 
 def _place(method: str, path: str) -> Place:
@@ -72,20 +78,11 @@ def _place(method: str, path: str) -> Place:
     return method, parts[1] if len(parts) > 1 else "", len(parts)
 
 
-def _without_trailing_slash(scope: Scope) -> str:
-    path = str(scope["path"])
-    if not path.endswith("/"):
-        return path
-    bare = path.rstrip("/")
-    return f"{bare}/" if bare == scope.get("root_path", "").rstrip("/") else bare
-
-
-def _path_of(scope: Scope) -> str:
-    """The path as the routes have it, without the prefix that a proxy took off."""
-    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
-
-
-def _refusal(methods: Iterable[str]) -> Response:
-    """RFC 9110, section 15.5.6: the answer must name the methods that there are."""
-    allow = ", ".join(sorted(methods))
-    return problem_response(405, f"This path allows only {allow}.", headers={"Allow": allow})
+def _allowed(method: str, methods: Iterable[str], elsewhere: str | None) -> Response:
+    """RFC 9110, sections 9.3.7 and 15.5.6: say which methods there are, as an answer to OPTIONS and as a refusal."""
+    implied = {"OPTIONS", "HEAD"} if "GET" in methods else {"OPTIONS"}
+    allow = ", ".join(sorted({*methods, *implied}))
+    if method == "OPTIONS":
+        return Response(status_code=204, headers={"Allow": allow})
+    hint = f" There is `{elsewhere}`." if elsewhere else ""
+    return problem_response(405, f"This path allows only {allow}.{hint}", headers={"Allow": allow})

@@ -1,5 +1,7 @@
 """What the app answers to an exception, always as a problem."""
 
+import logging
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -10,9 +12,18 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.errors import ShopError
-from api.web.dispatch import refuse_method
-from api.web.framework_internals import why_body_is_unreadable
+from api.models.types import WORDS_FOR_PATTERNS
+from api.web.dispatch import other_method
+from api.web.framework_internals import endpoints, reads_form, why_body_is_unreadable
+from api.web.idempotency import KEY_PATTERN
+from api.web.middleware import SECURITY_HEADERS
+from api.web.near_paths import near_path
+from api.web.paths import path_of
 from api.web.problems import FieldProblem, problem_response, refusal_response
+from api.web.routing import InternalError
+from api.web.unknown_fields import why_unknown
+
+logger = logging.getLogger(__name__)
 
 E = TypeVar("E", bound=Exception)
 
@@ -22,12 +33,21 @@ MAX_ERRORS_IN_ANSWER = 100
 MAX_ERRORS_IN_DETAIL = 3
 """Mistakes that the one line of `detail` names; all are in `errors`."""
 
+WORD = re.compile("[a-z][a-z-]{4,}")
+"""What stands in paths beside ids: `low-stock`."""
+
+WORDS = {**WORDS_FOR_PATTERNS, KEY_PATTERN: "must consist of visible characters of ASCII, without spaces"}
+"""What to say instead of each pattern."""
+
+INTERNAL_ERROR = "Internal error. The server's log has the details."
+
 
 def install_error_handlers(app: FastAPI) -> None:
     _install(app, ShopError, _on_shop_error)
     _install(app, HTTPException, _on_http_exception)
     _install(app, RequestValidationError, _on_validation_error)
-    _install(app, Exception, _on_other_exception)
+    _install(app, InternalError, _on_internal_error)
+    _install(app, Exception, _on_exception_of_middleware)
 
 
 def _install(app: FastAPI, kind: type[E], respond: Callable[[Request, E], Awaitable[Response]]) -> None:
@@ -48,7 +68,9 @@ async def _on_shop_error(request: Request, error: ShopError) -> Response:
 async def _on_http_exception(request: Request, error: HTTPException) -> Response:
     match error.status_code:
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            return refuse_method(request)
+            return other_method(request)
+        case HTTPStatus.NOT_FOUND:
+            return _not_found(_near(request))
         case HTTPStatus.BAD_REQUEST:
             return problem_response(400, why_body_is_unreadable(error) or str(error.detail))
     return problem_response(error.status_code, str(error.detail), headers=dict(error.headers or {}))
@@ -59,14 +81,45 @@ async def _on_validation_error(request: Request, error: RequestValidationError) 
 
     Each mistake is named once, also where a route and its dependency read the same body.
     """
-    mistakes = dict.fromkeys((_location(each), _message(each)) for each in error.errors()[:MAX_ERRORS_IN_ANSWER])
+    if any(map(_is_word_for_id, error.errors()[:MAX_ERRORS_IN_ANSWER])) and (near := _near(request)):
+        return _not_found(near)
+    mistakes = dict.fromkeys(
+        (_location(each), _message(request, each)) for each in error.errors()[:MAX_ERRORS_IN_ANSWER]
+    )
     errors = [FieldProblem(field=field, message=message) for field, message in mistakes]
     detail = "; ".join(f"{each.field}: {each.message}" for each in errors[:MAX_ERRORS_IN_DETAIL])
     return problem_response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
 
 
-async def _on_other_exception(request: Request, error: Exception) -> Response:
-    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error. The server's log has the details.")
+async def _on_internal_error(request: Request, error: InternalError) -> Response:
+    """Inside all middleware, so that the answer has every header, and the connection stays open."""
+    logger.error("%s %s failed", request.method, request.scope["path"], exc_info=error.__cause__)
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, INTERNAL_ERROR)
+
+
+async def _on_exception_of_middleware(request: Request, error: Exception) -> Response:
+    """Outside all middleware, which then has failed itself; the server logs the error and closes the connection."""
+    headers = {**SECURITY_HEADERS, "Connection": "close"}
+    return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, INTERNAL_ERROR, headers=headers)
+
+
+def _near(request: Request) -> str | None:
+    path = path_of(request.scope)
+    return near_path(request.method, path, endpoints(request.app, path))
+
+
+def _not_found(near: str | None) -> Response:
+    return problem_response(HTTPStatus.NOT_FOUND, f"Not Found. Did you mean `{near}`?" if near else "Not Found")
+
+
+def _is_word_for_id(error: dict[str, Any]) -> bool:
+    """Whether a path has a word where an id should be, so that it is probably no path of a row."""
+    is_of_path = error["loc"][0] == "path" and error["type"] == "int_parsing"
+    return is_of_path and WORD.fullmatch(str(error["input"])) is not None
+
+
+def _is_json(request: Request) -> bool:
+    return "json" in request.headers.get("Content-Type", "")
 
 
 def _location(error: dict[str, Any]) -> str:
@@ -75,11 +128,17 @@ def _location(error: dict[str, Any]) -> str:
     return ".".join(str(part) for part in error["loc"]).encode("utf-8", "backslashreplace").decode()
 
 
-def _message(error: dict[str, Any]) -> str:
+def _message(request: Request, error: dict[str, Any]) -> str:
     if error["type"] == "json_invalid":
         return f"is not valid JSON: {error['ctx']['error'].lower()}, at character {error['loc'][1]}"
     if error["loc"] == ("body",) and isinstance(error.get("input"), bytes):
         return "must be sent with the Content-Type application/json"
+    if error["type"] == "extra_forbidden":
+        return why_unknown(request, error["loc"][1:])
+    if error["type"] == "string_pattern_mismatch":
+        return WORDS.get(error["ctx"]["pattern"], str(error["msg"]))
+    if error["type"] == "missing" and error["loc"][0] == "body" and reads_form(request) and _is_json(request):
+        return "Field required: send a form (application/x-www-form-urlencoded), and not JSON"
     if error["type"] == "string_unicode":  # in a value, or in the name of a field, which then cannot be named
         return "must not contain a lone surrogate"
     return str(error["msg"]).removeprefix("Value error, ")

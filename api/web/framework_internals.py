@@ -4,12 +4,18 @@
 - The matched route in the scope, for its template: `tests/web/test_idempotency.py`.
 - The English of Starlette's own refusals, which come as plain text: `tests/web/test_transport.py`.
 - What a 400 of FastAPI was caused by: `tests/web/test_error_handlers.py`.
+- What type of body a route reads, and whether that is a form: `tests/web/test_refused_fields.py`.
+- The flat list of what a route and its dependencies read from a query: `tests/web/test_queries.py`.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Cookie, Form, Header, Path
+from fastapi.routing import APIRoute
+from pydantic.fields import FieldInfo
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -41,8 +47,28 @@ def path_template(request: Request) -> str:
     return str(request.scope["route"].path_format)
 
 
+def query_fields(route: APIRoute) -> dict[str, FieldInfo]:
+    """The query parameters of a route and of all that it depends on, by their names in the URL.
+
+    A field of a model of the query has no kind of its own; those of paths, headers and cookies have one.
+    """
+    fields = get_flat_params(route.dependant)
+    return {each.alias: each.field_info for each in fields if not isinstance(each.field_info, Path | Header | Cookie)}
+
+
+def body_of(request: Request) -> Any:
+    """The type of the body that the route of a request reads; `None` where it reads none."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    return None if field is None else field.field_info.annotation
+
+
+def reads_form(request: Request) -> bool:
+    """Whether the route of a request reads a form, and not JSON."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    return field is not None and isinstance(field.field_info, Form)
+
+
 STARLETTE_REFUSALS = {
-    "Invalid host header": "The Host header is not an allowed host (see ALLOWED_HOSTS).",
     "Content Too Large": "The body is too large.",
 }
 """What Starlette's middleware says in plain text, and what the shop says instead."""

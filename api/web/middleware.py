@@ -1,11 +1,13 @@
 """Middleware as plain ASGI apps; Starlette's `BaseHTTPMiddleware` would cost more than many routes."""
 
 from http import HTTPStatus
+from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.web.framework_internals import STARLETTE_REFUSALS
 from api.web.problems import problem_response
@@ -36,10 +38,19 @@ class BodyLimit(RequestBodyLimitMiddleware):
             await super().__call__(scope, receive, send)
 
 
-class FinishedAnswers:
-    """Gives every answer the security headers.
+class ForwardedAddress(ProxyHeadersMiddleware):
+    """Takes the client's address from a proxy. One that connects by a Unix socket is on this computer."""
 
-    The refusals of Starlette's middleware, which come as plain text, become problems first. Both are done by one
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["client"] is None:
+            scope["client"] = ("127.0.0.1", 0)
+        await super().__call__(scope, receive, send)
+
+
+class FinishedAnswers:
+    """Gives every answer the security headers, and drops the content of an answer to HEAD (RFC 9110, section 9.3.2).
+
+    The refusals of Starlette's middleware, which come as plain text, become problems first. All is done by one
     middleware, because each costs what a fifth of a statement costs.
     """
 
@@ -52,6 +63,9 @@ class FinishedAnswers:
         self.headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
         refusal: Message | None = None
 
         async def finish(message: Message) -> None:
@@ -67,6 +81,8 @@ class FinishedAnswers:
                     started, refusal = refusal, None
                     await self._problem(started, message["body"].decode())(scope, receive, finish)
                 return
+            elif scope["method"] == "HEAD":
+                message["body"] = b""
             await send(message)
 
         await self.app(scope, receive, finish)

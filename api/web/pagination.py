@@ -1,11 +1,13 @@
 """Lists in parts, as a client asks for them and gets them; `api/reads/pages.py` reads them."""
 
 from collections.abc import Sequence
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Self, TypeVar
 
 from fastapi import Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
+from api.errors import Unprocessable
+from api.web.queries import EmptyIsAValue
 from api.web.search import SearchText
 
 T = TypeVar("T")
@@ -16,6 +18,9 @@ MAX_PAGE = 1_000_000
 MAX_PAGE_SIZE = 100
 """Rows: the longest answer, of whole products, stays below a megabyte."""
 
+MAX_SKIP = MAX_PAGE * MAX_PAGE_SIZE
+"""Rows: what the last of the longest pages skips."""
+
 MAX_CURSOR_LENGTH = 2_000
 """Characters: the longest column that lists are sorted by is a name of 200 characters, four bytes each in base64."""
 
@@ -25,11 +30,11 @@ class Page(BaseModel, Generic[T]):
 
     items: Sequence[T]
     total: int = Field(description="Number of rows in the whole list.", examples=[57])
-    page: int = Field(examples=[1])
+    page: int = Field(description="After a `skip`, the page that the first row is on.", examples=[1])
     page_size: int = Field(examples=[20])
     total_pages: int = Field(examples=[3])
-    has_next: bool = Field(examples=[True])
-    has_previous: bool = Field(examples=[False])
+    has_next: bool = Field(description="Whether there are rows after these.", examples=[True])
+    has_previous: bool = Field(description="Whether there are rows before these.", examples=[False])
 
 
 class CursorPage(BaseModel, Generic[T]):
@@ -44,12 +49,37 @@ class Paging(BaseModel):
 
     page: int = Field(default=1, ge=1, le=MAX_PAGE, description="Counted from 1.")
     page_size: int = Field(default=20, ge=1, le=MAX_PAGE_SIZE, description="Rows per page.")
-    cursor: str | None = Field(
+    cursor: Annotated[str | None, EmptyIsAValue] = Field(
         default=None,
         max_length=MAX_CURSOR_LENGTH,
         description="Use it instead of `page`: empty for the first page, then the last answer's `next_cursor`.",
         json_schema_extra={"pattern": "^[A-Za-z0-9_-]*$"},
     )
+    skip: int | None = Field(
+        default=None, ge=0, le=MAX_SKIP, description="Rows to leave out, instead of `page` or `cursor`."
+    )
+    limit: int | None = Field(
+        default=None, ge=1, le=MAX_PAGE_SIZE, description="Rows per page: another name of `page_size`."
+    )
+
+    @model_validator(mode="after")
+    def _one_spelling(self) -> Self:
+        sent = self.model_fields_set
+        if "skip" in sent and sent & {"page", "cursor"}:
+            raise Unprocessable("query.skip", "must not be sent together with page or cursor")
+        if "limit" in sent and "page_size" in sent:
+            raise Unprocessable("query.limit", "must not be sent together with page_size, which means the same")
+        return self
+
+    @property
+    def size(self) -> int:
+        """How many rows are asked for."""
+        return self.page_size if self.limit is None else self.limit
+
+    @property
+    def offset(self) -> int:
+        """How many rows stand before those that are asked for."""
+        return (self.page - 1) * self.size if self.skip is None else self.skip
 
 
 class SearchableList(Paging):

@@ -6,12 +6,16 @@ from functools import wraps
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api.errors import ShopError
 from api.reads.rows import Read
 from api.web.answers import json_of
 from api.web.idempotency import answer_once, takes_key
+from api.web.queries import KnownQuery
 from api.web.transactions import Handler, in_transaction, run_of
 
 
@@ -23,6 +27,13 @@ class JSONContent(Response):
             (b"content-length", str(len(self.body)).encode()),
             (b"content-type", b"application/json"),
         ]
+
+
+class InternalError(Exception):
+    """A mistake of the shop's own, which is its cause.
+
+    An error of any kind has a handler inside all middleware; only that for `Exception` itself stands outside of it.
+    """
 
 
 class TransactionRoute(APIRoute):
@@ -51,8 +62,20 @@ class TransactionRoute(APIRoute):
         super().__init__(path, answer, **options)
 
     def get_route_handler(self) -> Handler:
+        """The query is checked before anything else is done; a request without one pays nothing."""
         answer = super().get_route_handler()
-        return in_transaction(answer_once(answer) if takes_key(self) else answer)
+        run = in_transaction(answer_once(answer) if takes_key(self) else answer)
+        known = KnownQuery(self)
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await run(known.checked(request) if request.scope["query_string"] else request)
+            except (ShopError, HTTPException, RequestValidationError):
+                raise
+            except Exception as error:
+                raise InternalError from error
+
+        return handle
 
 
 def _with_request(endpoint: Callable[..., Any]) -> tuple[inspect.Signature, str, bool]:

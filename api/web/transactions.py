@@ -34,6 +34,8 @@ REQUEST_DEADLINE = 9.0
 FIRST_BACKOFF = 0.04
 """Seconds to wait at most before the second attempt, doubled before each later one. A transaction lasts about 20 ms."""
 
+COMPRESSED_BODY = "The body is compressed, which the shop does not undo: send it as it is, without Content-Encoding."
+
 
 class RouteRun:
     """One run of a route, with the sessions that its dependencies hand out. They end with it."""
@@ -144,9 +146,11 @@ async def _read_body(request: Request) -> None:
     if request.method == "GET":  # has none that anyone looks at
         return
     try:
-        await request.body()
+        body = await request.body()
     except ClientDisconnect as error:
         raise HTTPException(400, "The client hung up before the request was complete.") from error
+    if body and request.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
+        raise HTTPException(415, COMPRESSED_BODY, {"Accept-Encoding": "identity"})
 
 
 def _full_jitter(attempt: int) -> float:

@@ -122,8 +122,11 @@ class TestServe:
             ("127.0.0.1", r"http://127\.0\.0\.1:\d+"),
             ("0.0.0.0", r"http://localhost:\d+"),
             ("::1", r"http://\[::1\]:\d+"),
+            ("[::1]", r"http://\[::1\]:\d+"),
+            ("localhost", r"http://127\.0\.0\.1:\d+"),
+            ("::", r"http://localhost:\d+"),
         ],
-        ids=["this computer", "all addresses", "IPv6"],
+        ids=["this computer", "all addresses", "IPv6", "IPv6 in brackets", "a name", "all addresses by IPv6 too"],
     )
     def test_the_printed_address_is_one_that_a_browser_can_open(
         self, host: str, address: str, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

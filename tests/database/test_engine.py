@@ -18,7 +18,6 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "PRAGMA synchronous": 2,  # FULL
         "PRAGMA foreign_keys": 1,
         "PRAGMA busy_timeout": 3_000,
-        "SELECT lower('ÉCOLE')": "école",
     },
     "postgresql": {
         "SHOW lock_timeout": "3s",

@@ -22,13 +22,14 @@ from tests.support import save
 
 BEYOND_SCHEMAS = {
     r"query\.cursor": r"is not a cursor that this list returned",
+    r"query\.(skip|limit)": r"must not be sent together with .*",
     r"header\.Idempotency-Key": r"was already used for another request",
     # What another row has to be there for.
     r"body(\.\d+)?\.category_id": r"the category \d+ does not exist",
     r"body\.parent_id": r"there is no such category",
     r"body\.tags": r"the tag [a-z0-9-]+ does not exist",
     r"body\.items": r"product \d+ does not exist or is no longer for sale|the total exceeds [\d,.]+",
-    r"body\.user_id": r"the user does not exist or is inactive",
+    r"body\.user_id": r"the user does not exist or is inactive|user \d+ is a staff user, .*",
     r"body\.to_account_id": r"there is no such account|must differ from from_account_id",
     r"path\.id": r"is the shop's account for issued credit, which takes no deposits",
     # Domains that are reserved, such as `.test`, and what else `format: email` leaves open.

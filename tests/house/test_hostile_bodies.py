@@ -67,8 +67,9 @@ class TestBodies:
         for content in hostile_keys(sender.body(operation)):
             response = await sender.send(operation, content=content)
             assert response.status_code == 422, response.text
-            told = {each["message"] for each in response.json()["errors"]}
-            assert told <= {"Extra inputs are not permitted", "must not contain a lone surrogate"}
+            told = {each["message"].partition(":")[0] for each in response.json()["errors"]}
+            refused = {"is not a field of this request", "cannot be written here", "must not contain a lone surrogate"}
+            assert told <= refused
 
     @pytest.mark.parametrize("operation", WITH_JSON, ids=named)
     async def test_5_000_unknown_fields_are_refused_with_at_most_100_errors(

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -45,7 +46,9 @@ async def fill(service: Service, database_url: str) -> None:
     async with httpx.AsyncClient(base_url=service.url, headers=staff.headers, timeout=20) as client:
         orders = []
         for customer in (staff, *customers):
-            order = {"items": [{"product_id": product, "quantity": 30}], "user_id": customer.user_id}
+            order: dict[str, Any] = {"items": [{"product_id": product, "quantity": 30}]}
+            if customer is not staff:
+                order["user_id"] = customer.user_id
             orders.append((await client.post("/orders", json=order)).json()["id"])
         # The first payment is of an order that cannot be cancelled any more, so that it can be refunded.
         shipped = orders[1]

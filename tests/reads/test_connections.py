@@ -14,7 +14,7 @@ from tests.web.support import second_process
 from tests.world import World
 
 PATHS = sorted(
-    route.path
+    route.path_format
     for route in create_app(Settings(_env_file=None)).routes
     if isinstance(route, APIRoute) and signature(route.endpoint).return_annotation is Read
 )

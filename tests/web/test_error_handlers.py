@@ -1,5 +1,6 @@
 """Every refusal has one shape, says what is wrong, and repeats nothing that was sent."""
 
+import gzip
 from typing import Any
 
 import pytest
@@ -188,6 +189,22 @@ class TestBody:
     @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/merge-patch+json"])
     async def test_a_body_of_any_json_type_is_read(self, client: AsyncClient, content_type: str) -> None:
         response = await client.post("/users", content=b"{}", headers={"Content-Type": content_type})
+
+        assert_refused(response, 422, "body.username: Field required")
+
+    @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", "deflate", "br", "zstd", "gzip, identity"])
+    @pytest.mark.parametrize("path", ["/users", "/auth/token", "/orders"])
+    async def test_a_compressed_body_is_refused_with_what_to_do(
+        self, client: AsyncClient, encoding: str, path: str
+    ) -> None:
+        content = gzip.compress(b"{}")
+        response = await client.post(path, content=content, headers={**JSON, "Content-Encoding": encoding})
+
+        assert_refused(response, 415, "send it as it is, without Content-Encoding")
+        assert response.headers["Accept-Encoding"] == "identity"
+
+    async def test_an_identity_encoding_is_none(self, client: AsyncClient) -> None:
+        response = await client.post("/users", content=b"{}", headers={**JSON, "Content-Encoding": "identity"})
 
         assert_refused(response, 422, "body.username: Field required")
 

@@ -178,7 +178,7 @@ class TestPageByNumber:
         assert len({item["id"] for item in items}) == 25
         assert items == in_order(items, sort)
 
-    @pytest.mark.parametrize("params", [{"page": 1_000_001}, {"page": -1}, {"page_size": 101}, {"page": ""}], ids=str)
+    @pytest.mark.parametrize("params", [{"page": 1_000_001}, {"page": -1}, {"page_size": 101}], ids=str)
     async def test_an_impossible_page_is_refused(self, client: AsyncClient, params: dict[str, Any]) -> None:
         assert_refused(await client.get("/products", params=params), 422, f"query.{next(iter(params))}")
 

@@ -36,3 +36,47 @@ class TestPaths:
     async def test_a_write_to_a_path_with_a_trailing_slash_is_accepted(self, as_staff: AsyncClient) -> None:
         assert (await as_staff.post("/tags/", json={"name": "Vinyl"})).status_code == 201
         assert_problem(await as_staff.get("/nothing/"), 404, "Not Found")
+
+
+class TestNearPath:
+    """A path that does not exist is refused with the one that was probably meant."""
+
+    @pytest.mark.parametrize(
+        ("path", "meant"),
+        [
+            ("/products/with-categories", "GET /products"),
+            ("/products/by-category-stats", "GET /products/stats/by-category"),
+            ("/users/top-spenders", "GET /users/stats/top-spenders"),
+            ("/users/active-count", "GET /users/stats/active-count"),
+            ("/products/low-stok", "GET /products/low-stock"),
+            ("/product/1", "GET /products/{id}"),
+            ("/produts", "GET /products"),
+            ("/api/v1/products", "GET /products"),
+            ("/orders/1/detail", "GET /orders/{id}/details"),
+            ("/products/sku/WH-001", "GET /products/by-sku/{sku}"),
+            ("/healthz", "GET /health"),
+            ("/login", "POST /auth/token"),
+        ],
+    )
+    async def test_a_near_miss_of_a_path_is_told_the_path(self, as_staff: AsyncClient, path: str, meant: str) -> None:
+        response = await as_staff.get(path)
+
+        assert_problem(response, 404, "Not Found")
+        assert response.json()["detail"] == f"Not Found. Did you mean `{meant}`?"
+
+    async def test_the_method_counts(self, as_staff: AsyncClient) -> None:
+        refused = await as_staff.post("/payments/1/refund", json={})
+
+        assert refused.json()["detail"] == "Not Found. Did you mean `POST /payments/{id}/refunds`?"
+
+    @pytest.mark.parametrize(
+        "path", ["/nowhere", "/wp-login.php", "/.env", f"/products{'x' * 5_000}"], ids=lambda p: p[:20]
+    )
+    async def test_a_path_that_is_like_none_is_only_not_found(self, client: AsyncClient, path: str) -> None:
+        assert (await client.get(path)).json()["detail"] == "Not Found"
+
+    async def test_a_wrong_id_that_is_like_no_path_is_named(self, client: AsyncClient) -> None:
+        response = await client.get("/products/headphones")
+
+        assert_problem(response, 422, "Unprocessable Content")
+        assert "path.id" in response.json()["detail"]

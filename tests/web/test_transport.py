@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import httpx
 import pytest
 from fastapi import Request
 from httpx import ASGITransport, AsyncClient
@@ -13,6 +14,7 @@ from api.auth.throttling import client_address
 from api.main import create_app
 from api.settings import Environment, Settings
 from api.web.framework_internals import STARLETTE_REFUSALS
+from api.web.hosts import REFUSAL
 from api.web.problems import PROBLEM_JSON
 
 
@@ -74,7 +76,15 @@ class TestHost:
         [
             ("shop.example.com", 200),
             ("SHOP.example.com:8000", 200),
+            ("shop.example.com.", 200),
+            ("Shop.Example.com.:443", 200),
             ("a.example.org", 200),
+            ("A.B.example.org.", 200),
+            ("[2001:DB8::1]:8000", 200),
+            ("10.0.1.23:8000", 400),
+            ("shop.example.com..", 400),
+            ("shop.example.com:http", 400),
+            ("[2001:db8::2]", 400),
             ("example.org", 400),
             ("evil.example", 400),
             ("shop.example.com.evil.example", 400),
@@ -84,7 +94,15 @@ class TestHost:
         ids=[
             "the host",
             "upper case with a port",
+            "a dot at the end",
+            "a dot before a port",
             "a host of the wildcard",
+            "a host of the wildcard in upper case with a dot",
+            "an IPv6 address",
+            "an address",
+            "two dots",
+            "a port that is no number",
+            "another IPv6 address",
             "the domain of the wildcard itself",
             "another host",
             "an allowed prefix",
@@ -93,18 +111,40 @@ class TestHost:
         ],
     )
     async def test_only_an_allowed_host_is_served(self, tmp_path: Path, host: str, status: int) -> None:
-        async with shop_with(tmp_path, allowed_hosts=["shop.example.com", "*.example.org"]) as client:
-            response = await client.get("/health", headers={"Host": host})
+        allowed = ["shop.EXAMPLE.com.", "*.example.org", "[2001:db8::1]"]
+        async with shop_with(tmp_path, allowed_hosts=allowed) as client:
+            response = await client.get("/", headers={"Host": host})
         assert response.status_code == status, response.text
         if status == 400:
             assert response.headers["Content-Type"] == PROBLEM_JSON
-            assert response.json()["detail"] == STARLETTE_REFUSALS["Invalid host header"]
+            assert response.json()["detail"] == REFUSAL
             assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+    async def test_two_host_headers_are_refused(self, tmp_path: Path) -> None:
+        async with shop_with(tmp_path, allowed_hosts=["shop.example.com"]) as client:
+            hosts = [("Host", "shop.example.com"), ("Host", "evil.example")]
+            assert (await client.get("/", headers=hosts)).status_code == 400
+
+    @pytest.mark.parametrize("host", ["10.0.1.23:8000", "localhost", ""])
+    async def test_a_probe_by_address_is_answered(self, tmp_path: Path, host: str) -> None:
+        async with shop_with(tmp_path, allowed_hosts=["shop.example.com"]) as client:
+            statuses = {
+                path: (await client.request(method, path, headers={"Host": host})).status_code
+                for method, path in (
+                    ("GET", "/health"),
+                    ("HEAD", "/health"),
+                    ("GET", "/health/"),
+                    ("GET", "/health/db"),
+                )
+            }
+            ready = await client.get("/health/ready", headers={"Host": host})
+        assert statuses == {"/health": 200, "/health/": 200, "/health/db": 400}
+        assert ready.status_code != 400
 
     async def test_no_request_is_redirected_to_a_host_that_the_client_chose(self, tmp_path: Path) -> None:
         async with shop_with(tmp_path, allowed_hosts=["www.example.com"]) as client:
             answers = [
-                await client.get("/health", headers={"Host": "example.com"}),
+                await client.get("/", headers={"Host": "example.com"}),
                 await client.get("/health/", headers={"Host": "www.example.com"}),
                 await client.get("http://www.example.com//evil.example/", headers={"Host": "www.example.com"}),
             ]
@@ -143,6 +183,32 @@ class TestOrigin:
         assert "Origin" in refused.headers["Vary"]
         assert "Access-Control-Allow-Origin" not in unread.headers
 
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+    async def test_the_headers_of_tracing_pass_a_preflight(self, tmp_path: Path, method: str) -> None:
+        preflight = {
+            **self.PREFLIGHT,
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": "traceparent, tracestate, baggage, sentry-trace, x-requested-with",
+        }
+        async with shop_with(tmp_path, cors_origins=["https://www.example.com"]) as client:
+            response = await client.options("/orders", headers=preflight)
+        assert response.status_code == 200, response.text
+
+    @pytest.mark.parametrize(
+        ("allowed", "statuses"),
+        [(["x-shop"], [200, 200, 400]), (["*"], [200, 200, 200]), ([], [400, 200, 400])],
+        ids=["one header", "any header", "none"],
+    )
+    async def test_which_headers_pass_is_a_setting(
+        self, tmp_path: Path, allowed: list[str], statuses: list[int]
+    ) -> None:
+        async with shop_with(tmp_path, cors_origins=["https://www.example.com"], cors_headers=allowed) as client:
+            answers = [
+                await client.options("/orders", headers={**self.PREFLIGHT, "Access-Control-Request-Headers": name})
+                for name in ("X-Shop", "Idempotency-Key", "traceparent")
+            ]
+        assert [each.status_code for each in answers] == statuses
+
 
 class TestForwardedAddress:
     FORWARDED = {"X-Forwarded-For": "198.51.100.66, 192.0.2.1", "X-Forwarded-Proto": "https"}
@@ -160,17 +226,38 @@ class TestForwardedAddress:
             assert (await client.get("/caller", headers=self.FORWARDED)).json() == "https 192.0.2.1"
 
 
+class TestUnixSocket:
+    """A server that listens on a Unix socket knows no address of its client."""
+
+    async def test_the_proxy_is_on_this_computer_and_its_address_of_the_client_is_used(self, tmp_path: Path) -> None:
+        app = create_app(Settings(_env_file=None, database_url=f"sqlite:///{tmp_path / 'shop.db'}"))
+        seen: list[Any] = []
+
+        @app.get("/caller")
+        async def read_caller(request: Request) -> None:
+            seen.append((request.url.scheme, client_address(request)))
+
+        class FromSocket(ASGITransport):
+            async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+                self.client = cast(Any, None)
+                return await super().handle_async_request(request)
+
+        async with AsyncClient(transport=FromSocket(app), base_url="http://shop.example.com") as client:
+            await client.get("/caller", headers={"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"})
+            await client.get("/caller")
+        assert seen == [("https", "192.0.2.1"), ("http", "127.0.0.1")]
+
+
 class TestStarletteRefusal:
     """Starlette's middleware refuses in plain text, and promises none of its wording."""
 
     async def test_every_known_refusal_is_provoked_and_answered_as_a_problem(self, tmp_path: Path) -> None:
-        async with shop_with(tmp_path, allowed_hosts=["shop.example.com"], max_body_size=1_000) as client:
+        async with shop_with(tmp_path, max_body_size=1_000) as client:
             refusals = {
-                "Invalid host header": await client.get("/health", headers={"Host": "evil.example"}),
                 "Content Too Large": await client.post("/users", json={"bio": "x" * 1_000}),
             }
         assert refusals.keys() == STARLETTE_REFUSALS.keys(), "provoke every entry of STARLETTE_REFUSALS here"
         for refusal, response in refusals.items():
             assert response.headers["Content-Type"] == PROBLEM_JSON, f"{refusal}: {response.text}"
             assert response.json()["detail"] == STARLETTE_REFUSALS[refusal]
-        assert [response.status_code for response in refusals.values()] == [400, 413]
+        assert [response.status_code for response in refusals.values()] == [413]

@@ -97,7 +97,7 @@ class TestNumber:
         response = await as_staff.post("/orders", content=order, headers=JSON)
         assert_refused(response, 422, "body.items.0.quantity")
 
-    @pytest.mark.parametrize("price", ["", "+1", "1_0", "NaN", "Infinity", "cheap"], ids=repr)
+    @pytest.mark.parametrize("price", ["+1", "1_0", "NaN", "Infinity", "cheap"], ids=repr)
     async def test_a_number_in_a_url_is_written_as_in_json(self, client: AsyncClient, price: str) -> None:
         assert_refused(await client.get("/products", params={"min_price": price}), 422, "query.min_price")
         assert (await client.get("/products", params={"min_price": "1e1"})).status_code == 200

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 from httpx import AsyncClient
-from sqlmodel import col, select, update
+from sqlmodel import col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
@@ -17,7 +17,7 @@ from api.models.stock_movement import StockMovement
 from api.models.types import MAX_ID
 from api.models.user import User
 from tests.books import movements_of, stock_of
-from tests.factories import a_product, order_body
+from tests.factories import a_product, a_user, order_body
 from tests.routes.orders.support import place_order
 from tests.seed import all_rows
 from tests.support import assert_refused, count_statements
@@ -211,6 +211,28 @@ class TestPlaceOrderForAnotherUser:
         product = await a_product(session, stock_quantity=5)
 
         assert (await place_order(as_staff, (product, 1)))["user_id"] == staff.id
+
+    async def test_staff_who_name_a_staff_user_are_told_whom_to_name(
+        self, as_staff: AsyncClient, staff: User, session: AsyncSession
+    ) -> None:
+        """The first user of a shop is staff, and often taken for its first customer."""
+        product, other = await a_product(session, stock_quantity=5), await a_user(session, is_superuser=True)
+
+        for user in (staff, other):
+            refused = await as_staff.post("/orders", json=order_body((product, 1), user_id=user.id))
+            assert_refused(
+                refused, 422, f"body.user_id: user {user.id} is a staff user, and no customer. Send the user_id"
+            )
+            assert "such as" not in refused.json()["detail"]
+        await a_user(session, is_active=False)
+        newest = await a_user(session, "janedoe")
+        refused = await as_staff.post("/orders", json=order_body((product, 1), user_id=staff.id))
+
+        assert_refused(
+            refused, 422, f"of a customer, such as {newest.id} (janedoe). Staff order for themselves without"
+        )
+        assert (await session.exec(select(func.count()).select_from(Order))).one() == 0
+        assert (await place_order(as_staff, (product, 1), user_id=newest.id))["user_id"] == newest.id
 
     async def test_a_customer_cannot_order_for_another_user(
         self, as_customer: AsyncClient, customer: User, other_customer: User, session: AsyncSession

@@ -7,6 +7,7 @@ from httpx import AsyncClient
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
+from api.models.payment import PaymentMethod
 from api.models.user import User
 from tests.factories import a_payment, a_refund, an_order
 from tests.lists import walk
@@ -18,6 +19,7 @@ ACCESS = """
 GET    /orders/{id}/payments                          401    200    404    200
 POST   /orders/{id}/payments  (store credit)          401    201    404    403
 POST   /orders/{id}/payments  (card)                  401    403    404    201
+GET    /payments                                      401    403    403    200
 POST   /payments/{id}/refunds                         401    403    403    201
 """
 
@@ -93,3 +95,39 @@ class TestListOrderPayments:
             response = await as_customer.get(f"/orders/{order.id}/payments")
         assert len(response.json()["items"]) == size
         assert len(statements) == 3  # for the token, the order, the count, the payments and their refunds
+
+
+class TestListPayments:
+    async def test_staff_find_a_payment_by_its_reference(self, as_staff: AsyncClient, session: AsyncSession) -> None:
+        order = await an_order(session, total="300.00")
+        by_card = await a_payment(session, order, "1.00", method=PaymentMethod.CARD, reference="ch_3M/tw+B é")
+        by_bank = await a_payment(session, order, "2.00", method=PaymentMethod.BANK_TRANSFER, reference="ch_3M/tw+B é")
+        await a_payment(session, order, "3.00", method=PaymentMethod.CARD, reference="CH_3M/TW+B É")
+        await a_payment(session, order, "4.00", method=PaymentMethod.CASH)
+
+        async def found(**query: str) -> list[int]:
+            return [each["id"] for each in (await as_staff.get("/payments", params=query)).json()["items"]]
+
+        assert await found(reference="ch_3M/tw+B é") == [by_bank.id, by_card.id]
+        assert await found(reference="ch_3M/tw+B é", method="card") == [by_card.id]
+        assert await found(reference="ch_3M") == []
+        assert len(await found()) == 4
+        assert len(await found(reference="", method="card")) == 2
+
+    async def test_a_payment_shows_its_refunds(self, as_staff: AsyncClient, session: AsyncSession) -> None:
+        payment = await a_payment(session, await an_order(session), "5.00", reference="ch_1")
+        refund = await a_refund(session, payment, "2.00")
+
+        (listed,) = (await as_staff.get("/payments", params={"reference": "ch_1"})).json()["items"]
+
+        assert [each["id"] for each in listed["refunds"]] == [refund.id]
+
+    async def test_a_list_costs_one_statement_beside_the_token(
+        self, as_staff: AsyncClient, session: AsyncSession, database: Database
+    ) -> None:
+        await a_payment(session, await an_order(session), "5.00", reference="ch_1")
+
+        with count_statements(database) as statements:
+            await as_staff.get("/payments", params={"reference": "ch_1"})
+
+        assert len(statements) == 2

@@ -118,7 +118,6 @@ class TestListProducts:
     @pytest.mark.parametrize(
         ("query", "field"),
         [
-            ({"search": ""}, "query.search"),
             ({"search": "x" * 101}, "query.search"),
             ({"search": "a\0b"}, "query.search"),
             ({"category_id": 0}, "query.category_id"),
@@ -132,10 +131,8 @@ class TestListProducts:
             ({"max_price": "10000000000"}, "query.max_price"),
             ({"max_price": "cheap"}, "query.max_price"),
             ({"in_stock": "perhaps"}, "query.in_stock"),
-            ({"is_active": ""}, "query.is_active"),
             ({"sort": "colour"}, "query.sort"),
             ({"sort": "stock_quantity"}, "query.sort"),
-            ({"sort": ""}, "query.sort"),
             ({"page": 0}, "query.page"),
             ({"page": 10**30}, "query.page"),
             ({"page_size": 0}, "query.page_size"),
@@ -207,12 +204,11 @@ class TestReadProduct:
     async def test_a_product_that_does_not_exist_is_not_found(self, client: AsyncClient, path: str) -> None:
         assert_refused(await client.get(path), 404, "no such product")
 
-    async def test_a_sku_or_slug_in_another_case_or_with_an_accent_is_not_found(
+    async def test_a_slug_in_another_case_or_with_an_accent_is_not_found(
         self, client: AsyncClient, session: AsyncSession
     ) -> None:
         await a_product(session, sku="WH-001", slug="headphones")
 
-        assert_refused(await client.get("/products/by-sku/wh-001"), 404)
         assert_refused(await client.get("/products/by-slug/Headphones"), 404)
         assert_refused(await client.get("/products/by-slug/h%C3%A9adphones"), 404)
 

@@ -73,7 +73,7 @@ class TestListTags:
         assert names(first) + names(second) == [f"Tag {number}" for number in range(5)]
         assert second["next_cursor"] is None
 
-    @pytest.mark.parametrize("query", [{"search": ""}, {"search": "\0"}, {"search": "x" * 101}, {"page": 2**63}])
+    @pytest.mark.parametrize("query", [{"search": "\0"}, {"search": "x" * 101}, {"page": 2**63}])
     async def test_an_invalid_query_parameter_is_refused(self, client: AsyncClient, query: dict[str, Any]) -> None:
         assert_refused(await client.get("/tags", params=query), 422, f"query.{next(iter(query))}")
 

@@ -1,0 +1,61 @@
+"""The query of a request: a name that its route does not know is refused, and what is left empty counts as absent.
+
+A misspelled name that is ignored is a filter that lists everything, or a paging loop that never ends.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+
+from api.web.framework_internals import query_fields
+from api.web.wrong_names import suggestion
+
+
+class EmptyIsAValue:
+    """In `Annotated[...]` of an optional parameter: sent empty, it is not absent."""
+
+
+MAX_MISTAKES = 20
+"""Mistakes that are looked at: finding what each stands for takes time."""
+
+MAX_SHOWN_LENGTH = 60
+"""Characters of an unknown name that an answer repeats."""
+
+
+class KnownQuery:
+    """The parameters that a route takes, found once."""
+
+    def __init__(self, route: APIRoute) -> None:
+        fields = query_fields(route)
+        self.names = sorted(fields)
+        self.may_be_empty = {
+            name for name, info in fields.items() if not info.is_required() and EmptyIsAValue not in info.metadata
+        }
+
+    def checked(self, request: Request) -> Request:
+        """The request without the parameters that are left empty.
+
+        Raises:
+            RequestValidationError: A name is unknown, or is sent more than once.
+        """
+        sent = request.query_params.multi_items()
+        if mistakes := list(islice(self._mistakes(Counter(name for name, _ in sent)), MAX_MISTAKES)):
+            raise RequestValidationError(mistakes)
+        kept = [(name, value) for name, value in sent if value or name not in self.may_be_empty]
+        if len(kept) == len(sent):
+            return request
+        return Request({**request.scope, "query_string": urlencode(kept).encode()}, request.receive)
+
+    def _mistakes(self, sent: Counter[str]) -> Iterator[dict[str, Any]]:
+        for name, times in sent.items():
+            if name not in self.names:
+                message = f"is not a parameter of this path: {suggestion(name, self.names)}"
+                yield {"type": "unknown_parameter", "loc": ("query", name[:MAX_SHOWN_LENGTH]), "msg": message}
+            elif times > 1:
+                yield {"type": "repeated_parameter", "loc": ("query", name), "msg": "must be sent only once"}
