@@ -5,6 +5,14 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, EmailStr, JsonValue, StrictBool
 from pydantic import Field as Limits
 
+
+class _Secret:
+    """The kind of `SECRET`."""
+
+
+SECRET = _Secret()
+"""In the type of a field that holds a password or a token: neither is stored as it is, nor an answer that has one."""
+
 MAX_ID = 2**63 - 1
 """The largest signed 64-bit integer, which is what all three databases store."""
 

@@ -10,7 +10,6 @@ from api.reads.pages import read_page
 from api.reads.rows import Read, read_all
 from api.rules import ledger
 from api.rules.store_credit import RECEIVER, transfer_credit
-from api.web.idempotency import Idempotent
 from api.web.loading import PathId, one_or_404
 from api.web.pagination import CursorPage, Page, PagingParams
 from api.web.problems import problems
@@ -50,7 +49,6 @@ async def list_transactions(account_id: PathId, session: ReadSession, user: Curr
     summary="Transfer store credit",
     response_model=TransactionRead,
     responses=problems(404, 409),
-    dependencies=[Idempotent],
 )
 async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUser) -> TransactionRead:
     """Transfer store credit to another account: from the caller's own, or from any account for staff."""
@@ -70,7 +68,6 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
     summary="Deposit store credit",
     response_model=TransactionRead,
     responses=problems(404, 409),
-    dependencies=[Idempotent],
 )
 async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession, staff: Staff) -> TransactionRead:
     """Deposit store credit into an account, from the shop's account for issued credit."""

@@ -36,7 +36,6 @@ from api.reads.plain import PlainStatement
 from api.reads.rows import Read, read_one
 from api.rules.order_status import change_status
 from api.rules.placing import place
-from api.web.idempotency import Idempotent
 from api.web.loading import PathId, columns_of, get_or_404
 from api.web.pagination import CursorPage, Page, Paging, PagingParams
 from api.web.problems import problems
@@ -86,7 +85,6 @@ OrderToWrite = Annotated[StoredOrder, Depends(_order_to_write)]
     status_code=201,
     response_model=OrderReadWithItems,
     responses=problems(403, 409),
-    dependencies=[Idempotent],
 )
 async def place_order(data: OrderCreate, session: WriteSession, user: CurrentUser) -> OrderReadWithItems:
     """Place an order. It takes the stock and keeps the current names and prices. Lines of one product are merged."""

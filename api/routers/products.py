@@ -32,7 +32,6 @@ from api.reads.pages import read_page
 from api.reads.rows import Read, read_one
 from api.rules import stock
 from api.rules.slugs import free_slugs
-from api.web.idempotency import Idempotent
 from api.web.loading import PathId, PathText, QueryId, get_or_404
 from api.web.pagination import CursorPage, Page, Paging, PagingParams, SearchableList
 from api.web.problems import problems
@@ -222,7 +221,6 @@ async def delete_product(product: ProductToWrite, session: WriteSession) -> None
     status_code=201,
     response_model=StockMovementRead,
     responses=problems(404, 409),
-    dependencies=[Idempotent],
 )
 async def change_stock(
     data: StockMovementCreate, product: ProductToWrite, session: WriteSession, staff: Staff

@@ -19,6 +19,7 @@ from api.models.user import Caller, ProfileUpdate, User, UserBase, UserCreate, U
 from api.reads.pages import read_page
 from api.reads.rows import Read, read_one
 from api.rules import erasure, user_access
+from api.web.key_rules import may_lock_caller
 from api.web.loading import PathId, PathText, one_or_404
 from api.web.pagination import CursorPage, Page, Paging, SearchableList
 from api.web.problems import problems
@@ -55,12 +56,14 @@ async def _visible_user_id(user_id: PathId, user: CurrentUser) -> int:
 VisibleUserId = Annotated[int, Depends(_visible_user_id)]
 
 
+@may_lock_caller
 async def _user_to_write(user_id: VisibleUserId, session: WriteSession) -> User:
     user = await one_or_404(session, User, User.id == user_id, User.not_erased())
     await user_access.lock(session, user)
     return user
 
 
+@may_lock_caller
 async def _caller_to_write(user: CurrentUser, session: WriteSession) -> User:
     return await _user_to_write(user.id, session)
 

@@ -4,12 +4,15 @@
 - The matched route in the scope, for its template: `tests/web/test_idempotency.py`.
 - The English of Starlette's own refusals, which come as plain text: `tests/web/test_transport.py`.
 - What a 400 of FastAPI was caused by: `tests/web/test_error_handlers.py`.
+- A `Dependant`, the tree of what a route depends on: `tests/web/test_key_rules.py`, `tests/openapi/test_document.py`.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -34,6 +37,18 @@ def endpoints(app: FastAPI, path: str = "") -> Iterator[Endpoint]:
 def replace_router(app: FastAPI, by: Callable[[ASGIApp], Any]) -> None:
     """Put something before the app's router, behind all middleware."""
     app.router.middleware_stack = by(app.router.app)
+
+
+def dependencies_of(route: APIRoute) -> frozenset[Callable[..., Any]]:
+    """Every function that a route depends on, directly or not."""
+    return frozenset(_dependencies(route.dependant))
+
+
+def _dependencies(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    if dependant.call is not None:
+        yield dependant.call
+    for each in dependant.dependencies:
+        yield from _dependencies(each)
 
 
 def path_template(request: Request) -> str:

@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from api.reads.rows import Read
 from api.web.answers import json_of
-from api.web.idempotency import answer_once, takes_key
+from api.web.idempotency import answer_once
+from api.web.key_rules import key_rules_of
 from api.web.transactions import Handler, in_transaction, run_of
 
 
@@ -26,7 +27,7 @@ class JSONContent(Response):
 
 
 class TransactionRoute(APIRoute):
-    """A route that runs in a transaction and, under an `Idempotency-Key`, once.
+    """A route that runs in a transaction and, where it writes, under an `Idempotency-Key` once.
 
     A read that it returns is run here, after everything that it depends on; anything else is written by `answers`.
     """
@@ -51,8 +52,8 @@ class TransactionRoute(APIRoute):
         super().__init__(path, answer, **options)
 
     def get_route_handler(self) -> Handler:
-        answer = super().get_route_handler()
-        return in_transaction(answer_once(answer) if takes_key(self) else answer)
+        answer, keys = super().get_route_handler(), key_rules_of(self)
+        return in_transaction(answer if keys is None else answer_once(answer, keys))
 
 
 def _with_request(endpoint: Callable[..., Any]) -> tuple[inspect.Signature, str, bool]:
