@@ -10,13 +10,13 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import MetaData, Row
+from sqlalchemy import MetaData, Row, Select, Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 from api.settings import Settings
-from tests.support import ROOT, FreshSession, save
+from tests.support import ROOT
 
 
 def alembic(url: str, name: str, *arguments: Any, drafts: Path | None = None, **options: Any) -> str:
@@ -61,24 +61,33 @@ def sql(url: str, *statements: str) -> Sequence[Row[Any]]:
 
 
 def put(url: str, *rows: SQLModel) -> None:
-    """Write rows, one after the other."""
+    """Write rows, one after the other, with the columns that exist at this revision."""
+    existing = columns(url)
 
     async def run(engine: AsyncEngine) -> None:
-        async with FreshSession(engine) as session:
+        async with engine.connect() as connection:
             for row in rows:
-                await save(session, row)
+                table: Table = row.__table__  # type: ignore[attr-defined]
+                values = {
+                    name: value
+                    for name, value in row.model_dump(exclude={"id"}).items()
+                    if name in existing[table.name]
+                }
+                await connection.execute(insert(table).values(values))
 
     on_engine(url, run)
 
 
 def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table that exists at this revision."""
-    existing = tables(url)
+    """Every row of every table, with the columns that exist at this revision."""
+    existing = columns(url)
 
     async def run(engine: AsyncEngine) -> dict[str, list[tuple[Any, ...]]]:
         async with engine.connect() as connection:
             return {
-                table.name: sorted((tuple(row) for row in await connection.execute(table.select())), key=repr)
+                table.name: sorted(
+                    (tuple(row) for row in await connection.execute(_select(table, existing[table.name]))), key=repr
+                )
                 for table in SQLModel.metadata.sorted_tables
                 if table.name in existing
             }
@@ -87,14 +96,23 @@ def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
     return rows
 
 
+def _select(table: Table, existing: set[str]) -> Select[Any]:
+    return select(*(each for each in table.columns if each.name in existing))
+
+
 def tables(url: str) -> set[str]:
     """The names of all tables, also of those without a model."""
+    return set(columns(url))
 
-    async def run(engine: AsyncEngine) -> set[str]:
+
+def columns(url: str) -> dict[str, set[str]]:
+    """The names of the columns of all tables, also of those without a model."""
+
+    async def run(engine: AsyncEngine) -> dict[str, set[str]]:
         async with engine.connect() as connection:
             reflected = MetaData()
             await connection.run_sync(reflected.reflect)
-            return set(reflected.tables)
+            return {table.name: set(table.columns.keys()) for table in reflected.sorted_tables}
 
-    names: set[str] = on_engine(url, run)
+    names: dict[str, set[str]] = on_engine(url, run)
     return names

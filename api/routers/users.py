@@ -12,13 +12,14 @@ from api.auth.callers import CurrentUser, Staff, current_user
 from api.auth.registration import Throttled, new_user, new_users
 from api.errors import Forbidden, NotFound
 from api.models.base import utcnow
-from api.models.order import Order, OrderStatus
+from api.models.order import Order
 from api.models.post import UserReadWithPosts
 from api.models.reports import ActiveCount, TopSpender, UsersChanged
 from api.models.user import Caller, ProfileUpdate, User, UserBase, UserCreate, UserRead, UserSummary, UserUpdate
 from api.reads.pages import read_page
 from api.reads.rows import Read, read_one
 from api.rules import erasure, user_access
+from api.rules.revenue import COUNTS_AS_REVENUE, NET_AMOUNT
 from api.web.key_rules import may_lock_caller
 from api.web.loading import PathId, PathText, one_or_404
 from api.web.pagination import CursorPage, Page, Paging, SearchableList
@@ -160,12 +161,12 @@ async def list_top_spenders(
     staff: Staff,
     limit: Annotated[int, Query(ge=1, le=MAX_TOP_SPENDERS, description="Maximum number of users.")] = 10,
 ) -> list[TopSpender]:
-    """List the users with the highest sum of orders. Cancelled orders do not count."""
-    spent = func.sum(Order.total_amount)
+    """List the users who spent the most. Cancelled orders do not count, nor does what was refunded."""
+    spent = func.sum(NET_AMOUNT)
     statement = (
         select(User.id, User.username, func.count(), spent)
         .join(Order, col(Order.user_id) == col(User.id))
-        .where(Order.status != OrderStatus.CANCELLED, User.not_erased())
+        .where(COUNTS_AS_REVENUE, User.not_erased())
         .group_by(col(User.id), col(User.username))
         .order_by(spent.desc(), col(User.id))
         .limit(limit)
@@ -180,15 +181,22 @@ async def list_top_spenders(
 async def deactivate_idle_users(
     session: WriteSession,
     staff: Staff,
-    days: Annotated[int, Query(ge=1, le=MAX_DAYS, description="Days since the last sign-in.")],
+    days: Annotated[int, Query(ge=1, le=MAX_DAYS, description="Days without activity.")],
 ) -> UsersChanged:
-    """Deactivate customers who have not signed in for the given number of days. Staff stay active."""
+    """Deactivate customers who have been idle for the given number of days. Staff stay active.
+
+    Idle customers have not signed in, used a session or an API key, ordered, paid or sent store credit, cancelled an
+    order, or written a post since then, nor registered.
+    """
     return UsersChanged(changed=await user_access.deactivate_idle(session, utcnow() - timedelta(days=days)))
 
 
 @router.delete("/bulk/inactive")
 async def erase_inactive_users(session: WriteSession, staff: Staff) -> UsersChanged:
-    """Erase all inactive customers: personal data is deleted, orders and transactions are kept."""
+    """Erase all inactive customers: personal data is deleted, orders and transactions are kept.
+
+    Inactive are those whose `is_active` is false, however short ago that was. They cannot sign in or use a key.
+    """
     return UsersChanged(changed=await erasure.erase_inactive(session))
 
 

@@ -5,7 +5,7 @@ Rows are locked in one order everywhere: order, payment, accounts. So requests n
 
 from decimal import Decimal
 
-from sqlmodel import bindparam, col, func, select, update
+from sqlmodel import bindparam, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
@@ -31,6 +31,12 @@ ADD_PAID_AMOUNT = Statement(
         col(Order.total_amount) >= PAID_AMOUNT,
     )
     .values(paid_amount=PAID_AMOUNT, updated_at=bindparam("now"))
+)
+REFUNDED_AMOUNT = col(Order.refunded_amount) + bindparam("amount", type_=Cents)
+ADD_REFUNDED_AMOUNT = Statement(
+    update(Order)
+    .where(col(Order.id) == bindparam("order_id"), col(Order.paid_amount) >= REFUNDED_AMOUNT)
+    .values(refunded_amount=REFUNDED_AMOUNT, updated_at=bindparam("now"))
 )
 INSERT_PAYMENT = Insertion(Payment)
 
@@ -63,7 +69,9 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
     Raises:
         Conflict: The amount exceeds what is left of the payment.
     """
-    await session.exec(select(Order.id).where(Order.id == payment.order_id).with_for_update())
+    driver = await driver_of(session)
+    # It locks the order, too. What exceeds all payments of the order exceeds this one, which is refused below.
+    await driver.execute(ADD_REFUNDED_AMOUNT, order_id=payment.order_id, amount=given.amount, now=utcnow())
     order = await stored_order(session, payment.order_id)
     refunded = col(Payment.refunded_amount) + given.amount
     within = await session.exec(
@@ -85,12 +93,6 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
     message = f"We refunded {given.amount} of your order {order.order_number}."
     await notify(session, order.user_id, NotificationKind.PAYMENT_REFUNDED, message, order_id=order.id)
     return given
-
-
-async def is_settled(session: AsyncSession, order: StoredOrder) -> bool:
-    """Whether an order is paid in full, and nothing of that was given back."""
-    refunded = select(func.sum(Payment.refunded_amount)).where(Payment.order_id == order.id)
-    return not order.due_amount and not (await session.exec(refunded)).one()
 
 
 async def refund_all(session: AsyncSession, order: StoredOrder, *, reason: str, user_id: int) -> None:
