@@ -31,6 +31,21 @@ class UsersChanged(Schema):
     changed: Count
 
 
+class AccountStats(Schema):
+    """All accounts at one moment."""
+
+    accounts: Annotated[Count, Limits(description="All accounts, the shop's own too.")]
+    customer_accounts: Annotated[Count, Limits(description="The accounts of users.")]
+    total_balance: Annotated[Money, Limits(description="Of all accounts together: always zero.", examples=["0.00"])]
+    customer_balance: Annotated[Money, Limits(description="Store credit that users hold, and that the shop owes.")]
+    issued_balance: Annotated[
+        Money, Limits(description="Of the shop's account for issued credit: below zero by all that was issued.")
+    ]
+    sales_balance: Annotated[
+        Money, Limits(description="Of the shop's account for sales: paid by store credit, less refunds.")
+    ]
+
+
 class TopSpender(Schema):
     """A user, and what the user spent. Cancelled orders do not count."""
 
@@ -89,4 +104,4 @@ class OrderStats(Schema):
         Money, Limits(description="`total_revenue` by the number of orders that are not cancelled.")
     ]
     by_status: list[StatusCount]
-    by_category: list[CategorySales]
+    by_category: Annotated[list[CategorySales], Limits(description="The first 1,000 categories by name.")]

@@ -5,7 +5,7 @@ Rows are locked in one order everywhere: order, payment, accounts. So requests n
 
 from decimal import Decimal
 
-from sqlmodel import bindparam, col, select, update
+from sqlmodel import bindparam, col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
@@ -32,6 +32,9 @@ ADD_PAID_AMOUNT = Statement(
     )
     .values(paid_amount=PAID_AMOUNT, updated_at=bindparam("now"))
 )
+MAX_REFUNDS = 100
+"""Refunds of one payment in part: they all stand in one answer, with their payment."""
+
 REFUNDED_AMOUNT = col(Order.refunded_amount) + bindparam("amount", type_=Cents)
 ADD_REFUNDED_AMOUNT = Statement(
     update(Order)
@@ -67,7 +70,7 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
     """Give back a part of a payment, or all of it; store credit goes back to the account that it came from.
 
     Raises:
-        Conflict: The amount exceeds what is left of the payment.
+        Conflict: The amount exceeds what is left of the payment, or it was refunded in too many parts.
     """
     driver = await driver_of(session)
     # It locks the order, too. What exceeds all payments of the order exceeds this one, which is refused below.
@@ -86,6 +89,8 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
         )
     if payment.refunded_amount == payment.amount:
         payment.status = PaymentStatus.REFUNDED
+    elif await _number_of_refunds(session, payment) >= MAX_REFUNDS:
+        raise Conflict(f"A payment has at most {MAX_REFUNDS} refunds in part: refund all that is left of it.")
     session.add(given)
     await session.flush()
     if payment.method is PaymentMethod.STORE_CREDIT:
@@ -93,6 +98,10 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
     message = f"We refunded {given.amount} of your order {order.order_number}."
     await notify(session, order.user_id, NotificationKind.PAYMENT_REFUNDED, message, order_id=order.id)
     return given
+
+
+async def _number_of_refunds(session: AsyncSession, payment: Payment) -> int:
+    return (await session.exec(select(func.count()).where(Refund.payment_id == payment.id))).one()
 
 
 async def refund_all(session: AsyncSession, order: StoredOrder, *, reason: str, user_id: int) -> None:

@@ -16,10 +16,14 @@ from api.models.money import ZERO, average
 from api.models.order import Order, OrderStatus
 from api.models.order_item import OrderItem
 from api.models.product import Product
-from api.models.reports import CategorySales, OrderStats, StatusCount
+from api.models.reports import CategorySales, OrderStats, StatusCount, TopSpender
+from api.models.user import User, UserSummary
 
 COUNTS_AS_REVENUE = col(Order.status) != OrderStatus.CANCELLED
 NET_AMOUNT = type_coerce(col(Order.total_amount) - col(Order.refunded_amount), Cents)
+
+MAX_CATEGORIES = 1_000
+"""Categories of one summary."""
 
 HALF = 2**20
 """Half of the bits of an amount, which has less than 40: the product of an amount and this fits into 64 bits."""
@@ -48,6 +52,23 @@ async def order_stats(session: AsyncSession) -> OrderStats:
     )
 
 
+async def top_spenders(session: AsyncSession, limit: int) -> list[TopSpender]:
+    """The users who spent the most, in one statement."""
+    spent = func.sum(NET_AMOUNT)
+    statement = (
+        select(User.id, User.username, func.count(), spent)
+        .join(Order, col(Order.user_id) == col(User.id))
+        .where(COUNTS_AS_REVENUE, User.not_erased())
+        .group_by(col(User.id), col(User.username))
+        .order_by(spent.desc(), col(User.id))
+        .limit(limit)
+    )
+    return [
+        TopSpender(user=UserSummary(id=user_id, username=username), orders=orders, spent=amount)
+        for user_id, username, orders, amount in await session.exec(statement)
+    ]
+
+
 async def _sales_by_category(session: AsyncSession) -> list[CategorySales]:
     refunds = _refunds_of_lines()
     refunded = type_coerce(func.coalesce(func.sum(refunds.c.cents), 0), Cents)
@@ -62,6 +83,7 @@ async def _sales_by_category(session: AsyncSession) -> list[CategorySales]:
         .where(COUNTS_AS_REVENUE)
         .group_by(col(Category.id), col(Category.name))
         .order_by(col(Category.name).is_(None), col(Category.name))
+        .limit(MAX_CATEGORIES)
     )
     return [_category_sales(*row) for row in await session.exec(statement)]
 

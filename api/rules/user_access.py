@@ -17,6 +17,9 @@ from api.models.token import Token
 from api.models.transaction import Transaction
 from api.models.user import User, UserUpdate
 
+USERS_AT_A_TIME = 1_000
+"""Users that one request deactivates or erases: each is a parameter of a statement, and all stay locked meanwhile."""
+
 
 async def lock(session: AsyncSession, user: User) -> None:
     """Lock a user until the transaction ends, so that a user who is being erased does not get a name again.
@@ -60,12 +63,13 @@ async def deactivate(session: AsyncSession, user: User) -> None:
 
 
 async def deactivate_idle(session: AsyncSession, since: datetime) -> int:
-    """Deactivate customers who have done nothing since, and return how many those were."""
-    idle = update(User).where(col(User.is_active), not_(col(User.is_superuser)), _idle_since(since))
-    changed = (await session.exec(idle.values(is_active=False))).rowcount
-    inactive = select(User.id).where(not_(col(User.is_active)))
-    await session.exec(delete(Token).where(col(Token.user_id).in_(inactive)))
-    return changed
+    """Deactivate customers who have done nothing since, so many at a time, and return how many those were."""
+    idle = select(User.id).where(col(User.is_active), not_(col(User.is_superuser)), _idle_since(since))
+    locked = idle.order_by(col(User.id)).limit(USERS_AT_A_TIME).with_for_update()
+    user_ids = (await session.exec(locked)).all()
+    await session.exec(update(User).where(col(User.id).in_(user_ids)).values(is_active=False))
+    await session.exec(delete(Token).where(col(Token.user_id).in_(user_ids)))
+    return len(user_ids)
 
 
 def _idle_since(since: datetime) -> ColumnElement[bool]:

@@ -1,20 +1,25 @@
 """Lists in parts, as a client asks for them and gets them; `api/reads/pages.py` reads them."""
 
 from collections.abc import Sequence
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel, Field
+from sqlalchemy import Select
 
 from api.web.search import SearchText
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Select[Any])
 
 MAX_PAGE = 1_000_000
 """So that the rows to skip still fit into 64 bits; long before that a cursor is faster."""
 
 MAX_PAGE_SIZE = 100
 """Rows: the longest answer, of whole products, stays below a megabyte."""
+
+MAX_GROUPS = 1_000
+"""Groups of one answer, such as categories: a few numbers each."""
 
 MAX_CURSOR_LENGTH = 2_000
 """Characters: the longest column that lists are sorted by is a name of 200 characters, four bytes each in base64."""
@@ -52,6 +57,16 @@ class Paging(BaseModel):
     )
 
 
+class GroupPaging(BaseModel):
+    """The query of figures by group, which are a plain list: the groups that are asked for."""
+
+    page: int = Field(default=1, ge=1, le=MAX_PAGE, description="Counted from 1.")
+    page_size: int = Field(default=MAX_GROUPS, ge=1, le=MAX_GROUPS, description="Groups per page.")
+
+    def of(self, groups: S) -> S:
+        return groups.limit(self.page_size).offset((self.page - 1) * self.page_size)
+
+
 class SearchableList(Paging):
     """The query of a list with a search."""
 
@@ -59,4 +74,5 @@ class SearchableList(Paging):
 
 
 PagingParams = Annotated[Paging, Query()]
+GroupParams = Annotated[GroupPaging, Query()]
 SearchParams = Annotated[SearchableList, Query()]

@@ -33,7 +33,7 @@ ADD_ON_SQLITE = (
 
 FILL_IN = """
 UPDATE orders SET refunded_amount = (SELECT SUM(p.refunded_amount) FROM payments p WHERE p.order_id = orders.id)
-WHERE id IN (SELECT p.order_id FROM payments p WHERE p.refunded_amount > 0)
+WHERE EXISTS (SELECT 1 FROM payments p WHERE p.order_id = orders.id AND p.refunded_amount > 0)
 """
 FILL_IN_BATCH = sa.text(f"{FILL_IN.rstrip()} AND id > :last AND id <= :until")
 END_OF_BATCH = sa.text(
