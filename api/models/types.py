@@ -1,5 +1,6 @@
 """The field types that several class families share, each with its limits and its example."""
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, EmailStr, JsonValue, StrictBool
@@ -40,6 +41,11 @@ def without_nul(value: Any) -> Any:
 
 def _integral(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def places(scale: int) -> AfterValidator:
+    """Have a decimal keep so many places, as its column has them: `max_digits` and `decimal_places` make it `Exact`."""
+    return AfterValidator(lambda value: value.quantize(Decimal(1).scaleb(-scale)))
 
 
 Integral = BeforeValidator(_integral)
