@@ -90,6 +90,8 @@ class TestTaken:
         if operation.name in ENDING:
             assert {each.status_code for each in answers} <= {204, 401}
             return
+        # On a busy machine the first one may take longer than the others wait: they are told to come back.
+        answers = [each for each in answers if not (each.status_code == 409 and "Retry-After" in each.headers)]
         first = [each for each in answers if "Idempotent-Replayed" not in each.headers]
         assert len(first) == 1, [(each.status_code, each.text) for each in answers]
         assert first[0].is_success, first[0].text
