@@ -1,6 +1,7 @@
 """The family of errors by which the shop refuses something. Nothing here knows of HTTP but the status of each.
 
 ShopError
+├── BadRequest       400  a header that this route does not take
 ├── Unauthorized     401  no token, or an invalid one
 ├── Forbidden        403  signed in, but not allowed
 ├── NotFound         404  does not exist, or belongs to another user
@@ -22,6 +23,10 @@ class ShopError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.retry_after = retry_after
+
+
+class BadRequest(ShopError):
+    status = 400
 
 
 class Unauthorized(ShopError):

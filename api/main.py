@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api import logs, routers
 from api.auth.callers import caller_id
+from api.auth.passwords import hash_slowly
 from api.database.search_texts import prepare_search
 from api.database.sessions import Database
 from api.openapi.docs import install_docs
@@ -43,6 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = DocumentedAPI(settings, tags=routers.tag_texts(), lifespan=lifespan)
     app.state.settings = settings
     app.state.identify = caller_id
+    app.state.hash_slowly = hash_slowly
     _add_middleware(app, settings)
     install_error_handlers(app)
     install_docs(app)

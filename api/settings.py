@@ -7,10 +7,12 @@ from importlib.util import find_spec
 from ipaddress import ip_network
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, PositiveInt, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
+
+from api.currencies import check_currency
 
 DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -65,7 +67,7 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["critical", "error", "warning", "info", "debug"], BeforeValidator(str.lower)] = "info"
 
     shop_name: str = "Shop"
-    currency: Annotated[str, StringConstraints(to_upper=True, pattern="^[A-Za-z]{3}$")] = "EUR"
+    currency: Annotated[str, BeforeValidator(str.upper), AfterValidator(check_currency)] = "EUR"
     session_days: PositiveInt = 14
     max_body_size: PositiveInt = 1_048_576  # bytes; 500 products with all their texts fit
 

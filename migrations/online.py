@@ -22,7 +22,7 @@ def create_index(name: str, table: str, columns: Sequence[Any], **options: Any) 
 
     An index that an interrupted build left invalid is built again.
     """
-    with _by_itself(table) as concurrently:
+    with by_itself(table) as concurrently:
         if concurrently and not op.get_context().as_sql and _is_invalid(name):
             op.execute(f"DROP INDEX CONCURRENTLY {name}")
         if not _exists(name, table):
@@ -31,14 +31,14 @@ def create_index(name: str, table: str, columns: Sequence[Any], **options: Any) 
 
 def drop_index(name: str, table: str) -> None:
     """Drop an index, beside the writers too."""
-    with _by_itself(table) as concurrently:
+    with by_itself(table) as concurrently:
         if op.get_context().as_sql or _exists(name, table):
             op.drop_index(name, table, postgresql_concurrently=concurrently)
 
 
 def add_column(table: str, column: sa.Column[Any]) -> None:
     """Add a column that may be null: no row is written, whatever the size of the table."""
-    with _by_itself(table):
+    with by_itself(table):
         if op.get_context().as_sql or column.name not in _columns(table):
             op.add_column(table, column)
 
@@ -48,7 +48,7 @@ def fill_in_search_texts(table: str, searched: Sequence[str]) -> None:
     if op.get_context().as_sql:
         return
     texts, last_id = SearchTexts(table, searched), 0
-    with _by_itself(table):
+    with by_itself(table):
         while rows := op.get_bind().execute(texts.batch(last_id)).all():
             if (update := texts.update(rows)) is not None:
                 op.get_bind().execute(update)
@@ -56,7 +56,7 @@ def fill_in_search_texts(table: str, searched: Sequence[str]) -> None:
 
 
 @contextmanager
-def _by_itself(table: str) -> Iterator[bool]:
+def by_itself(table: str) -> Iterator[bool]:
     """Outside of the command's transaction, where the table is large; says whether PostgreSQL has to be told."""
     context = op.get_context()
     if context.dialect.name == "sqlite" or not (context.as_sql or _is_large(table)):

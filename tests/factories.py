@@ -289,10 +289,11 @@ async def a_refund(
     await session.refresh(payment)
     amount = payment.amount - payment.refunded_amount if amount is None else Decimal(amount)
     await _change(session, payment, refunded_amount=col(Payment.refunded_amount) + amount)
+    order = await session.get_one(Order, payment.order_id)
+    await _change(session, order, refunded_amount=col(Order.refunded_amount) + amount)
     if payment.refunded_amount == payment.amount:
         await _change(session, payment, status=PaymentStatus.REFUNDED)
     if payment.method is PaymentMethod.STORE_CREDIT:
-        order = await session.get_one(Order, payment.order_id)
         account, sales = await _account_of(session, order), await _shop_account(session, ShopAccount.SALES)
         await a_transaction(session, sales, account, amount, order_id=order.id)
     return await _row(session, Refund, fields, payment_id=payment.id, amount=amount, reason="Scratched")

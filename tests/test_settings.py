@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import NullPool
 
+from api import currencies
 from api.database.sessions import Database
 from api.settings import RETIRED, Environment, PoolMode, Settings, get_settings
 
@@ -113,6 +114,45 @@ def test_log_level_and_currency_ignore_case(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CURRENCY", "usd")
     settings = Settings()
     assert (settings.log_level, settings.currency) == ("warning", "USD")
+
+
+@pytest.mark.parametrize(
+    ("currency", "reason"),
+    [
+        ("JPY", "JPY is not supported: it has 0 decimal places, and the shop stores amounts with two"),
+        ("krw", "KRW is not supported: it has 0 decimal places"),
+        ("KWD", "KWD is not supported: it has 3 decimal places"),
+        ("CLF", "CLF is not supported: it has 4 decimal places"),
+        ("XAU", "XAU is not supported: it is a code of ISO 4217, but no money"),
+        ("XXX", "XXX is not supported"),
+        ("ABC", "is no currency in use: use a code of ISO 4217, such as EUR"),
+        ("HRK", "is no currency in use"),  # Croatia has had the euro since 2023
+        ("EURO", "is no currency in use"),
+        ("€", "is no currency in use"),
+    ],
+)
+def test_a_currency_that_the_shop_cannot_have_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, currency: str, reason: str
+) -> None:
+    monkeypatch.setenv("CURRENCY", currency)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    (mistake,) = refused.value.errors()
+    assert mistake["loc"] == ("currency",)
+    assert reason in mistake["msg"]
+    assert "\n" not in mistake["msg"]
+
+
+@pytest.mark.parametrize("currency", ["EUR", "USD", "GBP", "CHF", "PLN", "INR", "BRL", "ZAR", "TRY", "XCD"])
+def test_a_currency_with_two_decimal_places_is_taken(monkeypatch: pytest.MonkeyPatch, currency: str) -> None:
+    monkeypatch.setenv("CURRENCY", currency)
+    assert Settings().currency == currency
+
+
+def test_no_currency_stands_in_two_lists() -> None:
+    lists = [*currencies.WITH_TWO_PLACES, *currencies.WITH_OTHER_PLACES, *currencies.WITHOUT_PLACES]
+    assert len(lists) == len(set(lists)) == 178
+    assert all(re.fullmatch("[A-Z]{3}", each) for each in lists)
 
 
 def test_the_environment_counts_for_more_than_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from api.errors import Forbidden, Unauthorized, Unavailable
 from api.models.base import utcnow
 from api.models.token import Token
 from api.models.user import Caller, User
-from api.web.app_state import database_of
+from api.web.app_state import INVALID_TOKEN, database_of
+from api.web.key_rules import demands_sign_in
 from api.web.transactions import run_of
 
-INVALID_TOKEN = "The token is invalid or has expired. Sign in again. `POST /auth/token` gives a new one."  # noqa: S105
 STAFF_ONLY = "Only staff may do this."
 
 USER_COLUMNS = [name for name in Caller.model_fields if name != "token_id"]
@@ -100,6 +100,7 @@ async def caller_id(request: Request) -> int | None:
     return caller.id if caller else None
 
 
+@demands_sign_in
 async def current_user(caller: Annotated[Caller | None, Depends(optional_caller)]) -> Caller:
     if caller is None:
         raise Unauthorized("Sign in first: send a token from `POST /auth/token` as `Authorization: Bearer …`.")

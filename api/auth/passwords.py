@@ -3,7 +3,9 @@
 Hashing runs in threads, two at a time: each takes 19 MiB and a core, so more would only fill the memory.
 """
 
+import hashlib
 import secrets
+from functools import partial
 
 from anyio import CapacityLimiter, to_thread
 from pwdlib import PasswordHash
@@ -28,3 +30,13 @@ async def verify_password(password: str, hashed: str | None) -> tuple[bool, str 
     """
     right, new_hash = await to_thread.run_sync(_hasher.verify_and_update, password, hashed or _dummy_hash)
     return (right, new_hash) if hashed else (False, None)
+
+
+async def hash_slowly(text: bytes, salt: bytes) -> str:
+    """The same hash for the same text and salt, by scrypt at OWASP's minimum (N=2^14, r=8, p=5: 16 MiB).
+
+    For what is compared with a text that holds a password, and must not make it easier to guess.
+    """
+    derive = partial(hashlib.scrypt, text, salt=salt, n=2**14, r=8, p=5, maxmem=64 * 2**20, dklen=32)
+    async with hashing_slots:
+        return (await to_thread.run_sync(derive)).hex()

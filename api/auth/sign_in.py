@@ -21,6 +21,7 @@ from api.models.attempt import AttemptKind
 from api.models.user import Caller, PasswordChange, User
 from api.settings import Settings
 from api.web.app_state import AppDatabase, AppSettings
+from api.web.key_rules import may_lock_caller
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ async def _verified_sign_in(
     return VerifiedUser(user, new_hash or user.hashed_password)
 
 
+@may_lock_caller
 async def _reauthenticated_user(
     data: PasswordChange, user: CurrentUser, database: AppDatabase, settings: AppSettings
 ) -> Caller:

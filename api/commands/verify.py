@@ -99,6 +99,16 @@ CHECKS = (
         """,
     ),
     Check(
+        "an order's refunds add up to its refunded amount",
+        "orders",
+        """
+        SELECT o.id, o.order_number, o.paid_amount, o.refunded_amount, COALESCE(SUM(r.amount), 0) AS refunds
+        FROM orders o LEFT JOIN payments p ON p.order_id = o.id LEFT JOIN refunds r ON r.payment_id = p.id
+        GROUP BY o.id, o.order_number, o.paid_amount, o.refunded_amount
+        HAVING o.refunded_amount <> COALESCE(SUM(r.amount), 0)
+        """,
+    ),
+    Check(
         "a payment's refunds add up to its refunded amount, and to no more than the payment",
         "payments",
         """

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import AwareDatetime, ConfigDict, field_validator
 from sqlmodel import CheckConstraint, Field, Relationship, SQLModel, Table
 
+from api.models import portable  # noqa: F401 - before the first table
 from api.models.types import without_nul
 
 # Constraints and indexes get their names from this convention alone, so a downgrade can name them on every database.

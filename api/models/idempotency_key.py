@@ -8,7 +8,7 @@ from api.models.types import Id, Sha256
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """One request under a user's key, and its answer: see `api/web/idempotency.py`."""
+    """One request under a user's key, and its answer: see `api/web/stored_answers.py`."""
 
     __tablename__ = "idempotency_keys"
     __table_args__ = (UniqueConstraint("user_id", "route", "key"),)

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from api.models.user import Caller, User
 
 OrderNumber = Annotated[str, Limits(max_length=20, examples=["ORD-7K2M-9QX4-T0BV"])]
+PaidAmount = Annotated[
+    Money, Limits(description="The sum of all payments, whatever went back of them.", examples=["79.99"])
+]
+OrderRefundedAmount = Annotated[
+    Money,
+    Limits(
+        description="What went back of the payments. A refund makes nothing due again: due is total less paid.",
+        examples=["0.00"],
+    ),
+]
 ShippingAddress = Annotated[str | None, Limits(max_length=500, examples=["1 Abbey Road, London NW8 9AY"])]
 
 
@@ -82,6 +92,7 @@ class Order(OrderBase, Timestamps, table=True):
         one_of("status", OrderStatus),
         check("total_amount", "total_amount > 0"),
         check("paid_amount", "paid_amount BETWEEN 0 AND total_amount"),
+        check("refunded_amount", "refunded_amount BETWEEN 0 AND paid_amount"),
         Index(None, "user_id", "id"),
         Index(None, "status", "id"),
     )
@@ -91,7 +102,8 @@ class Order(OrderBase, Timestamps, table=True):
     user_id: Id = Field(foreign_key="users.id", ondelete="RESTRICT")
     status: OrderStatus = Field(default=OrderStatus.PENDING, sa_type=EnumValue(OrderStatus))
     total_amount: Amount
-    paid_amount: Money = Field(default=ZERO)
+    paid_amount: PaidAmount = Field(default=ZERO)
+    refunded_amount: OrderRefundedAmount = Field(default=ZERO)
 
     user: Optional["User"] = related("orders")
     items: list["OrderItem"] = related("order", order_by="OrderItem.id")
@@ -117,7 +129,8 @@ class OrderRead(OrderBase):
     user_id: Id
     status: OrderStatus
     total_amount: Money
-    paid_amount: Money
+    paid_amount: PaidAmount
+    refunded_amount: OrderRefundedAmount
     created_at: datetime
     updated_at: datetime
 
@@ -128,6 +141,11 @@ class StoredOrder(OrderRead):
     @property
     def due_amount(self) -> Decimal:
         return self.total_amount - self.paid_amount
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is paid in full, and nothing of that was given back."""
+        return not self.due_amount and not self.refunded_amount
 
     def may_become(self, status: OrderStatus) -> bool:
         return status in NEXT_STATUSES[self.status]

@@ -129,4 +129,4 @@ class PostRead(PostListed):
 
 
 class UserReadWithPosts(UserRead):
-    posts: list[PostSummary]
+    posts: list[PostSummary] = Field(description="The 100 newest, the oldest of them first.")

@@ -13,6 +13,9 @@ from api.models.user import UserSummary
 
 CategoryOrNone = Annotated[CategoryName | None, Limits(examples=["Audio"])]
 
+GrossRevenue = Annotated[Money, Limits(description="The sum of what was ordered and not cancelled, before refunds.")]
+NetRevenue = Annotated[Money, Limits(description="Net: `gross_revenue` less `refunded_amount`.")]
+
 
 class ActiveCount(Schema):
     """How many users there are. Erased users do not count."""
@@ -28,12 +31,27 @@ class UsersChanged(Schema):
     changed: Count
 
 
+class AccountStats(Schema):
+    """All accounts at one moment."""
+
+    accounts: Annotated[Count, Limits(description="All accounts, the shop's own too.")]
+    customer_accounts: Annotated[Count, Limits(description="The accounts of users.")]
+    total_balance: Annotated[Money, Limits(description="Of all accounts together: always zero.", examples=["0.00"])]
+    customer_balance: Annotated[Money, Limits(description="Store credit that users hold, and that the shop owes.")]
+    issued_balance: Annotated[
+        Money, Limits(description="Of the shop's account for issued credit: below zero by all that was issued.")
+    ]
+    sales_balance: Annotated[
+        Money, Limits(description="Of the shop's account for sales: paid by store credit, less refunds.")
+    ]
+
+
 class TopSpender(Schema):
-    """A user, and the sum of the user's orders. Cancelled orders do not count."""
+    """A user, and what the user spent. Cancelled orders do not count."""
 
     user: UserSummary
-    orders: Count
-    spent: Money
+    orders: Annotated[Count, Limits(description="Orders that are not cancelled, those that were refunded too.")]
+    spent: Annotated[Money, Limits(description="The sum of these orders, less what was refunded of them.")]
 
 
 class CategoryStats(Schema):
@@ -54,8 +72,16 @@ class CategorySales(Schema):
 
     category_id: Id | None
     category: CategoryOrNone
-    units: Count
-    revenue: Money
+    units: Annotated[Count, Limits(description="Units that were ordered. A refund returns money, and no units.")]
+    gross_revenue: GrossRevenue
+    refunded_amount: Annotated[
+        Money,
+        Limits(
+            description="What was refunded of these orders. A refund of an order counts for each of its lines in "
+            "proportion to the line's total, to the cent."
+        ),
+    ]
+    revenue: NetRevenue
 
 
 class StatusCount(Schema):
@@ -63,14 +89,19 @@ class StatusCount(Schema):
 
     status: OrderStatus
     orders: Count
-    amount: Money
+    amount: Annotated[Money, Limits(description="The sum of their totals, before refunds.")]
+    refunded_amount: Annotated[Money, Limits(description="What was refunded of them.")]
 
 
 class OrderStats(Schema):
-    """All orders at a glance. Cancelled orders do not count as revenue."""
+    """All orders at a glance. Cancelled orders, and what was refunded of them, do not count as revenue."""
 
-    total_orders: Count
-    total_revenue: Money
-    average_order_value: Money
+    total_orders: Annotated[Count, Limits(description="All orders, cancelled ones too.")]
+    gross_revenue: GrossRevenue
+    refunded_amount: Annotated[Money, Limits(description="What was refunded of the orders that are not cancelled.")]
+    total_revenue: NetRevenue
+    average_order_value: Annotated[
+        Money, Limits(description="`total_revenue` by the number of orders that are not cancelled.")
+    ]
     by_status: list[StatusCount]
-    by_category: list[CategorySales]
+    by_category: Annotated[list[CategorySales], Limits(description="The first 1,000 categories by name.")]

@@ -1,9 +1,18 @@
 """The field types that several class families share, each with its limits and its example."""
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, EmailStr, JsonValue, StrictBool
 from pydantic import Field as Limits
+
+
+class _Secret:
+    """The kind of `SECRET`."""
+
+
+SECRET = _Secret()
+"""In the type of a field that holds a password or a token: neither is stored as it is, nor an answer that has one."""
 
 MAX_ID = 2**63 - 1
 """The largest signed 64-bit integer, which is what all three databases store."""
@@ -42,6 +51,11 @@ def in_words(pattern: str, words: str) -> str:
 
 def _integral(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def places(scale: int) -> AfterValidator:
+    """Have a decimal keep so many places, as its column has them: `max_digits` and `decimal_places` make it `Exact`."""
+    return AfterValidator(lambda value: value.quantize(Decimal(1).scaleb(-scale)))
 
 
 Integral = BeforeValidator(_integral)

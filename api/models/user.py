@@ -13,7 +13,7 @@ from sqlmodel import Field, String, bindparam, cast, col, literal, true
 from api.models.base import Schema, Timestamps, related, utcnow
 from api.models.columns import BigInt
 from api.models.searchable import Searchable
-from api.models.types import ABSENT, Email, Id, IsActive, in_words
+from api.models.types import ABSENT, SECRET, Email, Id, IsActive, in_words
 
 if TYPE_CHECKING:
     from api.models.order import Order
@@ -34,9 +34,10 @@ Username = Annotated[str, Limits(min_length=3, max_length=50, pattern=USERNAME_P
 FullName = Annotated[str | None, Limits(max_length=100, examples=["John Doe"])]
 Bio = Annotated[str | None, Limits(max_length=500, examples=["Listens to everything."])]
 UnstrippedText = Annotated[str, StringConstraints(strip_whitespace=False)]
-PresentPassword = Annotated[UnstrippedText, Limits(max_length=128, examples=["SecurePass123"])]
+PresentPassword = Annotated[UnstrippedText, SECRET, Limits(max_length=128, examples=["SecurePass123"])]
 Password = Annotated[
     UnstrippedText,
+    SECRET,
     Limits(min_length=8, max_length=128),
     AfterValidator(_strong),
     Limits(examples=["SecurePass123"], json_schema_extra={"pattern": STRONG_PASSWORD}),

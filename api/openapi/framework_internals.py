@@ -1,7 +1,6 @@
-"""The one place where this room leans on what FastAPI does not promise.
+"""The one place where this room leans on what FastAPI does not promise: the routes of an app.
 
-A `Dependant` is the tree of what a route depends on; it is undocumented. `tests/openapi/test_document.py` fails where
-an upgrade changes it.
+`tests/openapi/test_document.py` fails where an upgrade changes them.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,10 +8,11 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from api.reads.rows import Read
+from api.web.framework_internals import dependencies_of
+from api.web.key_rules import KeyRules, key_rules_of
 
 
 class DocumentedRoute(NamedTuple):
@@ -27,6 +27,8 @@ class DocumentedRoute(NamedTuple):
     """Every function that the route depends on, directly or not."""
     answers_read: bool
     """Whether the database is asked after the route has returned."""
+    keys: KeyRules | None
+    """How it deals with an `Idempotency-Key`; `None` where it only reads."""
 
 
 def documented_routes(app: FastAPI) -> Iterator[DocumentedRoute]:
@@ -37,13 +39,7 @@ def documented_routes(app: FastAPI) -> Iterator[DocumentedRoute]:
                 methods=frozenset(method.lower() for method in route.methods or ()),
                 name=route.name,
                 summary=route.summary,
-                dependencies=frozenset(_dependencies(route.dependant)),
+                dependencies=dependencies_of(route),
                 answers_read=signature(route.endpoint).return_annotation is Read,
+                keys=key_rules_of(route),
             )
-
-
-def _dependencies(dependant: Dependant) -> Iterator[Callable[..., Any]]:
-    if dependant.call is not None:
-        yield dependant.call
-    for each in dependant.dependencies:
-        yield from _dependencies(each)

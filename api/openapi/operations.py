@@ -1,16 +1,41 @@
 """The operations of the document: which errors each can answer, and everything that FastAPI leaves empty."""
 
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from http import HTTPStatus
 from typing import Any
 
 from api.auth.callers import current_user, optional_caller, staff
 from api.openapi.framework_internals import DocumentedRoute
 from api.openapi.nodes import Json
-from api.openapi.texts import ERROR_HEADERS, INITIALISMS, PATH_EXAMPLES, REPLAYED_HEADER, TYPICAL_DETAILS
-from api.web.idempotency import declare_key
+from api.openapi.texts import (
+    ERROR_HEADERS,
+    INITIALISMS,
+    KEY_DESCRIPTION,
+    KEY_EXAMPLE,
+    PATH_EXAMPLES,
+    REPLAYED_HEADER,
+    TYPICAL_DETAILS,
+)
+from api.web.idempotency import KEY_PATTERN, MAX_KEY_LENGTH
 from api.web.problems import PROBLEM_JSON, FieldProblem, Problem, ValidationProblem, problems, title_of
 from api.web.sessions import read_session, write_session
+from api.web.stored_answers import HEADER
+
+KEY_HEADER: Json = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": KEY_DESCRIPTION,
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_KEY_LENGTH,
+        "pattern": KEY_PATTERN,
+        "title": HEADER,
+        "examples": [KEY_EXAMPLE],
+    },
+}
 
 DATABASE_DEPENDENCIES: set[Callable[..., Any]] = {read_session, write_session, optional_caller}
 """A route that depends on one of these fails where the database does not answer."""
@@ -20,6 +45,8 @@ def finish_operation(operation: Json, route: DocumentedRoute) -> None:
     if route.summary is None:
         summary = _words(route.name)
         operation["summary"] = summary[0].upper() + summary[1:]
+    if _takes_key(route):
+        operation.setdefault("parameters", []).append(deepcopy(KEY_HEADER))
     for parameter in operation.get("parameters", ()):
         _finish_parameter(parameter)
     operation["responses"] = _declared(*_implied_refusals(operation, route)) | operation["responses"]
@@ -27,7 +54,7 @@ def finish_operation(operation: Json, route: DocumentedRoute) -> None:
         schemes = [{name: scopes} for each in operation["security"] for name, scopes in each.items()]
         nobody: list[Json] = [] if current_user in route.dependencies else [{}]
         operation["security"] = [*nobody, *schemes, {"BearerToken": []}]
-    _finish_responses(operation)
+    _finish_responses(operation, route)
 
 
 def _words(name: str) -> str:
@@ -46,8 +73,14 @@ def _implied_refusals(operation: Json, route: DocumentedRoute) -> Iterator[int]:
         yield 401
     if staff in dependencies:
         yield 403
-    if declare_key in dependencies:
+    if _takes_key(route):
         yield 409
+    elif route.keys is not None:
+        yield 400
+
+
+def _takes_key(route: DocumentedRoute) -> bool:
+    return route.keys is not None and route.keys.refusal is None
 
 
 def _declared(*statuses: int) -> Json:
@@ -77,10 +110,12 @@ def _finish_parameter(parameter: Json) -> None:
             parameter.setdefault("example", schema["examples"][0])  # the only one that Swagger UI fills in
 
 
-def _finish_responses(operation: Json) -> None:
+def _finish_responses(operation: Json, route: DocumentedRoute) -> None:
     responses = operation["responses"]
     responses |= _declared(422)  # every route refuses a query parameter that it does not know
-    keyed = any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", ()))
+    keyed = _takes_key(route)
+    if route.keys is not None and route.keys.refusal is not None:
+        responses["400"]["description"] = f"{title_of(400)}. {route.keys.refusal}"
     for code, response in responses.items():
         status = HTTPStatus(int(code))
         if keyed and status < 300:

@@ -1,7 +1,8 @@
 """What the OpenAPI document says in prose, and its examples."""
 
-from api.auth.callers import INVALID_TOKEN, STAFF_ONLY
+from api.auth.callers import STAFF_ONLY
 from api.openapi.nodes import Json
+from api.web.app_state import INVALID_TOKEN
 from api.web.transactions import COMPRESSED_BODY
 
 SUMMARY = "Users, a catalog, orders, payments, store credit and posts, over one HTTP API."
@@ -27,8 +28,9 @@ another name of `page_size`.
 **Queries.** An unknown parameter, or one that is sent twice, is refused. An optional one that is left empty counts as
 absent.
 
-**Trying again.** Send an `Idempotency-Key` of your own with an order, a payment, a refund, a transfer, a deposit or a
-change of stock. The same request with the same key is done once; each repetition gets the stored answer.
+**Trying again.** Send an `Idempotency-Key` of your own with any write. The same request with the same key is done once;
+each repetition gets the stored answer. Routes that answer a secret, or that are also for callers who are not signed in,
+refuse the header (400). `GET` and `HEAD` change nothing, so they need no key and are answered as they are without one.
 A request that was answered with 503 did nothing, unless the answer says that the change was not confirmed: send it
 again after `Retry-After` seconds. With a key it is never done twice.
 
@@ -61,6 +63,9 @@ ERROR_HEADERS: dict[int, Json] = {
     429: RETRY_AFTER,
     503: RETRY_AFTER,
 }
+
+KEY_EXAMPLE = "8e03978e-40d5-43e8-bc93-6894a57f9324"
+KEY_DESCRIPTION = "Any unique text. A repeated request with the same key gets the stored answer and is not done again."
 
 REPLAYED_HEADER = {
     "Idempotent-Replayed": {

@@ -17,7 +17,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import iterate
 from sqlmodel import JSON, SQLModel, and_, func, select
 
-from api.models.columns import Cents, Timestamp
+from api.models.columns import Cents, Exact, Timestamp
 
 AMOUNT, TIME, FLAG, DOCUMENT, TEXT_OR_NUMBER = "amount", "time", "flag", "document", "text or number"
 
@@ -144,9 +144,25 @@ def _object_of(
 
 
 def _value_of(column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any]:
+    if isinstance(column.type, Exact):
+        return _Value(_exact(column.type.scale, dialect), column)
     kinds: dict[type, str] = {Cents: AMOUNT, Timestamp: TIME, Boolean: FLAG, JSON: DOCUMENT}
     kind = next((kinds[each] for each in kinds if isinstance(column.type, each)), TEXT_OR_NUMBER)
     return _Value(VALUES[dialect.name].get(kind, "{0}"), column)
+
+
+def _exact(scale: int, dialect: Dialect) -> str:
+    """How a database writes a decimal with so many places, as text."""
+    if dialect.name == "sqlite" and scale:
+        unit = 10**scale
+        parts = f"iif({{0}} < 0, '-', ''), abs({{0}}) / {unit}, abs({{0}}) % {unit}"
+        return f"CASE WHEN {{0}} IS NOT NULL THEN printf('%s%d.%0{scale}d', {parts}) END"
+    factor = f"{10**-scale:.{scale}f}"
+    return {
+        "postgresql": f"({{0}} * {factor})::text",
+        "mysql": f"CAST({{0}} * {factor} AS CHAR)",
+        "sqlite": "CAST({0} AS TEXT)",
+    }[dialect.name]
 
 
 def _related_json(

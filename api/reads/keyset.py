@@ -3,16 +3,17 @@
 import base64
 import json
 from copy import copy
-from decimal import Decimal
+from datetime import date, datetime
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, FromClause
+from sqlalchemy.types import TypeEngine
 from sqlmodel import and_, bindparam, or_
 
 from api.errors import Unprocessable
-from api.models.money import Amount
+from api.models.columns import ScaledInteger
 from api.models.types import MAX_ID, StoredInteger, without_nul
 
 AFTER_VALUE, AFTER_ID = "after_value", "after_id"
@@ -76,7 +77,7 @@ class Keyset:
                 raise ValueError
             if text is None:
                 return {AFTER_ID: row_id}
-            return {AFTER_ID: row_id, AFTER_VALUE: _parse(self.column.type.python_type, text)}
+            return {AFTER_ID: row_id, AFTER_VALUE: _parse(self.column.type, text)}
         except (ValueError, TypeError, ArithmeticError, RecursionError):
             raise Unprocessable("query.cursor", "is not a cursor that this list returned") from None
 
@@ -86,9 +87,12 @@ def keyset(model: type[Any], sort: str) -> Keyset:
     return Keyset(model, sort)
 
 
-def _parse(kind: type[Any], text: str) -> Any:
-    if kind is Decimal:
-        return TypeAdapter(Amount).validate_python(text)
+def _parse(column: TypeEngine[Any], text: str) -> Any:
+    if isinstance(column, ScaledInteger):
+        return column.parse(text)
+    kind = column.python_type
+    if kind in (date, datetime):
+        return kind.fromisoformat(text)
     if kind is int:
         return TypeAdapter(StoredInteger).validate_python(text)
     text.encode()  # a lone surrogate is valid JSON, but no database can be asked for it

@@ -9,7 +9,7 @@ database writes. A route that needs the rows themselves asks for a `ReadSession`
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy import Dialect, Select
@@ -44,23 +44,12 @@ def read_one(statement: Select[Any], **values: Any) -> Read:
     return _One(statement, values)
 
 
-def read_all(statement: Select[Any]) -> Read:
-    """All rows that a statement finds, as a list: for lists that are short by their nature."""
-    return _All(statement, {})
-
-
 class _One(Read):
     async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
         rows = await self.rows(connection, response_model)
         if not rows:
             raise no_such(model_of(self.statement))
         return rows[0]
-
-
-class _All(Read):
-    async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
-        (read,) = get_args(response_model)
-        return json_list(await self.rows(connection, read))
 
 
 def as_json(

@@ -1,16 +1,21 @@
 """Store credit: one account per user, and the transactions between accounts."""
 
-from sqlmodel import col, or_, select
+from typing import Any
+
+from sqlalchemy import type_coerce
+from sqlmodel import case, col, func, or_, select
 
 from api.auth.callers import CurrentUser, Staff
 from api.errors import Unprocessable
 from api.models.account import Account, AccountRead, ShopAccount
+from api.models.columns import Cents
+from api.models.money import ZERO
+from api.models.reports import AccountStats
 from api.models.transaction import DepositCreate, Transaction, TransactionRead, TransferCreate
 from api.reads.pages import read_page
-from api.reads.rows import Read, read_all
+from api.reads.rows import Read
 from api.rules import ledger
 from api.rules.store_credit import RECEIVER, transfer_credit
-from api.web.idempotency import Idempotent
 from api.web.loading import PathId, one_or_404
 from api.web.pagination import CursorPage, Page, PagingParams
 from api.web.problems import problems
@@ -20,10 +25,25 @@ from api.web.sessions import ReadSession, WriteSession
 router = Router("/accounts", tag="accounts")
 
 
-@router.get("", response_model=list[AccountRead])
-async def list_accounts(staff: Staff) -> Read:
-    """List all accounts, including the shop's own. Their balances add up to zero."""
-    return read_all(select(Account).order_by(col(Account.id)))
+@router.get("", response_model=Page[AccountRead] | CursorPage[AccountRead])
+async def list_accounts(staff: Staff, paging: PagingParams) -> Read:
+    """List all accounts, including the shop's own, the oldest first."""
+    return read_page(select(Account), paging, sort="id")
+
+
+@router.get("/stats/summary")
+async def read_account_stats(session: ReadSession, staff: Staff) -> AccountStats:
+    """Sum up all accounts at one moment. Their balances add up to zero."""
+    of_customer, balance = col(Account.user_id).is_not(None), col(Account.balance)
+    issued, sales = (col(Account.name) == each.value for each in (ShopAccount.ISSUED, ShopAccount.SALES))
+    counts = (func.count(), func.coalesce(func.sum(case((of_customer, 1), else_=0)), 0))
+    sums = (_sum(balance), *(_sum(case((which, balance), else_=ZERO)) for which in (of_customer, issued, sales)))
+    found: Any = (await session.exec(select(*counts, *sums).select_from(Account))).one()
+    return AccountStats.model_validate(dict(zip(AccountStats.model_fields, found, strict=True)))
+
+
+def _sum(balance: Any) -> Any:
+    return type_coerce(func.coalesce(func.sum(balance), 0), Cents)
 
 
 @router.get("/me", response_model=AccountRead)
@@ -50,7 +70,6 @@ async def list_transactions(account_id: PathId, session: ReadSession, user: Curr
     summary="Transfer store credit",
     response_model=TransactionRead,
     responses=problems(404, 409),
-    dependencies=[Idempotent],
 )
 async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUser) -> TransactionRead:
     """Transfer store credit to another account: from the caller's own, or from any account for staff."""
@@ -70,7 +89,6 @@ async def transfer(data: TransferCreate, session: WriteSession, user: CurrentUse
     summary="Deposit store credit",
     response_model=TransactionRead,
     responses=problems(404, 409),
-    dependencies=[Idempotent],
 )
 async def deposit(account_id: PathId, data: DepositCreate, session: WriteSession, staff: Staff) -> TransactionRead:
     """Deposit store credit into an account, from the shop's account for issued credit."""

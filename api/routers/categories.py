@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import Depends, Query
-from pydantic import Field
+from pydantic import BaseModel, Field
 from sqlmodel import col, select
 
 from api.auth.callers import Staff
@@ -15,7 +15,7 @@ from api.reads.trees import read_tree
 from api.rules import category_tree
 from api.rules.slugs import free_slug
 from api.rules.unique_values import flush_unique
-from api.web.loading import PathId, PathText, get_or_404
+from api.web.loading import PathId, PathText, QueryId, get_or_404
 from api.web.pagination import CursorPage, Page, Paging, SearchParams
 from api.web.problems import problems
 from api.web.routing import Router
@@ -39,6 +39,11 @@ class CategoryProducts(Paging):
     recursive: bool = Field(default=False, description="Include the products of all subcategories.")
 
 
+class TreeQuery(BaseModel):
+    parent_id: QueryId | None = Field(default=None, description="Only the categories below this one.")
+    levels: int | None = Field(default=None, ge=1, le=category_tree.MAX_DEPTH, description="Only so many levels.")
+
+
 CategoryToRead = Annotated[Category, Depends(_category_to_read)]
 CategoryToWrite = Annotated[Category, Depends(_category_to_write)]
 
@@ -53,9 +58,15 @@ async def list_categories(query: SearchParams) -> Read:
 
 
 @router.get("/tree", response_model=list[CategoryTree])
-async def read_category_tree() -> Read:
-    """Read all categories, nested below their parents."""
-    return read_tree(BY_NAME)
+async def read_category_tree(query: Annotated[TreeQuery, Query()]) -> Read:
+    """Read all categories, nested below their parents, or a part of the tree.
+
+    A large tree is read level by level: `levels=1` for the top, then `parent_id` of each category that is opened.
+    """
+    if query.parent_id is None and query.levels is None:
+        return read_tree(BY_NAME)
+    wanted = category_tree.levels_below(query.parent_id, query.levels or category_tree.MAX_DEPTH)
+    return read_tree(BY_NAME.where(col(Category.id).in_(select(wanted.c.id))), below=query.parent_id)
 
 
 @router.get("/by-slug/{slug}", response_model=CategoryRead, responses=problems(404))

@@ -2,20 +2,16 @@
 `pending → confirmed → shipped → delivered`, and `cancelled` from `pending` or `confirmed`.
 """
 
-from decimal import Decimal
 from functools import cache
 from typing import Annotated
 
 from fastapi import Depends, Path, Query
 from pydantic import AfterValidator, Field
-from sqlmodel import bindparam, col, func, select
-from sqlmodel.ext.asyncio.session import AsyncSession
+from sqlmodel import bindparam, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from api.auth.callers import CurrentUser, Staff
 from api.errors import Forbidden, NotFound
-from api.models.category import Category
-from api.models.money import average
 from api.models.order import (
     Order,
     OrderCreate,
@@ -27,9 +23,7 @@ from api.models.order import (
     stored_order_number,
 )
 from api.models.order_event import OrderEvent, OrderEventRead
-from api.models.order_item import OrderItem
-from api.models.product import Product
-from api.models.reports import CategorySales, OrderStats, StatusCount
+from api.models.reports import OrderStats
 from api.models.types import MAX_ID
 from api.models.user import User, UserSummary, any_caller
 from api.reads.pages import read_page
@@ -37,7 +31,7 @@ from api.reads.plain import PlainStatement
 from api.reads.rows import Read, read_one
 from api.rules.order_status import change_status
 from api.rules.placing import place
-from api.web.idempotency import Idempotent
+from api.rules.revenue import order_stats
 from api.web.loading import PathId, PathText, columns_of, get_or_404
 from api.web.pagination import CursorPage, Page, Paging, PagingParams
 from api.web.problems import problems
@@ -89,7 +83,6 @@ OrderToWrite = Annotated[StoredOrder, Depends(_order_to_write)]
     status_code=201,
     response_model=OrderReadWithItems,
     responses=problems(403, 409),
-    dependencies=[Idempotent],
 )
 async def place_order(data: OrderCreate, session: WriteSession, user: CurrentUser) -> OrderReadWithItems:
     """Place an order. It takes the stock and keeps the current names and prices. Lines of one product are merged.
@@ -121,39 +114,7 @@ async def list_orders(user: CurrentUser, query: Annotated[OrderList, Query()]) -
 @router.get("/stats/summary")
 async def read_order_stats(session: ReadSession, staff: Staff) -> OrderStats:
     """Sum up all orders, by status and by the categories that their products are in today."""
-    count, amount = func.count(), func.sum(Order.total_amount)
-    by_status = [
-        StatusCount(status=OrderStatus(status), orders=orders, amount=total)
-        for status, orders, total in await session.exec(
-            select(Order.status, count, amount).group_by(col(Order.status)).order_by(col(Order.status))
-        )
-    ]
-    not_cancelled = [each for each in by_status if each.status is not OrderStatus.CANCELLED]
-    revenue = sum((each.amount for each in not_cancelled), start=Decimal("0.00"))
-    return OrderStats(
-        total_orders=sum(each.orders for each in by_status),
-        total_revenue=revenue,
-        average_order_value=average(revenue, sum(each.orders for each in not_cancelled)),
-        by_status=by_status,
-        by_category=await _sales_by_category(session),
-    )
-
-
-async def _sales_by_category(session: AsyncSession) -> list[CategorySales]:
-    statement = (
-        select(col(Category.id), col(Category.name), func.sum(OrderItem.quantity), func.sum(OrderItem.total_price))
-        .select_from(OrderItem)
-        .join(Order, col(OrderItem.order_id) == col(Order.id))
-        .join(Product, col(OrderItem.product_id) == col(Product.id))
-        .outerjoin(Category, col(Product.category_id) == col(Category.id))
-        .where(Order.status != OrderStatus.CANCELLED)
-        .group_by(col(Category.id), col(Category.name))
-        .order_by(col(Category.name).is_(None), col(Category.name))
-    )
-    return [
-        CategorySales(category_id=category_id, category=name, units=units, revenue=revenue)
-        for category_id, name, units, revenue in await session.exec(statement)
-    ]
+    return await order_stats(session)
 
 
 @router.get(

@@ -16,7 +16,6 @@ from api.reads.rows import Read
 from api.routers.orders import OrderToRead, OrderToWrite
 from api.rules import payments
 from api.rules.order_status import confirm_if_paid
-from api.web.idempotency import Idempotent
 from api.web.loading import PathId, get_or_404
 from api.web.pagination import CursorPage, Page, Paging, PagingParams
 from api.web.problems import problems
@@ -39,7 +38,6 @@ class PaymentList(Paging):
     status_code=201,
     response_model=PaymentRead,
     responses=problems(403, 404, 409),
-    dependencies=[Idempotent],
 )
 async def pay_order(data: PaymentCreate, order: OrderToWrite, session: WriteSession, user: CurrentUser) -> PaymentRead:
     """Pay towards an order: its owner with store credit, staff by any other method. Paid in full, it is confirmed."""
@@ -77,7 +75,6 @@ async def list_payments(staff: Staff, query: Annotated[PaymentList, Query()]) ->
     status_code=201,
     response_model=RefundRead,
     responses=problems(404, 409),
-    dependencies=[Idempotent],
 )
 async def refund_payment(payment_id: PathId, data: RefundCreate, session: WriteSession, staff: Staff) -> Refund:
     """Refund a payment, in part or in full; store credit goes back to the account that it came from."""

@@ -34,9 +34,8 @@ from api.reads.rows import Read, read_one
 from api.rules import stock
 from api.rules.slugs import free_slugs
 from api.rules.unique_values import flush_unique
-from api.web.idempotency import Idempotent
 from api.web.loading import PathId, PathText, QueryId, get_or_404
-from api.web.pagination import CursorPage, Page, Paging, PagingParams, SearchableList
+from api.web.pagination import CursorPage, GroupParams, Page, Paging, PagingParams, SearchableList
 from api.web.problems import problems
 from api.web.routing import Router
 from api.web.sessions import ReadSession, WriteSession
@@ -109,8 +108,8 @@ async def list_products(user: OptionalUser, query: Annotated[ProductList, Query(
 
 
 @router.get("/stats/by-category")
-async def read_category_stats(session: ReadSession) -> list[CategoryStats]:
-    """Summarise the active products of each category."""
+async def read_category_stats(session: ReadSession, paging: GroupParams) -> list[CategoryStats]:
+    """Summarise the active products of each category, by name."""
     price, units = col(Product.price), col(Product.stock_quantity)
     statement = (
         select(col(Category.id).label("category_id"), col(Category.name).label("category"))
@@ -124,7 +123,7 @@ async def read_category_stats(session: ReadSession) -> list[CategoryStats]:
         .order_by(col(Category.name).is_(None), col(Category.name))
     )
     # SQLModel's select() has types for four columns at most.
-    rows = [dict(row) for row in (await session.exec(statement)).mappings()]  # type: ignore[call-overload]
+    rows = [dict(row) for row in (await session.exec(paging.of(statement))).mappings()]  # type: ignore[call-overload]
     return [CategoryStats(average_price=average(row.pop("total_price"), row["products"]), **row) for row in rows]
 
 
@@ -222,7 +221,6 @@ async def delete_product(product: ProductToWrite, session: WriteSession) -> None
     status_code=201,
     response_model=StockMovementRead,
     responses=problems(404, 409),
-    dependencies=[Idempotent],
 )
 async def change_stock(
     data: StockMovementCreate, product: ProductToWrite, session: WriteSession, staff: Staff

@@ -5,20 +5,22 @@ from typing import Annotated
 
 from fastapi import Body, Depends, Query
 from pydantic import AfterValidator, Field
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import case, col, func, select
 
 from api.auth.callers import CurrentUser, Staff, current_user
 from api.auth.registration import Throttled, new_user, new_users
 from api.errors import Forbidden, NotFound
 from api.models.base import utcnow
-from api.models.order import Order, OrderStatus
-from api.models.post import UserReadWithPosts
+from api.models.post import Post, PostSummary, UserReadWithPosts
 from api.models.reports import ActiveCount, TopSpender, UsersChanged
-from api.models.user import Caller, ProfileUpdate, User, UserBase, UserCreate, UserRead, UserSummary, UserUpdate
+from api.models.user import Caller, ProfileUpdate, User, UserBase, UserCreate, UserRead, UserUpdate
 from api.reads.pages import read_page
 from api.reads.rows import Read, read_one
 from api.rules import erasure, user_access
-from api.web.loading import PathId, PathText, one_or_404
+from api.rules.revenue import top_spenders
+from api.web.key_rules import may_lock_caller
+from api.web.loading import PathId, PathText, columns_of, load_many, one_or_404
 from api.web.pagination import CursorPage, Page, Paging, SearchableList
 from api.web.problems import problems
 from api.web.routing import Router
@@ -32,6 +34,9 @@ MAX_BULK_USERS = 100
 
 MAX_TOP_SPENDERS = 100
 """Users of one answer, which is not paged."""
+
+MAX_POSTS = 100
+"""Posts that stand in the answer of their author, as many as on the longest page."""
 
 MAX_DAYS = 36_500
 """A hundred years: a date that every database can hold."""
@@ -54,12 +59,14 @@ async def _visible_user_id(user_id: PathId, user: CurrentUser) -> int:
 VisibleUserId = Annotated[int, Depends(_visible_user_id)]
 
 
+@may_lock_caller
 async def _user_to_write(user_id: VisibleUserId, session: WriteSession) -> User:
     user = await one_or_404(session, User, User.id == user_id, User.not_erased())
     await user_access.lock(session, user)
     return user
 
 
+@may_lock_caller
 async def _caller_to_write(user: CurrentUser, session: WriteSession) -> User:
     return await _user_to_write(user.id, session)
 
@@ -152,35 +159,32 @@ async def list_top_spenders(
     staff: Staff,
     limit: Annotated[int, Query(ge=1, le=MAX_TOP_SPENDERS, description="Maximum number of users.")] = 10,
 ) -> list[TopSpender]:
-    """List the users with the highest sum of orders. Cancelled orders do not count."""
-    spent = func.sum(Order.total_amount)
-    statement = (
-        select(User.id, User.username, func.count(), spent)
-        .join(Order, col(Order.user_id) == col(User.id))
-        .where(Order.status != OrderStatus.CANCELLED, User.not_erased())
-        .group_by(col(User.id), col(User.username))
-        .order_by(spent.desc(), col(User.id))
-        .limit(limit)
-    )
-    return [
-        TopSpender(user=UserSummary(id=user_id, username=username), orders=orders, spent=amount)
-        for user_id, username, orders, amount in await session.exec(statement)
-    ]
+    """List the users who spent the most. Cancelled orders do not count, nor does what was refunded."""
+    return await top_spenders(session, limit)
 
 
 @router.patch("/bulk/deactivate")
 async def deactivate_idle_users(
     session: WriteSession,
     staff: Staff,
-    days: Annotated[int, Query(ge=1, le=MAX_DAYS, description="Days since the last sign-in.")],
+    days: Annotated[int, Query(ge=1, le=MAX_DAYS, description="Days without activity.")],
 ) -> UsersChanged:
-    """Deactivate customers who have not signed in for the given number of days. Staff stay active."""
+    """Deactivate customers who have been idle for the given number of days. Staff stay active.
+
+    Idle customers have not signed in, used a session or an API key, ordered, paid or sent store credit, cancelled an
+    order, or written a post since then, nor registered. Up to 1,000 are deactivated at a time: repeat the request, with
+    another `Idempotency-Key`, until `changed` is 0.
+    """
     return UsersChanged(changed=await user_access.deactivate_idle(session, utcnow() - timedelta(days=days)))
 
 
 @router.delete("/bulk/inactive")
 async def erase_inactive_users(session: WriteSession, staff: Staff) -> UsersChanged:
-    """Erase all inactive customers: personal data is deleted, orders and transactions are kept."""
+    """Erase inactive customers: personal data is deleted, orders and transactions are kept.
+
+    Up to 1,000 are erased at a time: repeat the request, with another `Idempotency-Key`, until `changed` is 0. Inactive
+    are those whose `is_active` is false, however short ago that was. They cannot sign in or use a key.
+    """
     return UsersChanged(changed=await erasure.erase_inactive(session))
 
 
@@ -191,9 +195,14 @@ async def read_user(user_id: VisibleUserId) -> Read:
 
 
 @router.get("/{id}/with-posts", response_model=UserReadWithPosts, responses=problems(404))
-async def read_user_with_posts(user_id: VisibleUserId) -> Read:
-    """Read a user with all posts, drafts too."""
-    return read_one(select(User).where(User.id == user_id, User.not_erased()))
+async def read_user_with_posts(user_id: VisibleUserId, session: ReadSession) -> User:
+    """Read a user with the 100 newest posts, drafts too. `GET /posts?author_id=` lists all of them."""
+    without_hash = [columns_of(User, UserRead)]
+    user = await one_or_404(session, User, User.id == user_id, User.not_erased(), options=without_hash)
+    newest = select(Post).where(Post.author_id == user_id).order_by(col(Post.id).desc()).limit(MAX_POSTS)
+    posts = (await session.exec(newest.options(columns_of(Post, PostSummary), load_many(Post.tags)))).all()
+    set_committed_value(user, "posts", posts[::-1])
+    return user
 
 
 @router.put(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from sqlalchemy import CTE
-from sqlmodel import col, delete, select, update
+from sqlmodel import col, delete, literal, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.errors import Conflict, NotFound, Unprocessable
@@ -78,3 +78,11 @@ def branch(category_id: int) -> CTE:
     """The ids of a category and of all its descendants."""
     below = select(col(Category.id)).where(Category.id == category_id).cte("branch", recursive=True)
     return below.union_all(select(col(Category.id)).join(below, col(Category.parent_id) == below.c.id))
+
+
+def levels_below(parent_id: int | None, levels: int) -> CTE:
+    """The ids of so many levels of categories below one; `None` is above the top."""
+    top = col(Category.parent_id).is_(None) if parent_id is None else col(Category.parent_id) == parent_id
+    below = select(col(Category.id), literal(1).label("level")).where(top).cte("levels", recursive=True)
+    children = select(col(Category.id), below.c.level + 1).join(below, col(Category.parent_id) == below.c.id)
+    return below.union_all(children.where(below.c.level < levels))

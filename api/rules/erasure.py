@@ -15,7 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.models.account import Account
 from api.models.transaction import Transaction
 from api.models.user import User
-from api.rules.user_access import keep_one_staff_user
+from api.rules.user_access import USERS_AT_A_TIME, keep_one_staff_user
 
 KEPT_ROWS = {
     "accounts.user_id": "a balance that transactions add up to; the account names its user by number only",
@@ -38,9 +38,6 @@ KEPT_TEXTS = {
     "transactions.description": "what a transfer was for, which also belongs to the other account",
 }
 """Texts in rows that are kept, each with the reason why it may stay."""
-
-USERS_PER_STATEMENT = 5_000
-"""Each is a parameter, and PostgreSQL takes 65,535 of those in a statement, SQLite 32,766."""
 
 
 def foreign_keys_to_users() -> list[Column[Any]]:
@@ -74,13 +71,12 @@ async def erase(session: AsyncSession, user: User) -> None:
 
 
 async def erase_inactive(session: AsyncSession) -> int:
-    """Erase all inactive customers, many at a time, and return how many those were."""
+    """Erase inactive customers, so many at a time, and return how many those were."""
     inactive = and_(not_(col(User.is_active)), not_(col(User.is_superuser)), User.not_erased())
     # Locked, so that another request does not make one of them active again.
-    locked = select(User.id).where(inactive).order_by(col(User.id)).with_for_update()
+    locked = select(User.id).where(inactive).order_by(col(User.id)).limit(USERS_AT_A_TIME).with_for_update()
     user_ids = (await session.exec(locked)).all()
-    batches = [user_ids[start : start + USERS_PER_STATEMENT] for start in range(0, len(user_ids), USERS_PER_STATEMENT)]
-    return sum([await _erase(session, batch) for batch in batches])
+    return await _erase(session, user_ids) if user_ids else 0
 
 
 async def _erase(session: AsyncSession, user_ids: Sequence[int]) -> int:

@@ -63,7 +63,7 @@ async def change_status(
 
 async def confirm_if_paid(session: AsyncSession, order: StoredOrder, *, changed_by: int) -> None:
     """Confirm an order that is paid in full."""
-    if order.status is OrderStatus.PENDING and await payments.is_settled(session, order):
+    if order.status is OrderStatus.PENDING and order.is_settled:
         await change_status(session, order, OrderStatus.CONFIRMED, changed_by=changed_by)
 
 

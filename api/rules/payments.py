@@ -32,6 +32,15 @@ ADD_PAID_AMOUNT = Statement(
     )
     .values(paid_amount=PAID_AMOUNT, updated_at=bindparam("now"))
 )
+MAX_REFUNDS = 100
+"""Refunds of one payment in part: they all stand in one answer, with their payment."""
+
+REFUNDED_AMOUNT = col(Order.refunded_amount) + bindparam("amount", type_=Cents)
+ADD_REFUNDED_AMOUNT = Statement(
+    update(Order)
+    .where(col(Order.id) == bindparam("order_id"), col(Order.paid_amount) >= REFUNDED_AMOUNT)
+    .values(refunded_amount=REFUNDED_AMOUNT, updated_at=bindparam("now"))
+)
 INSERT_PAYMENT = Insertion(Payment)
 
 
@@ -61,9 +70,11 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
     """Give back a part of a payment, or all of it; store credit goes back to the account that it came from.
 
     Raises:
-        Conflict: The amount exceeds what is left of the payment.
+        Conflict: The amount exceeds what is left of the payment, or it was refunded in too many parts.
     """
-    await session.exec(select(Order.id).where(Order.id == payment.order_id).with_for_update())
+    driver = await driver_of(session)
+    # It locks the order, too. What exceeds all payments of the order exceeds this one, which is refused below.
+    await driver.execute(ADD_REFUNDED_AMOUNT, order_id=payment.order_id, amount=given.amount, now=utcnow())
     order = await stored_order(session, payment.order_id)
     refunded = col(Payment.refunded_amount) + given.amount
     within = await session.exec(
@@ -78,6 +89,8 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
         )
     if payment.refunded_amount == payment.amount:
         payment.status = PaymentStatus.REFUNDED
+    elif await _number_of_refunds(session, payment) >= MAX_REFUNDS:
+        raise Conflict(f"A payment has at most {MAX_REFUNDS} refunds in part: refund all that is left of it.")
     session.add(given)
     await session.flush()
     if payment.method is PaymentMethod.STORE_CREDIT:
@@ -87,10 +100,8 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
     return given
 
 
-async def is_settled(session: AsyncSession, order: StoredOrder) -> bool:
-    """Whether an order is paid in full, and nothing of that was given back."""
-    refunded = select(func.sum(Payment.refunded_amount)).where(Payment.order_id == order.id)
-    return not order.due_amount and not (await session.exec(refunded)).one()
+async def _number_of_refunds(session: AsyncSession, payment: Payment) -> int:
+    return (await session.exec(select(func.count()).where(Refund.payment_id == payment.id))).one()
 
 
 async def refund_all(session: AsyncSession, order: StoredOrder, *, reason: str, user_id: int) -> None:

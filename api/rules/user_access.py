@@ -1,13 +1,24 @@
 """Changing and deactivating users, so that a staff user who can sign in always remains."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlmodel import col, delete, func, not_, or_, select, update
+from sqlalchemy import ColumnElement
+from sqlmodel import and_, col, delete, exists, func, not_, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.errors import Conflict, NotFound
+from api.models.account import Account
+from api.models.order import Order
+from api.models.order_event import OrderEvent
+from api.models.payment import Payment, PaymentMethod
+from api.models.post import Post
 from api.models.token import Token
+from api.models.transaction import Transaction
 from api.models.user import User, UserUpdate
+
+USERS_AT_A_TIME = 1_000
+"""Users that one request deactivates or erases: each is a parameter of a statement, and all stay locked meanwhile."""
 
 
 async def lock(session: AsyncSession, user: User) -> None:
@@ -52,13 +63,35 @@ async def deactivate(session: AsyncSession, user: User) -> None:
 
 
 async def deactivate_idle(session: AsyncSession, since: datetime) -> int:
-    """Deactivate customers who have not signed in since, and return how many those were."""
-    last_seen = func.coalesce(col(User.last_login_at), col(User.created_at))
-    idle = update(User).where(col(User.is_active), not_(col(User.is_superuser)), last_seen < since)
-    changed = (await session.exec(idle.values(is_active=False))).rowcount
-    inactive = select(User.id).where(not_(col(User.is_active)))
-    await session.exec(delete(Token).where(col(Token.user_id).in_(inactive)))
-    return changed
+    """Deactivate customers who have done nothing since, so many at a time, and return how many those were."""
+    idle = select(User.id).where(col(User.is_active), not_(col(User.is_superuser)), _idle_since(since))
+    locked = idle.order_by(col(User.id)).limit(USERS_AT_A_TIME).with_for_update()
+    user_ids = (await session.exec(locked)).all()
+    await session.exec(update(User).where(col(User.id).in_(user_ids)).values(is_active=False))
+    await session.exec(delete(Token).where(col(Token.user_id).in_(user_ids)))
+    return len(user_ids)
+
+
+def _idle_since(since: datetime) -> ColumnElement[bool]:
+    """Users of whom no row says that they did anything since.
+
+    A token says when it was used. An order and a post count also where a staff user wrote them for the user.
+    """
+    sent = col(Transaction.from_account_id) == col(Account.id)
+    paid = and_(col(Payment.order_id) == col(Order.id), col(Payment.method) == PaymentMethod.STORE_CREDIT)
+    return and_(
+        func.coalesce(col(User.last_login_at), col(User.created_at)) < since,
+        _none_of(Token.user_id, or_(col(Token.last_used_at) >= since, col(Token.created_at) >= since)),
+        _none_of(Order.user_id, col(Order.created_at) >= since),
+        _none_of(Order.user_id, paid, col(Payment.created_at) >= since),
+        _none_of(Account.user_id, sent, col(Transaction.created_at) >= since),
+        _none_of(OrderEvent.user_id, col(OrderEvent.created_at) >= since),
+        _none_of(Post.author_id, or_(col(Post.created_at) >= since, col(Post.updated_at) >= since)),
+    )
+
+
+def _none_of(owner: Any, *conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    return not_(exists().where(col(owner) == col(User.id), *conditions))
 
 
 async def keep_one_staff_user(session: AsyncSession, leaving: User) -> None:

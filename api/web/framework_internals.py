@@ -6,12 +6,14 @@
 - What a 400 of FastAPI was caused by: `tests/web/test_error_handlers.py`.
 - What type of body a route reads, and whether that is a form: `tests/web/test_refused_fields.py`.
 - The flat list of what a route and its dependencies read from a query: `tests/web/test_queries.py`.
+- A `Dependant`, the tree of what a route depends on: `tests/web/test_key_rules.py`, `tests/openapi/test_document.py`.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Cookie, Form, Header, Path
 from fastapi.routing import APIRoute
@@ -40,6 +42,18 @@ def endpoints(app: FastAPI, path: str = "") -> Iterator[Endpoint]:
 def replace_router(app: FastAPI, by: Callable[[ASGIApp], Any]) -> None:
     """Put something before the app's router, behind all middleware."""
     app.router.middleware_stack = by(app.router.app)
+
+
+def dependencies_of(route: APIRoute) -> frozenset[Callable[..., Any]]:
+    """Every function that a route depends on, directly or not."""
+    return frozenset(_dependencies(route.dependant))
+
+
+def _dependencies(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    if dependant.call is not None:
+        yield dependant.call
+    for each in dependant.dependencies:
+        yield from _dependencies(each)
 
 
 def path_template(request: Request) -> str:

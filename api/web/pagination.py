@@ -1,16 +1,18 @@
 """Lists in parts, as a client asks for them and gets them; `api/reads/pages.py` reads them."""
 
 from collections.abc import Sequence
-from typing import Annotated, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel, Field, model_validator
+from sqlalchemy import Select
 
 from api.errors import Unprocessable
 from api.web.queries import EmptyIsAValue
 from api.web.search import SearchText
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Select[Any])
 
 MAX_PAGE = 1_000_000
 """So that the rows to skip still fit into 64 bits; long before that a cursor is faster."""
@@ -20,6 +22,9 @@ MAX_PAGE_SIZE = 100
 
 MAX_SKIP = MAX_PAGE * MAX_PAGE_SIZE
 """Rows: what the last of the longest pages skips."""
+
+MAX_GROUPS = 1_000
+"""Groups of one answer, such as categories: a few numbers each."""
 
 MAX_CURSOR_LENGTH = 2_000
 """Characters: the longest column that lists are sorted by is a name of 200 characters, four bytes each in base64."""
@@ -82,6 +87,16 @@ class Paging(BaseModel):
         return (self.page - 1) * self.size if self.skip is None else self.skip
 
 
+class GroupPaging(BaseModel):
+    """The query of figures by group, which are a plain list: the groups that are asked for."""
+
+    page: int = Field(default=1, ge=1, le=MAX_PAGE, description="Counted from 1.")
+    page_size: int = Field(default=MAX_GROUPS, ge=1, le=MAX_GROUPS, description="Groups per page.")
+
+    def of(self, groups: S) -> S:
+        return groups.limit(self.page_size).offset((self.page - 1) * self.page_size)
+
+
 class SearchableList(Paging):
     """The query of a list with a search."""
 
@@ -89,4 +104,5 @@ class SearchableList(Paging):
 
 
 PagingParams = Annotated[Paging, Query()]
+GroupParams = Annotated[GroupPaging, Query()]
 SearchParams = Annotated[SearchableList, Query()]

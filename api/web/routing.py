@@ -14,7 +14,8 @@ from starlette.responses import Response
 from api.errors import ShopError
 from api.reads.rows import Read
 from api.web.answers import json_of
-from api.web.idempotency import answer_once, takes_key
+from api.web.idempotency import answer_once
+from api.web.key_rules import key_rules_of
 from api.web.queries import KnownQuery
 from api.web.transactions import Handler, in_transaction, run_of
 
@@ -37,7 +38,7 @@ class InternalError(Exception):
 
 
 class TransactionRoute(APIRoute):
-    """A route that runs in a transaction and, under an `Idempotency-Key`, once.
+    """A route that runs in a transaction and, where it writes, under an `Idempotency-Key` once.
 
     A read that it returns is run here, after everything that it depends on; anything else is written by `answers`.
     """
@@ -63,8 +64,8 @@ class TransactionRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         """The query is checked before anything else is done; a request without one pays nothing."""
-        answer = super().get_route_handler()
-        run = in_transaction(answer_once(answer) if takes_key(self) else answer)
+        answer, keys = super().get_route_handler(), key_rules_of(self)
+        run = in_transaction(answer if keys is None else answer_once(answer, keys))
         known = KnownQuery(self)
 
         async def handle(request: Request) -> Response:

@@ -45,6 +45,8 @@ class RouteRun:
         self._sessions: AsyncExitStack | None = None
         self._read_session: AsyncSession | None = None
         self._write_session: AsyncSession | None = None
+        self.before_writing: Callable[[AsyncSession], Awaitable[None]] | None = None
+        """What the transaction begins with, where it does not begin at once."""
         self._found: dict[Any, Any] = {}
 
     async def __aenter__(self) -> Self:
@@ -63,6 +65,8 @@ class RouteRun:
         """The session of the transaction, which is committed when the run ends without an error."""
         if self._write_session is None:
             self._write_session = await self._opened(database_of(self._request).transaction())
+            if self.before_writing is not None:
+                await self.before_writing(self._write_session)
         return self._write_session
 
     @asynccontextmanager

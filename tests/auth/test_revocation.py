@@ -13,6 +13,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
 from api.models.base import utcnow
+from api.models.order import Order
+from api.models.order_event import OrderEvent
 from api.models.token import Token, TokenKind
 from api.models.user import User
 from api.rules import erasure, user_access
@@ -69,7 +71,16 @@ async def _deactivate(session: AsyncSession, user: User) -> None:
     await user_access.deactivate(session, user)
 
 
+async def _let_a_year_pass(session: AsyncSession) -> None:
+    """Have all that users did happen a year ago, so that they are idle."""
+    a_year_ago = utcnow() - timedelta(days=365)
+    await session.exec(update(Token).values(created_at=a_year_ago, last_used_at=a_year_ago))
+    for model in (Order, OrderEvent):
+        await session.exec(update(model).values(created_at=a_year_ago))
+
+
 async def _deactivate_idle(session: AsyncSession, user: User) -> None:
+    await _let_a_year_pass(session)
     await user_access.deactivate_idle(session, utcnow() - timedelta(days=30))
 
 
@@ -108,6 +119,7 @@ class TestOtherWorker:
             await an_order(session, holder.user)
         for kind in TokenKind:
             assert (await other_worker.get("/users/me", headers=holder.headers(kind))).status_code == 200
+        await _let_a_year_pass(session)
 
         assert (await ending(as_staff, holder)).is_success
 

@@ -44,7 +44,8 @@ ITEMS = """(SELECT json_agg(row_to_json(l)) FROM (SELECT
     (i.total_price * 0.01)::text AS total_price FROM order_items i WHERE i.order_id = o.id ORDER BY i.id) l)"""
 ORDER = f"""SELECT row_to_json(r)::text FROM (SELECT
     o.shipping_address, o.id, o.order_number, o.user_id, o.status, (o.total_amount * 0.01)::text AS total_amount,
-    (o.paid_amount * 0.01)::text AS paid_amount, {written("o.created_at", "o.updated_at")}, {ITEMS} AS items
+    (o.paid_amount * 0.01)::text AS paid_amount, (o.refunded_amount * 0.01)::text AS refunded_amount,
+    {written("o.created_at", "o.updated_at")}, {ITEMS} AS items
     FROM orders o WHERE %s) r"""
 TOKEN = "SELECT t.user_id FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.token_hash = %s AND u.is_active"
 OWNER = f"o.user_id = ({TOKEN})"
@@ -74,8 +75,9 @@ TAKE = """WITH locked AS (
     UPDATE products p SET stock_quantity = p.stock_quantity - l.quantity, updated_at = now()
     FROM locked l WHERE p.id = l.id RETURNING p.id, p.name, p.sku, p.price, l.quantity"""
 PLACE = (
-    """WITH o AS (INSERT INTO orders (order_number, user_id, status, total_amount, paid_amount, shipping_address,
-        created_at, updated_at) VALUES (%s, %s, 'pending', %s, 0, %s, now(), now()) RETURNING *),
+    """WITH o AS (INSERT INTO orders (order_number, user_id, status, total_amount, paid_amount, refunded_amount,
+        shipping_address, created_at, updated_at)
+        VALUES (%s, %s, 'pending', %s, 0, 0, %s, now(), now()) RETURNING *),
     l AS (INSERT INTO order_items (order_id, product_id, product_name, sku, quantity, unit_price, total_price)
         SELECT o.id, l.* FROM o, unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],
         %s::bigint[]) AS l RETURNING *),
@@ -87,7 +89,7 @@ PLACE = (
         SELECT user_id, id, 'order_placed', 'We received your order ' || order_number || '.', now() FROM o)
     SELECT row_to_json(r)::text FROM (SELECT
         o.shipping_address, o.id, o.order_number, o.user_id, o.status, (o.total_amount * 0.01)::text AS total_amount,
-        (o.paid_amount * 0.01)::text AS paid_amount, """
+        (o.paid_amount * 0.01)::text AS paid_amount, (o.refunded_amount * 0.01)::text AS refunded_amount, """
     + written("o.created_at", "o.updated_at")
     + """,
         (SELECT json_agg(row_to_json(i)) FROM (SELECT l.id, l.product_id, l.product_name, l.sku, l.quantity,

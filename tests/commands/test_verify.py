@@ -30,8 +30,9 @@ BREACHES = {
     "gave it back if and only if it was cancelled": ["DELETE FROM stock_movements WHERE reason = 'cancellation'"],
     "a stock movement of an order is of one of its lines": ["DELETE FROM order_items"],
     "an order's payments add up to its paid amount": [
-        "UPDATE orders SET paid_amount = paid_amount - 1 WHERE paid_amount > 0"
+        "UPDATE orders SET paid_amount = paid_amount - 1 WHERE paid_amount > refunded_amount"
     ],
+    "an order's refunds add up to its refunded amount": ["UPDATE orders SET refunded_amount = 0"],
     "a payment's refunds add up to its refunded amount": ["DELETE FROM refunds"],
     "the payments of a cancelled order are refunded": ["UPDATE payments SET refunded_amount = 0"],
     "equals the order's transactions": [

@@ -1,5 +1,6 @@
 """Sends hostile requests to the app, from a world in which every valid request succeeds."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -102,6 +103,29 @@ class Sender:
         if operation.method != "GET" and (response.is_success or operation.path.startswith("/auth")):
             self.changed_by = operation
         return response
+
+    async def send_again(self, operation: Operation, **changed: Any) -> httpx.Response:
+        """Send a request after another one, whose changes stay."""
+        self.changed_by = None
+        response = await self.send(operation, **changed)
+        self.changed_by = operation
+        return response
+
+    async def send_together(
+        self, operation: Operation, times: int, headers: Mapping[str, bytes]
+    ) -> list[httpx.Response]:
+        """Send the valid request of an operation several times at once."""
+        await self.restore()
+        self.changed_by = operation
+        self.raw.query = self.query(operation)
+        sent = {b"Authorization": f"Bearer {self.secret}".encode()}
+        sent |= {name.encode(): value for name, value in headers.items()}
+        content = None
+        if operation.media_type:
+            sent[b"Content-Type"] = operation.media_type.encode()
+            content = self.form(operation) if operation.media_type == FORM else written(self.body(operation))
+        target = operation.path.format_map(self.path(operation))
+        return await asyncio.gather(*(self._send(operation.method, target, sent, content) for _ in range(times)))
 
     async def post(self, path: str, body: Any) -> httpx.Response:
         """Send a valid request beside others."""

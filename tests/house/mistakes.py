@@ -83,8 +83,8 @@ MISTAKES = {
     ),
     "an idempotency key is taken and not looked at": Mistake(
         "api/web/idempotency.py",
-        "        if key is None:\n",
-        "        if key is not None or key is None:\n",
+        "        if HEADER not in request.headers:\n",
+        "        if HEADER in request.headers or HEADER not in request.headers:\n",
         tuple(REPEATS),
         r"25 requests with one key changed the figures by",
         tuple(SEQUENTIAL),
@@ -122,7 +122,7 @@ MISTAKES = {
     "the claim of a key is dropped": Mistake(
         "api/web/idempotency.py",
         """\
-        if answered := await claim(session, key, fingerprint):
+        if answered := await keyed.begin():
             return _replay(answered)
         try:
 """,

@@ -3,14 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from sqlalchemy import make_url
 
 from api.models.account import Account, ShopAccount
 from api.models.category import Category
 from api.models.product import Product
+from api.models.user import User
 from tests.alembic_support import alembic, contents, put, sql
 from tests.databases import Backend
-from tests.house.migrations import DEFAULT_CATEGORIES, SCHEMA, write_world
+from tests.house.migrations import DEFAULT_CATEGORIES, REVISIONS, SCHEMA, write_world
 
 
 class TestDefaultCategories:
@@ -59,6 +61,42 @@ class TestDefaultCategories:
         times = [value for row in created for value in row if isinstance(value, datetime)]
         assert len(times) == 2 * len(created)
         assert all(abs(each - datetime.now(UTC)) < timedelta(minutes=1) for each in times)
+
+
+class TestRefundsOfOrders:
+    BEFORE = REVISIONS[REVISIONS.index("e4a8d17c5b02") - 1]
+
+    def refunded(self, url: str) -> dict[int, int]:
+        """What stands in the orders of which anything was refunded, in cents."""
+        rows = sql(url, "SELECT id, refunded_amount FROM orders WHERE refunded_amount <> 0")
+        return {row.id: row.refunded_amount for row in rows}
+
+    @pytest.mark.parametrize("more", [0, 1_100], ids=["few", "many"])
+    def test_orders_get_what_was_refunded_of_their_payments(self, url: str, more: int) -> None:
+        """A table with many orders is changed in steps that commit, one with few within one transaction."""
+        alembic(url, "upgrade", self.BEFORE)
+        put(url, User(username="buyer", email="buyer@example.com", hashed_password=""))
+        (user,) = sql(url, "SELECT id FROM users")
+        now = "'2026-05-12 09:30:00.000000', '2026-05-12 09:30:00.000000'"
+        orders = [f"('N-{number}', {user.id}, 'delivered', 10000, 10000, {now})" for number in range(3 + more)]
+        columns = "order_number, user_id, status, total_amount, paid_amount, created_at, updated_at"
+        sql(url, f"INSERT INTO orders ({columns}) VALUES {', '.join(orders)}")
+        ids = [row.id for row in sql(url, "SELECT id FROM orders ORDER BY id")]
+        parts = {ids[0]: [3000, 2050], ids[1]: [5000, 5000], ids[2]: [0, 0], ids[-1]: [1, 0]}
+        payments = [
+            f"({order}, 'card', 'completed', 5000, {part}, {now})" for order, its in parts.items() for part in its
+        ]
+        columns = "order_id, method, status, amount, refunded_amount, created_at, updated_at"
+        sql(url, f"INSERT INTO payments ({columns}) VALUES {', '.join(payments)}")
+        before = contents(url)["orders"]
+
+        for _ in range(2):
+            alembic(url, "upgrade", "e4a8d17c5b02")
+            assert self.refunded(url) == {order: sum(its) for order, its in parts.items() if sum(its)}
+            with pytest.raises(Exception, match=r"(?i)check|constraint"):
+                sql(url, f"UPDATE orders SET refunded_amount = 10001 WHERE id = {ids[0]}")
+            alembic(url, "downgrade", self.BEFORE)
+            assert contents(url)["orders"] == before
 
 
 class TestAccountsOfTheShop:

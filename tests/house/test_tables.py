@@ -16,11 +16,11 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from api.models.columns import BigInt, Cents, EnumValue, Timestamp, UnicodeString
+from api.models.columns import BigInt, Cents, EnumValue, Exact, Timestamp, UnicodeString
 from tests.house.families import ENTITIES, TABLES, all_columns, all_tables, file_of, table_of
 
-PORTABLE = (BigInt, Cents, UnicodeString, Timestamp, EnumValue)
-ALSO_PORTABLE = {"Boolean", "JSON"}
+PORTABLE = (BigInt, Cents, Exact, UnicodeString, Timestamp, EnumValue)
+ALSO_PORTABLE = {"Boolean", "JSON", Exact}
 """SQLAlchemy's own types that three databases agree on."""
 
 LONGEST_IDENTIFIER = 63
@@ -73,7 +73,7 @@ class TestColumn:
         kind = type(column.type)
         assert kind in PORTABLE or kind.__name__ in ALSO_PORTABLE, (
             f"{file_of(column)}: {column.name} is stored as {kind.__name__}, which the databases treat differently: "
-            "say sa_type=EnumValue(...) for an enum, and let api/models/columns.py choose otherwise"
+            "say sa_type=EnumValue(...) for an enum, and let api/models/portable.py choose otherwise"
         )
 
     @pytest.mark.parametrize("column", all_columns(UnicodeString, EnumValue))

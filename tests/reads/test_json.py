@@ -11,11 +11,12 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from httpx import AsyncClient
 from pydantic import BaseModel, TypeAdapter
-from sqlalchemy import inspect
+from sqlalchemy import Select, inspect
 from sqlalchemy.orm import selectinload
 from sqlmodel import SQLModel, and_, bindparam, col, select, text, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.drivers import DriverConnection
 from api.database.sessions import Database
 from api.database.statements import Statement
 from api.main import create_app
@@ -25,12 +26,24 @@ from api.models.order import MAX_LINES, Order, OrderReadWithDetails, OrderReadWi
 from api.models.post import Post, PostRead
 from api.models.product import Product, ProductRead, ProductReadWithCategory
 from api.reads.json_expressions import AMOUNT, VALUES, json_of_row
-from api.reads.rows import Read, read_all, read_one
+from api.reads.rows import Read, json_list, read_one
 from api.settings import Settings
 from tests.factories import a_category, a_post, a_product, a_tag, a_user, an_order
 from tests.odd_values import products_with_odd_values
 from tests.seed import Seed
 from tests.world import World
+
+
+class All(Read):
+    """All rows that a statement finds, as a list."""
+
+    async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
+        (read,) = get_args(response_model)
+        return json_list(await self.rows(connection, read))
+
+
+def read_all(statement: Select[Any]) -> All:
+    return All(statement, {})
 
 
 def parsed(text: bytes) -> Any:

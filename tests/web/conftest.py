@@ -37,7 +37,7 @@ async def shop(session: AsyncSession, staff: User, customer: User) -> Shop:
 
 @pytest.fixture(params=CASES)
 def route(request: pytest.FixtureRequest) -> str:
-    """Each route that takes an idempotency key, in turn."""
+    """Each route of `CASES`, in turn."""
     return str(request.param)
 
 

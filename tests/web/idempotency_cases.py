@@ -1,4 +1,7 @@
-"""Requests to each route that takes an idempotency key, and what one of them changes in the database."""
+"""Requests to the routes that move stock and money, with an idempotency key, and what one of them changes.
+
+Every other write is covered by `tests/house/test_idempotency_keys.py`, by its example in the OpenAPI document.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

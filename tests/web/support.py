@@ -12,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.types import ASGIApp
 
 from api.auth.callers import caller_id
+from api.auth.passwords import hash_slowly
 from api.database.sessions import Database
 from api.models.product import Product
 from api.settings import Settings
@@ -46,6 +47,7 @@ async def app_with(
     app = FastAPI()
     app.state.database = database
     app.state.identify = caller_id
+    app.state.hash_slowly = hash_slowly
     install_error_handlers(app)
     app.include_router(router)
     async with AsyncClient(transport=ASGITransport(around(app)), base_url="http://test.example") as client:

@@ -5,11 +5,12 @@ from decimal import Decimal
 from time import monotonic
 
 import pytest
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from httpx import AsyncClient, Response
 from sqlmodel import col, func, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.auth.callers import current_user
 from api.database.sessions import Database
 from api.errors import Conflict
 from api.models.idempotency_key import IdempotencyKey
@@ -17,7 +18,6 @@ from api.models.notification import Notification, NotificationKind
 from api.models.product import Product
 from api.models.user import User
 from api.rules.notifications import notify
-from api.web.idempotency import Idempotent
 from api.web.sessions import WriteSession
 from api.web.transactions import MAX_ATTEMPTS
 from tests.databases import Backend
@@ -203,7 +203,7 @@ class TestDeadlockInSavepoint:
         secret, _ = await a_token(session, customer)
         router, runs, both_hold_one = new_router(), [], asyncio.Barrier(2)
 
-        @router.post("/{first}/{second}", dependencies=[Idempotent])
+        @router.post("/{first}/{second}", dependencies=[Depends(current_user)])
         async def lock(first: int, second: int, session: WriteSession) -> int:
             runs.append(first)
             await add_one(session, first)

@@ -22,6 +22,7 @@ from tests.support import assert_refused, count_statements
 ACCESS = """
                                                    nobody  owner  other  staff
 GET    /accounts                                      401    403    403    200
+GET    /accounts/stats/summary                        401    403    403    200
 GET    /accounts/me                                   401    200    200    200
 GET    /accounts/{id}/transactions                    401    200    404    200
 POST   /accounts/transfers                            401    201    201    201
@@ -83,7 +84,7 @@ class TestListAccounts:
         for number in range(3):
             await an_account(session, balance=f"{number}.25")
 
-        listed = (await as_staff.get("/accounts")).json()
+        listed = (await as_staff.get("/accounts")).json()["items"]
 
         assert [each["balance"] for each in listed] == ["-3.75", "0.00", "0.25", "1.25", "2.25"]
         assert [each["name"] for each in listed[:2]] == ["Issued credit", "Sales"]
@@ -102,8 +103,55 @@ class TestListAccounts:
 
         with count_statements(database) as statements:
             response = await as_staff.get("/accounts")
-        assert len(response.json()) == 2 + size
+        assert response.json()["total"] == 2 + size
         assert len(statements) == 2  # for the token and the accounts
+
+    async def test_accounts_are_listed_in_parts(self, as_staff: AsyncClient, session: AsyncSession) -> None:
+        for _ in range(5):
+            await an_account(session)
+        ids = sorted(await balances(session))
+
+        pages = [(await as_staff.get("/accounts", params={"page": n, "page_size": 3})).json() for n in (1, 2, 3)]
+
+        assert [each["id"] for page in pages for each in page["items"]] == ids
+        assert [page["total"] for page in pages] == [7, 7, 7]
+        assert [each["id"] for each in await walk(as_staff, "/accounts", page_size=3)] == ids
+
+
+class TestReadAccountStats:
+    async def test_a_shop_without_credit_has_two_empty_accounts(self, as_staff: AsyncClient) -> None:
+        assert (await as_staff.get("/accounts/stats/summary")).json() == {
+            "accounts": 2,
+            "customer_accounts": 0,
+            "total_balance": "0.00",
+            "customer_balance": "0.00",
+            "issued_balance": "0.00",
+            "sales_balance": "0.00",
+        }
+
+    async def test_the_sums_of_all_accounts_are_of_one_moment(
+        self, as_staff: AsyncClient, session: AsyncSession, database: Database
+    ) -> None:
+        credit = await an_account(session, balance="100.00")
+        await an_account(session, balance="0.05")
+        await a_transaction(session, credit, await shop_account(session, ShopAccount.SALES), "30.01")
+
+        with count_statements(database) as statements:
+            stats = (await as_staff.get("/accounts/stats/summary")).json()
+
+        assert stats == {
+            "accounts": 4,
+            "customer_accounts": 2,
+            "total_balance": "0.00",
+            "customer_balance": "70.04",
+            "issued_balance": "-100.05",
+            "sales_balance": "30.01",
+        }
+        assert len(statements) == 2  # for the token and the sums
+
+    async def test_only_staff_read_the_sums(self, client: AsyncClient, as_customer: AsyncClient) -> None:
+        assert_refused(await client.get("/accounts/stats/summary"), 401)
+        assert_refused(await as_customer.get("/accounts/stats/summary"), 403)
 
 
 class TestListTransactions:

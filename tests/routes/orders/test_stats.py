@@ -8,6 +8,7 @@ from httpx import AsyncClient
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
+from api.models.category import Category
 from api.models.order import OrderStatus
 from api.models.user import User
 from tests.factories import a_category, a_product, an_order
@@ -21,10 +22,25 @@ async def read_stats(as_staff: AsyncClient) -> Any:
     return response.json()
 
 
+def status_count(status: str, orders: int, amount: str) -> dict[str, Any]:
+    """The orders in one status, of which nothing was refunded."""
+    return {"status": status, "orders": orders, "amount": amount, "refunded_amount": "0.00"}
+
+
+def category_sales(category: Category | None, units: int, revenue: str) -> dict[str, Any]:
+    """What one category sold, and nothing of it was refunded."""
+    its = (
+        {"category_id": category.id, "category": category.name} if category else {"category_id": None, "category": None}
+    )
+    return {**its, "units": units, "gross_revenue": revenue, "refunded_amount": "0.00", "revenue": revenue}
+
+
 class TestReadOrderStats:
     async def test_the_statistics_of_an_empty_shop_are_zero(self, as_staff: AsyncClient) -> None:
         assert await read_stats(as_staff) == {
             "total_orders": 0,
+            "gross_revenue": "0.00",
+            "refunded_amount": "0.00",
             "total_revenue": "0.00",
             "average_order_value": "0.00",
             "by_status": [],
@@ -46,17 +62,19 @@ class TestReadOrderStats:
 
         assert await read_stats(as_staff) == {
             "total_orders": 4,
+            "gross_revenue": "161.13",
+            "refunded_amount": "0.00",
             "total_revenue": "161.13",
             "average_order_value": "53.71",
             "by_status": [
-                {"status": "cancelled", "orders": 1, "amount": "1070.00"},
-                {"status": "delivered", "orders": 1, "amount": "139.98"},
-                {"status": "pending", "orders": 2, "amount": "21.15"},
+                status_count("cancelled", 1, "1070.00"),
+                status_count("delivered", 1, "139.98"),
+                status_count("pending", 2, "21.15"),
             ],
             "by_category": [
-                {"category_id": audio.id, "category": "Audio", "units": 2, "revenue": "39.98"},
-                {"category_id": video.id, "category": "Video", "units": 4, "revenue": "100.15"},
-                {"category_id": None, "category": None, "units": 3, "revenue": "21.00"},
+                category_sales(audio, 2, "39.98"),
+                category_sales(video, 4, "100.15"),
+                category_sales(None, 3, "21.00"),
             ],
         }
 
@@ -88,9 +106,11 @@ class TestReadOrderStats:
 
         assert await read_stats(as_staff) == {
             "total_orders": 2,
+            "gross_revenue": "0.00",
+            "refunded_amount": "0.00",
             "total_revenue": "0.00",
             "average_order_value": "0.00",
-            "by_status": [{"status": "cancelled", "orders": 2, "amount": "20.00"}],
+            "by_status": [status_count("cancelled", 2, "20.00")],
             "by_category": [],
         }
 
@@ -116,7 +136,7 @@ class TestReadOrderStats:
 
         stats = await read_stats(as_staff)
         assert stats["total_revenue"] == "30.00"
-        assert stats["by_category"] == [{"category_id": None, "category": None, "units": 3, "revenue": "30.00"}]
+        assert stats["by_category"] == [category_sales(None, 3, "30.00")]
 
     async def test_the_revenue_of_a_product_follows_it_to_another_category(
         self, as_staff: AsyncClient, customer: User, session: AsyncSession

@@ -13,6 +13,7 @@ from api.models.payment import Payment, PaymentStatus
 from api.models.refund import Refund
 from api.models.transaction import Transaction
 from api.models.user import User
+from api.rules.payments import MAX_REFUNDS
 from tests.books import assert_balances_equal_transactions, balance_of, rows_of
 from tests.factories import a_payment, a_refund, an_account, an_order
 from tests.routes.payments.support import pay_order, refund_payment
@@ -72,6 +73,19 @@ class TestRefundPayment:
             f"The amount exceeds the refundable amount of this payment ({left}).",
         )
         assert await all_rows(session) == before
+
+    async def test_a_payment_has_a_hundred_refunds_at_most_and_the_last_one_takes_the_rest(
+        self, as_staff: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        payment = await a_payment(session, await an_order(session, customer))
+        for _ in range(MAX_REFUNDS):
+            await a_refund(session, payment, "0.01")
+
+        refused = await refund_payment(as_staff, payment, "0.01")
+        rest = await refund_payment(as_staff, payment, "99.00")
+
+        assert_refused(refused, 409, "at most 100 refunds in part: refund all that is left of it")
+        assert rest.status_code == 201
 
     async def test_a_refund_of_store_credit_goes_back_to_the_account_of_the_customer(
         self, as_staff: AsyncClient, as_customer: AsyncClient, customer: User, session: AsyncSession

@@ -47,6 +47,19 @@ class TestCategoryStats:
 
         assert (stats["average_price"], stats["units"]) == ("9999999999.99", 3 * MAX_STOCK)
 
+    async def test_the_statistics_of_many_categories_come_in_pages(
+        self, client: AsyncClient, session: AsyncSession
+    ) -> None:
+        for name in "CABED":
+            await a_product(session, category=await a_category(session, name))
+
+        pages = [
+            (await client.get("/products/stats/by-category", params={"page": n, "page_size": 2})).json()
+            for n in (1, 2, 3, 4)
+        ]
+
+        assert [[each["category"] for each in page] for page in pages] == [["A", "B"], ["C", "D"], ["E"], []]
+
     @pytest.mark.parametrize("size", [1, 20])
     async def test_the_statistics_cost_one_statement_whatever_the_number_of_categories(
         self, client: AsyncClient, session: AsyncSession, database: Database, size: int

@@ -9,6 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
 from api.models.user import User
+from api.rules import erasure
 from tests.factories import a_user, an_order
 from tests.routes.users.support import usernames
 from tests.rules.users import assert_anonymised, count_belongings, give_belongings, stored_user
@@ -82,6 +83,17 @@ class TestEraseInactiveUsers:
         assert_refused(await client.delete("/users/bulk/inactive"), 401)
         assert_refused(await as_customer.delete("/users/bulk/inactive"), 403)
         assert await session.get(User, inactive.id) is not None
+
+    async def test_many_users_are_erased_so_many_at_a_time(
+        self, as_staff: AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(erasure, "USERS_AT_A_TIME", 2)
+        for _ in range(3):
+            await a_user(session, is_active=False)
+
+        changed = [(await as_staff.delete("/users/bulk/inactive")).json()["changed"] for _ in range(3)]
+
+        assert changed == [2, 1, 0]
 
     @pytest.mark.parametrize("size", [1, 20])
     async def test_any_number_of_users_takes_nine_statements(

@@ -11,6 +11,7 @@ from api.database.sessions import Database
 from api.models.post import PostStatus
 from api.models.types import MAX_ID
 from api.models.user import User
+from api.routers.users import MAX_POSTS
 from tests.factories import a_post, a_tag, a_user
 from tests.lists import walk
 from tests.routes.users.support import NEWCOMER, USER_FIELDS, usernames
@@ -265,6 +266,15 @@ class TestReadUserWithPosts:
         assert posts[published.id]["tags"] == []
         assert "content" not in posts[draft.id]
 
+    async def test_of_many_posts_the_newest_are_shown(
+        self, as_customer: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        ids = [(await a_post(session, customer)).id for _ in range(MAX_POSTS + 3)]
+
+        body = (await as_customer.get(f"/users/{customer.id}/with-posts")).json()
+
+        assert [post["id"] for post in body["posts"]] == ids[3:]
+
     async def test_staff_read_any_user_with_posts(self, as_staff: AsyncClient, customer: User) -> None:
         assert (await as_staff.get(f"/users/{customer.id}/with-posts")).json()["posts"] == []
 
@@ -276,7 +286,7 @@ class TestReadUserWithPosts:
         assert_refused(await as_staff.get("/users/1000000/with-posts"), 404)
 
     @pytest.mark.parametrize("size", [1, 20])
-    async def test_any_number_of_posts_takes_two_statements(
+    async def test_any_number_of_posts_takes_four_statements(
         self, as_customer: AsyncClient, customer: User, session: AsyncSession, database: Database, size: int
     ) -> None:
         for _ in range(size):
@@ -285,4 +295,4 @@ class TestReadUserWithPosts:
         with count_statements(database) as statements:
             response = await as_customer.get(f"/users/{customer.id}/with-posts")
         assert len(response.json()["posts"]) == size
-        assert len(statements) == 2  # the token, the user, the posts, their tags
+        assert len(statements) == 4  # the token, the user, the posts, their tags
