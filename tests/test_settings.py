@@ -64,8 +64,11 @@ def test_a_password_may_hold_any_character(scheme: str) -> None:
     [
         ("shop.db", "is not a database URL such as postgresql://user:password@host/name"),
         ("oracle://host/shop", "names the unsupported database oracle: use SQLite, PostgreSQL, MariaDB or MySQL"),
-        ("mysql://host/shop?charset=latin1", "must have no parameters after a ?"),
-        ("mariadb+aiomysql://host/shop?autocommit=0", "must have no parameters after a ?"),
+        ("mysql://host/shop?charset=latin1", "must have the charset utf8mb4"),
+        (
+            "mariadb+aiomysql://host/shop?autocommit=0",
+            "the parameter autocommit, which does nothing here: leave it out",
+        ),
         ("sqlite://", "must name a file"),
         ("sqlite:///:memory:", "must name a file"),
     ],

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import text
 
+from api.database.errors import ends_session
 from api.database.statements import CompiledStatement, Insertion, Row, Statement, numbered_values
 
 LAST_INSERT_ID = Statement(text("SELECT LAST_INSERT_ID()"))
@@ -131,7 +132,7 @@ class DriverConnection(ABC):
         return result
 
     async def _as_a_session_raises_it(self, error: DBAPIModule.Error, sql: str, values: Sequence[Any]) -> BaseException:
-        is_dead = self.dialect.is_disconnect(error, self._driver, None)
+        is_dead = self.dialect.is_disconnect(error, self._driver, None) or ends_session(error)
         if is_dead:
             await self._discard(error)
         return as_session_error(self._engine, error, sql, values, is_dead=is_dead)

@@ -14,13 +14,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlmodel import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database import schema
 from api.database.connections import LISTENERS, checked_out
 from api.database.drivers import DriverConnection, Listener
 from api.database.engine import IS_WRITING, begin_statements, create_engine, pool_size
+from api.database.errors import DATABASE_ERRORS
 from api.database.sqlalchemy_internals import ConnectingSession
 from api.database.transactions import Transaction
 from api.database.write_slots import WriteSlot, WriteSlots, slots_for
+from api.errors import Unavailable
 from api.settings import Settings
+
+SCHEMA_RETRY = 5
+"""Seconds after which a client should try again where the tables are not those of this release."""
 
 
 class Database:
@@ -84,6 +90,19 @@ class Database:
     def is_busy(self) -> bool:
         """Whether a write would have to wait for a slot."""
         return self._write_slots.are_taken()
+
+    async def schema_difference(self) -> str | None:
+        """How the tables differ from those of this release; `None` where they do not. Costs one statement."""
+        async with self.connection() as connection:
+            return await schema.difference(connection)
+
+    async def schema_refusal(self) -> Unavailable | None:
+        """The refusal of a request whose error is explained by tables of another release; `None` where it is not."""
+        try:
+            difference = await self.schema_difference()
+        except (*DATABASE_ERRORS, Unavailable):
+            return None
+        return None if difference is None else Unavailable(difference, retry_after=SCHEMA_RETRY)
 
     async def ping(self) -> None:
         """Raise an error where the database does not answer."""

@@ -15,6 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.database.connections import OPEN_DRIVER, connected, give_back, take_from_pool, throw_away, write_pending
 from api.database.drivers import DriverConnection, Listener
 from api.database.engine import is_in_transaction
+from api.database.errors import needs_fresh_session
 from api.database.sqlalchemy_internals import CONNECT, connection_on
 from api.database.write_slots import WriteSlot
 from api.errors import Unavailable
@@ -105,7 +106,7 @@ class Transaction:
             if self._driver is not None and is_open:
                 await self._driver.commit()
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if not error.connection_invalidated or needs_fresh_session(error):  # a statement before it was refused
                 raise
             raise Unavailable(
                 "The database did not confirm the change. Look whether it was made, or try again."

@@ -19,7 +19,7 @@ LAYERS = (
     ("web", "auth", "openapi"),
     ("rules", "reads"),
     ("database", "models"),
-    ("errors", "logs", "settings"),
+    ("errors", "logs", "settings", "database_url"),
 )
 """From top to bottom, the rooms and modules of each layer."""
 

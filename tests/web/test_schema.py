@@ -1,0 +1,81 @@
+"""Requests in a database whose tables are not those of this release: 503, and the refusal says why."""
+
+from typing import Any
+
+import pytest
+from httpx import AsyncClient
+
+from api.database.sessions import Database
+from tests.databases import Backend
+from tests.schema import HEAD, OLDEST, changed
+from tests.support import assert_refused, count_statements
+
+TAG = {"name": "Vinyl"}
+NEEDED_COLUMN = {
+    "sqlite": "ALTER TABLE tags ADD COLUMN colour TEXT NOT NULL DEFAULT 'x' CHECK (colour <> 'x')",
+    "postgresql": "ALTER TABLE tags ADD COLUMN colour TEXT NOT NULL",
+    "mariadb": "ALTER TABLE tags ADD COLUMN colour VARCHAR(9) NOT NULL",
+}
+"""A column that a newer release adds, and that this one gives no value."""
+
+
+class TestMissing:
+    @pytest.mark.parametrize(
+        ("version", "reason"), [("tomorrow", "newer release than this code"), (OLDEST, "Run `alembic upgrade head`")]
+    )
+    async def test_a_missing_table_is_a_503_that_says_so(
+        self, as_staff: AsyncClient, database: Database, version: str, reason: str
+    ) -> None:
+        restore = f"UPDATE alembic_version SET version_num = '{HEAD}'"
+        async with (
+            changed(database, "ALTER TABLE tags RENAME TO hidden", "ALTER TABLE hidden RENAME TO tags"),
+            changed(database, f"UPDATE alembic_version SET version_num = '{version}'", restore),
+        ):
+            for refused in (await as_staff.get("/tags"), await as_staff.post("/tags", json=TAG)):
+                assert_refused(refused, 503, reason)
+                assert int(refused.headers["Retry-After"]) > 0
+        assert (await as_staff.post("/tags", json=TAG)).status_code == 201
+
+    async def test_a_missing_column_is_a_503_that_says_so(self, as_staff: AsyncClient, database: Database) -> None:
+        restore = f"UPDATE alembic_version SET version_num = '{HEAD}'"
+        async with (
+            changed(
+                database,
+                "ALTER TABLE tags RENAME COLUMN slug TO hidden",
+                "ALTER TABLE tags RENAME COLUMN hidden TO slug",
+            ),
+            changed(database, "UPDATE alembic_version SET version_num = 'tomorrow'", restore),
+        ):
+            for refused in (await as_staff.get("/tags"), await as_staff.post("/tags", json=TAG)):
+                assert_refused(refused, 503, "newer release than this code")
+        assert (await as_staff.get("/tags")).status_code == 200
+
+    async def test_a_column_that_only_a_newer_release_knows_is_a_503_for_writes(
+        self, as_staff: AsyncClient, database: Database, backend: Backend
+    ) -> None:
+        if backend.name == "sqlite":
+            pytest.skip("SQLite adds no column that is required to a table with rows")
+        restore = f"UPDATE alembic_version SET version_num = '{HEAD}'"
+        async with (
+            changed(database, NEEDED_COLUMN[backend.name], "ALTER TABLE tags DROP COLUMN colour"),
+            changed(database, "UPDATE alembic_version SET version_num = 'tomorrow'", restore),
+        ):
+            assert_refused(await as_staff.post("/tags", json=TAG), 503, "newer release than this code")
+            assert (await as_staff.get("/tags")).status_code == 200
+
+    async def test_a_mistake_in_the_code_stays_an_internal_error(
+        self, as_staff: AsyncClient, database: Database
+    ) -> None:
+        async with changed(database, "ALTER TABLE tags RENAME TO hidden", "ALTER TABLE hidden RENAME TO tags"):
+            with pytest.raises(Exception, match="tags"):
+                await as_staff.get("/tags")
+
+
+class TestCost:
+    async def test_no_request_that_succeeds_asks_for_the_revision(
+        self, as_staff: AsyncClient, database: Database, session: Any
+    ) -> None:
+        with count_statements(database) as statements:
+            assert (await as_staff.get("/tags")).status_code == 200
+            assert (await as_staff.post("/tags", json=TAG)).status_code == 201
+        assert not [each for each in statements if "alembic_version" in each]
