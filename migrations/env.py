@@ -124,7 +124,7 @@ def create_engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
         connect_args = session_settings.migration_connect_args(settings, CONNECT_TIMEOUT)
         engine = create_async_engine(url, poolclass=NullPool, connect_args=connect_args)
-        session_settings.prepare_connections(engine, settings)
+        session_settings.prepare_migration(engine, settings)
         return engine
     connect_args = {"isolation_level": None, "timeout": MAX_WAIT}
     engine = create_async_engine(url, poolclass=NullPool, connect_args=connect_args)

@@ -3,13 +3,14 @@
 The migrations set theirs likewise: `migrations/env.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.database.driver_internals import is_encrypted
+from api.database.driver_internals import is_encrypted, let_reads_tell_of_the_end, set_socket_options
 from api.database_url import requires_tls, tls_context
 from api.errors import Unavailable
 from api.settings import PoolMode, Settings
@@ -25,10 +26,15 @@ CONNECT_TIMEOUT = 5
 """Seconds; a busy process is slow to notice that it is connected."""
 
 IDLE_TIMEOUT = 15
-"""Seconds after which PostgreSQL ends a transaction that a dead client left open: longer than any request lasts."""
+"""Seconds after which PostgreSQL and MariaDB end a transaction that a dead client left open: longer than any request
+lasts."""
 
 UNACKNOWLEDGED = 5
 """Seconds after which a connection is dead whose packets nobody acknowledges, as behind a firewall that forgot it."""
+
+KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
+"""After how many seconds an idle connection is probed, how often and how many times: a minute, and a dead one is found,
+or a firewall has not forgotten a living one."""
 
 LONGEST_LIST = 16_777_216
 """Bytes of a list within a row's JSON on MySQL, whose default is 1,024; a list beyond it would be null. An order has a
@@ -55,6 +61,14 @@ SET_LOCAL_TIMEOUTS = "SELECT " + ", ".join(
 )
 """Sets for one transaction what `connect_args` sets for a connection that is the shop's alone."""
 
+TCP_OPTIONS = {
+    "TCP_USER_TIMEOUT": UNACKNOWLEDGED * 1_000,
+    "TCP_KEEPIDLE": KEEPALIVE_IDLE,
+    "TCP_KEEPINTVL": KEEPALIVE_INTERVAL,
+    "TCP_KEEPCNT": KEEPALIVE_COUNT,
+}
+"""For MariaDB and MySQL what libpq is told for PostgreSQL; a system has not all of them."""
+
 SQLITE_PRAGMAS = (
     "journal_mode = WAL",  # readers and the writer do not wait for each other
     "synchronous = FULL",  # what was committed survives a power cut
@@ -79,7 +93,8 @@ MYSQL_FORMATS = (
 
 MYSQL_SESSION = (
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    f"{MYSQL_FORMATS}, innodb_lock_wait_timeout = {LOCK_TIMEOUT}, group_concat_max_len = {LONGEST_LIST}",
+    f"{MYSQL_FORMATS}, innodb_lock_wait_timeout = {LOCK_TIMEOUT}, group_concat_max_len = {LONGEST_LIST}"
+    f" /*M!100300 , idle_transaction_timeout = {IDLE_TIMEOUT} */",  # MySQL has none
 )
 
 
@@ -124,6 +139,9 @@ def _postgresql_args(connect_timeout: int) -> dict[str, Any]:
         "connect_timeout": connect_timeout,
         "client_encoding": "utf8",
         "tcp_user_timeout": UNACKNOWLEDGED * 1_000,
+        "keepalives_idle": KEEPALIVE_IDLE,
+        "keepalives_interval": KEEPALIVE_INTERVAL,
+        "keepalives_count": KEEPALIVE_COUNT,
     }
 
 
@@ -142,10 +160,12 @@ def prepare_sqlite(connection: Any, record: Any) -> None:
     connection.create_function("lower", 1, lambda value: value.lower() if isinstance(value, str) else value)
 
 
-def prepare_mysql(connection: Any, record: Any) -> None:
+def prepare_mysql(statements: Sequence[str], connection: Any, record: Any) -> None:
     """Set the modes too, by which SQLAlchemy quotes names: it asks for them at its first connection."""
+    let_reads_tell_of_the_end(connection.driver_connection)
+    set_socket_options(connection.driver_connection, TCP_OPTIONS)
     cursor = connection.cursor()
-    for statement in MYSQL_SESSION:
+    for statement in statements:
         cursor.execute(statement)
     cursor.close()
 
@@ -180,15 +200,22 @@ def _refuse(connection: Any, why: str) -> NoReturn:
     raise Unavailable(why)
 
 
-PREPARE: dict[str, Callable[[Any, Any], None]] = {
-    "sqlite": prepare_sqlite,
-    "mysql": prepare_mysql,
-    "postgresql": check_postgresql,
-}
-
-
 def prepare_connections(engine: AsyncEngine, settings: Settings) -> None:
-    """Have each new connection set up, before SQLAlchemy or anybody else uses it."""
-    event.listen(engine.sync_engine, "connect", PREPARE[engine.dialect.name], insert=True)
+    """Have each new connection of the shop set up, before SQLAlchemy or anybody else uses it."""
+    _prepare(engine, settings, MYSQL_SESSION)
+
+
+def prepare_migration(engine: AsyncEngine, settings: Settings) -> None:
+    """The same for a migration on a server, which waits for locks, and between its statements, as long as it has to."""
+    _prepare(engine, settings, [MYSQL_FORMATS])
+
+
+def _prepare(engine: AsyncEngine, settings: Settings, mysql_statements: Sequence[str]) -> None:
+    prepare: dict[str, Callable[[Any, Any], None]] = {
+        "sqlite": prepare_sqlite,
+        "mysql": partial(prepare_mysql, mysql_statements),
+        "postgresql": check_postgresql,
+    }
+    event.listen(engine.sync_engine, "connect", prepare[engine.dialect.name], insert=True)
     if requires_tls(settings.mysql_options):
         event.listen(engine.sync_engine, "connect", refuse_plain_text, insert=True)

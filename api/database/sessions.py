@@ -77,7 +77,7 @@ class Database:
                 yield transaction.session
                 await transaction.commit()
             except BaseException:
-                with suppress(DBAPIError):  # a connection that cannot even do this is thrown away
+                with suppress(DBAPIError, TimeoutError):  # a connection that cannot even do this is thrown away
                     await transaction.roll_back()
                 raise
         finally:

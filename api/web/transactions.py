@@ -39,6 +39,10 @@ MAX_ATTEMPTS = 6
 REQUEST_DEADLINE = 9.0
 """Seconds for all attempts together, whatever they wait for, so that a client has its answer within ten."""
 
+CANCEL_GRACE = 0.7
+"""Seconds beyond the deadline in which a driver may ask the server to end its statement. One that hears nothing from
+the server, as on a connection that a firewall forgot, would wait for ten."""
+
 FIRST_BACKOFF = 0.04
 """Seconds to wait at most before the second attempt, doubled before each later one. A transaction lasts about 20 ms."""
 
@@ -146,7 +150,7 @@ async def _run_once(answer: Handler, request: Request, deadline: float) -> Respo
     """
     async with RouteRun(request) as run:
         request.state.route_run = run
-        async with asyncio.timeout_at(deadline):
+        async with asyncio.timeout_at(deadline + CANCEL_GRACE), asyncio.timeout_at(deadline):
             return await answer(request)
 
 
