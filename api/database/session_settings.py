@@ -125,7 +125,10 @@ def migration_connect_args(settings: Settings, connect_timeout: int) -> dict[str
     url = settings.database
     if url.get_backend_name() == "mysql":
         return _mysql_args(settings, connect_timeout)
-    options = {} if settings.database_pool is PoolMode.NONE else {"options": _options(url, POSTGRESQL_FORMATS)}
+    unlimited = dict.fromkeys(POSTGRESQL_TIMEOUTS, "0")  # a role may have limits for its requests
+    options = {"options": _options(url, POSTGRESQL_FORMATS | unlimited)}
+    if settings.database_pool is PoolMode.NONE:
+        options = {}
     return options | _postgresql_args(connect_timeout)
 
 

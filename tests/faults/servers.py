@@ -65,7 +65,7 @@ class Postgresql:
 class Mariadb:
     """MariaDB from the machine's packages, with files and a port of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self._files, self._log = folder / "files", folder / "mariadb.log"
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = int(free.getsockname()[1])
@@ -87,13 +87,14 @@ class Mariadb:
             f"--socket={self._files}/mariadb.sock",
             f"--pid-file={self._files}/mariadb.pid",
             "--plugin-maturity=stable",
+            *options,
             *user,
         ]
         self._server = URL.create("mysql", "root", host="127.0.0.1", port=self._port)
         self.start()
         self.version = str(ask(self._server, "SELECT version()"))
         assert ask(self._server, "SELECT @@innodb_flush_log_at_trx_commit") == 1
-        ask(self._server, "CREATE DATABASE shop CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+        ask(self._server, "CREATE DATABASE shop")
         self.url = self._server.set(database="shop").render_as_string()
 
     def kill(self) -> None:
@@ -143,12 +144,13 @@ def _postgresql() -> Iterator[Sqlite | Server]:
 
 
 @contextmanager
-def _mariadb() -> Iterator[Sqlite | Server]:
+def mariadb(*options: str) -> Iterator[Mariadb]:
+    """A server of its own, with options of its command line."""
     if shutil.which("mariadbd") is None or shutil.which("mariadb-install-db") is None:
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip
         give_up("MariaDB's server is not installed here, and one on another machine cannot be killed")
     with tempfile.TemporaryDirectory(prefix="shop-faults-") as folder:
-        server = Mariadb(Path(folder))
+        server = Mariadb(Path(folder), *options)
         try:
             yield server
         finally:
@@ -158,5 +160,5 @@ def _mariadb() -> Iterator[Sqlite | Server]:
 KILLABLE: dict[str, Callable[[], AbstractContextManager[Sqlite | Server]]] = {
     "sqlite": _sqlite,
     "postgresql": _postgresql,
-    "mariadb": _mariadb,
+    "mariadb": mariadb,
 }
