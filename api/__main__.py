@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import logs
-from api.commands import create_admin, purge, serve, verify
+from api.commands import backup, create_admin, purge, serve, verify
 from api.commands.command import Command, CommandFailed, reason_of
 from api.errors import ShopError
 from api.settings import InvalidSettings, get_settings
@@ -24,6 +24,7 @@ COMMANDS = (
     create_admin.command,
     verify.command,
     purge.command,
+    backup.command,
 )
 
 EXPECTED = (CommandFailed, InvalidSettings, ValidationError, CommandError, ShopError, SQLAlchemyError, OSError)

@@ -1,4 +1,4 @@
-"""One day of the shop on a database, through HTTP: everything that depends on how a server writes and compares values."""
+"""One day of the shop on a database, through HTTP: all that depends on how a server writes and compares values."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
