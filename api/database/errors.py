@@ -5,6 +5,7 @@ Sources: PostgreSQL manual, appendix A; MariaDB error code reference; SQLite res
 
 import re
 import sqlite3
+import ssl
 from typing import Any
 
 import psycopg
@@ -95,7 +96,10 @@ def _code_of_driver(error: BaseException | None) -> str | int | None:
 def message_of(error: Exception) -> str:
     """What a driver or the shop says of an error, in one line."""
     cause = getattr(error, "orig", None) or error
-    return str(cause.args[-1] if cause.args else cause).partition("\n")[0]
+    message = str(cause.args[-1] if cause.args else cause).partition("\n")[0]
+    if isinstance(cause.__cause__, ssl.SSLError):  # aiomysql only says that it could not connect
+        return f"{message}: {cause.__cause__}"
+    return message
 
 
 def is_transient(error: SQLAlchemyError) -> bool:

@@ -104,13 +104,7 @@ class Mariadb:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        _until(self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            return bool(ask(self._server, "SELECT 1"))
-        except SQLAlchemyError:
-            return False
+        _until(lambda: _answers(self._server))
 
     def close(self) -> None:
         self._process.terminate()
@@ -155,6 +149,40 @@ def mariadb(*options: str) -> Iterator[Mariadb]:
             yield server
         finally:
             server.close()
+
+
+@contextmanager
+def postgresql_of_the_system(*options: str) -> Iterator[URL]:
+    """A server from the machine's packages, which listens on TCP; the one of the wheel does so on a socket alone."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up("PostgreSQL's server is not installed here")
+    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+    with tempfile.TemporaryDirectory(prefix="shop-pg-") as folder, socket.create_server(("127.0.0.1", 0)) as free:
+        if user:
+            shutil.chown(folder, user)
+        files, port = f"{folder}/files", int(free.getsockname()[1])
+        free.close()
+        init = [str(found[-1]), "-D", files, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
+        subprocess.run(init, check=True, capture_output=True, timeout=60, user=user)
+        command = [str(found[-1].with_name("postgres")), "-D", files, "-p", str(port), "-k", folder, *options]
+        with Path(folder, "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, user=user)
+        url = URL.create("postgresql", "postgres", host="127.0.0.1", port=port, database="postgres")
+        try:
+            _until(lambda: _answers(url))
+            yield url
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _answers(url: URL) -> bool:
+    try:
+        return bool(ask(url, "SELECT 1"))
+    except SQLAlchemyError:
+        return False
 
 
 KILLABLE: dict[str, Callable[[], AbstractContextManager[Sqlite | Server]]] = {
