@@ -4,6 +4,7 @@ A read session is in autocommit: each statement sees what is committed, and no t
 session is one transaction.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
@@ -24,6 +25,9 @@ from api.database.transactions import Transaction
 from api.database.write_slots import WriteSlot, WriteSlots, slots_for
 from api.errors import Unavailable
 from api.settings import Settings
+
+SCHEMA_PATIENCE = 1
+"""Seconds beyond the deadline that a refusal may wait for the reason."""
 
 SCHEMA_RETRY = 5
 """Seconds after which a client should try again where the tables are not those of this release."""
@@ -99,8 +103,9 @@ class Database:
     async def schema_refusal(self) -> Unavailable | None:
         """The refusal of a request whose error is explained by tables of another release; `None` where it is not."""
         try:
-            difference = await self.schema_difference()
-        except (*DATABASE_ERRORS, Unavailable):
+            async with asyncio.timeout(SCHEMA_PATIENCE):
+                difference = await self.schema_difference()
+        except (*DATABASE_ERRORS, Unavailable, TimeoutError):
             return None
         return None if difference is None else Unavailable(difference, retry_after=SCHEMA_RETRY)
 
