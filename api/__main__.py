@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import logs
-from api.commands import create_admin, purge, serve, verify
+from api.commands import backup, create_admin, purge, serve, verify
 from api.commands.command import Command, CommandFailed, reason_of
-from api.settings import get_settings
+from api.errors import ShopError
+from api.settings import InvalidSettings, get_settings
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,11 @@ COMMANDS = (
     create_admin.command,
     verify.command,
     purge.command,
+    backup.command,
 )
+
+EXPECTED = (CommandFailed, InvalidSettings, ValidationError, CommandError, ShopError, SQLAlchemyError, OSError)
+"""What the person who starts a command can mend."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
     except EOFError:
         return 1
-    except (CommandFailed, ValidationError, CommandError, SQLAlchemyError, OSError) as error:
+    except EXPECTED as error:
         logger.debug("The command failed.", exc_info=True)
         print(f"error: {reason_of(error)}", file=sys.stderr)
         return 1

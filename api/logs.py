@@ -10,6 +10,11 @@ def set_up(settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     logging.basicConfig(level=max(level, logging.INFO), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("api").setLevel(level)
+    logging.getLogger("api.database.pools").setLevel(max(level, logging.WARNING))  # SQLAlchemy's own lines
+    if not settings.access_log:  # uvicorn logs requests where this logger has a handler, its own or one above
+        access = logging.getLogger("uvicorn.access")
+        access.handlers.clear()
+        access.propagate = False
     logging.getLogger("alembic.runtime.migration").addFilter(_is_applied_migration)
 
 

@@ -3,20 +3,25 @@
 import asyncio
 import gc
 import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from uvicorn.config import STARTUP_FAILURE
 
 from api import logs, routers
 from api.auth.callers import caller_id
 from api.auth.passwords import hash_slowly
+from api.database.errors import DATABASE_ERRORS, message_of
+from api.database.inspection import inspect
 from api.database.search_texts import prepare_search
 from api.database.sessions import Database
+from api.errors import ShopError
 from api.openapi.docs import install_docs
 from api.openapi.document import DocumentedAPI
-from api.settings import Settings, get_settings
+from api.settings import InvalidSettings, Settings, get_settings
 from api.web.dispatch import install_dispatch
 from api.web.error_handlers import install_error_handlers
 from api.web.hosts import AllowedHosts
@@ -34,11 +39,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         for each in settings.retired:
             logger.warning(each)
         app.state.database = Database(settings)
+        works = (_inspect(app.state.database, settings), prepare_search(app.state.database))
+        beside = [asyncio.create_task(work) for work in works]
         _leave_alone_what_stays()
-        preparing = asyncio.create_task(prepare_search(app.state.database))
         yield
-        preparing.cancel()
-        await asyncio.wait([preparing])
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
         await app.state.database.close()
 
     app = DocumentedAPI(settings, tags=routers.tag_texts(), lifespan=lifespan)
@@ -52,6 +59,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.router.routes.extend(router.routes)
     install_dispatch(app)
     return app
+
+
+async def _inspect(database: Database, settings: Settings) -> None:
+    """Say what is wrong with the database, beside the first requests: a start waits for nothing."""
+    try:
+        found = await inspect(database, settings)
+    except (*DATABASE_ERRORS, ShopError) as error:
+        found = [message_of(error)]
+    for each in found:
+        logger.warning(each)
 
 
 def _leave_alone_what_stays() -> None:
@@ -77,4 +94,12 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(ForwardedAddress, trusted_hosts=list(settings.forwarded_allow_ips))
 
 
-app = create_app()
+def _app() -> FastAPI:
+    try:
+        return create_app()
+    except InvalidSettings as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(STARTUP_FAILURE) from None
+
+
+app = _app()

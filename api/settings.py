@@ -1,28 +1,23 @@
 """The configuration. This is the only module that reads the environment; `.env.example` lists every setting."""
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from importlib.util import find_spec
 from ipaddress import ip_network
-from typing import Annotated, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 
 from api.currencies import check_currency
+from api.database_url import mysql_options, parse_url
 
-DRIVERS = {
-    "sqlite": "sqlite+aiosqlite",
-    "postgres": "postgresql+psycopg",
-    "postgresql": "postgresql+psycopg",
-    "mysql": "mysql+aiomysql",
-    "mariadb": "mysql+aiomysql",
-}
-"""The async driver for each way of writing a URL, Heroku's `postgres://` included."""
-
+ENV_FILE = ".env"
+ENV_ENCODING = "utf-8-sig"
+"""Of the file; an editor's mark of UTF-8 at its beginning is no part of the first name."""
 
 RETIRED = {
     "database_max_overflow": "DATABASE_POOL_SIZE alone limits the connections",
@@ -45,6 +40,9 @@ def _split(value: object) -> object:
     return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
 
+Attempts = Annotated[int, Field(ge=1, le=1_000_000)]
+"""How often something may be tried within a quarter of an hour."""
+
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Several values with commas between them; `*` means any."""
 
@@ -53,7 +51,8 @@ class Settings(BaseSettings):
     """Every setting with its default; read from the environment, then from a `.env` file."""
 
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=ENV_FILE,
+        env_file_encoding=ENV_ENCODING,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -64,17 +63,19 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     keep_alive: Annotated[int, Field(ge=1, le=3_600)] = 75  # seconds; load balancers keep idle connections for 60
+    web_concurrency: Annotated[int, Field(ge=1, le=1_000)] = 1
+    access_log: bool = True
     log_level: Annotated[Literal["critical", "error", "warning", "info", "debug"], BeforeValidator(str.lower)] = "info"
 
     shop_name: str = "Shop"
     currency: Annotated[str, BeforeValidator(str.upper), AfterValidator(check_currency)] = "EUR"
-    session_days: PositiveInt = 14
-    max_body_size: PositiveInt = 1_048_576  # bytes; 500 products with all their texts fit
+    session_days: Annotated[int, Field(ge=1, le=3_650)] = 14
+    max_body_size: Annotated[int, Field(ge=1, le=104_857_600)] = 1_048_576  # bytes; 500 products with all texts fit
 
     # In 15 minutes. Ten are more than a person mistypes; an address can be that of a whole office.
-    failed_sign_ins_per_account: PositiveInt = 10
-    failed_sign_ins_per_address: PositiveInt = 100
-    registrations_per_address: PositiveInt = 100
+    failed_sign_ins_per_account: Attempts = 10
+    failed_sign_ins_per_address: Attempts = 100
+    registrations_per_address: Attempts = 100
 
     allowed_hosts: CommaSeparated = ("*",)
     cors_origins: CommaSeparated = ()
@@ -83,11 +84,12 @@ class Settings(BaseSettings):
 
     database_url: str = "sqlite:///shop.db"
     database_pool: PoolMode = PoolMode.QUEUE
-    database_pool_size: PositiveInt | None = None
+    database_pool_size: Annotated[int, Field(ge=1, le=1_000)] | None = None
     database_pool_timeout: Annotated[float, Field(gt=0, le=9)] = (
         8  # seconds, within the deadline of a request, which is 9
     )
-    database_pool_recycle: PositiveInt = 1_800  # seconds; proxies close connections that are an hour old
+    # Seconds; proxies close connections that are an hour old.
+    database_pool_recycle: Annotated[int, Field(ge=1, le=86_400)] = 1_800
     database_echo: bool = False
 
     # Without effect: see RETIRED.
@@ -97,35 +99,23 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        try:
-            url = make_url(value)
-        except ArgumentError:
-            raise ValueError("is not a database URL such as postgresql://user:password@host/name") from None
-        backend = url.drivername.partition("+")[0]
-        if backend not in DRIVERS:
-            raise ValueError(f"names the unsupported database {backend}: use SQLite, PostgreSQL, MariaDB or MySQL")
-        if backend == "sqlite" and url.database in (None, "", ":memory:"):
-            raise ValueError("must name a file: each connection would get an empty database of its own in memory")
-        if backend in ("mysql", "mariadb") and find_spec("aiomysql") is None:
-            raise ValueError("needs one more package: pip install aiomysql==0.3.2")
-        if backend in ("mysql", "mariadb") and url.query:
-            raise ValueError("must have no parameters after a ? for MariaDB and MySQL")
+        parse_url(value)
         return value
 
     @field_validator("allowed_hosts")
     @classmethod
     def _host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for each in value:
+        for number, each in enumerate(value, 1):
             if not re.fullmatch(r"\*|(\*\.)?[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]", each):
-                raise ValueError(f"contains {each}, which is not a host name such as shop.example.com or *.example.com")
+                raise ValueError(f"item {number} is not a host name such as shop.example.com or *.example.com")
         return value
 
     @field_validator("cors_origins")
     @classmethod
     def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for each in value:
-            if not re.fullmatch(r"\*|https?://[^/\s*]+", each):
-                raise ValueError(f"contains {each}, which is not an origin such as https://www.example.com")
+        for number, each in enumerate(value, 1):
+            if not re.fullmatch(r"\*|https?://[^/\s*@]+", each):
+                raise ValueError(f"item {number} is not an origin such as https://www.example.com")
         return value
 
     @field_validator("cors_headers")
@@ -139,9 +129,13 @@ class Settings(BaseSettings):
     @field_validator("forwarded_allow_ips")
     @classmethod
     def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for each in value:
-            if each != "*":
+        for number, each in enumerate(value, 1):
+            if each == "*":
+                continue
+            try:
                 ip_network(each)
+            except ValueError:
+                raise ValueError(f"item {number} is no address or network such as 10.0.0.0/8") from None
         return value
 
     @model_validator(mode="after")
@@ -166,8 +160,14 @@ class Settings(BaseSettings):
     @cached_property
     def database(self) -> URL:
         """The database's URL with the async driver that this project uses, whatever driver it was written with."""
-        url = make_url(self.database_url)
-        return url.set(drivername=DRIVERS[url.drivername.partition("+")[0]])
+        url = parse_url(self.database_url)
+        return url.set(query={}) if url.get_backend_name() == "mysql" else url
+
+    @cached_property
+    def mysql_options(self) -> dict[str, str]:
+        """The parameters of MariaDB's or MySQL's URL."""
+        url = parse_url(self.database_url)
+        return mysql_options(url) if url.get_backend_name() == "mysql" else {}
 
     @property
     def retired(self) -> list[str]:
@@ -183,6 +183,40 @@ class Settings(BaseSettings):
         return self.environment is Environment.PRODUCTION
 
 
+class InvalidSettings(Exception):
+    """Why the shop cannot start with its settings, in one line that names each and repeats no value."""
+
+
 @lru_cache
 def get_settings() -> Settings:
-    return Settings()
+    """The settings of the environment and of `.env`, read once.
+
+    Raises:
+        InvalidSettings: One of them cannot be used, or the file cannot be read.
+    """
+    _check_env_file(Path(ENV_FILE))
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise InvalidSettings("; ".join(_mistake(each) for each in error.errors(include_input=False))) from None
+
+
+def _mistake(error: Mapping[str, Any]) -> str:
+    """A setting goes by its name in the environment."""
+    name = ".".join(str(part) for part in error["loc"]).upper()
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{name}: {message}" if name else message
+
+
+def _check_env_file(file: Path) -> None:
+    """A file in another encoding would be a traceback, or would be read as if it had none of its lines."""
+    try:
+        is_text = not file.exists() or "\0" not in file.read_text(ENV_ENCODING)
+    except UnicodeDecodeError:
+        is_text = False
+    except IsADirectoryError:
+        raise InvalidSettings(f"{file} is a folder: the settings are read from a file of this name") from None
+    except OSError as error:
+        raise InvalidSettings(f"{file} cannot be read: {error.strerror}") from None
+    if not is_text:
+        raise InvalidSettings(f"{file} is not text in UTF-8: save it in this encoding")

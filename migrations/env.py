@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -22,13 +22,19 @@ from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import DropIndexOp, DropTableOp, MigrationScript, ModifyTableOps
 from alembic.runtime.migration import MigrationContext
 from alembic.script import write_hooks
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
 from sqlalchemy import URL, Connection, NullPool, event
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel import SQLModel
 
 import api.models  # noqa: F401 - fills the metadata
+from api.database import schema, session_settings
+from api.database.errors import message_of
+from api.errors import ShopError
 from api.models import columns
-from api.settings import Settings, get_settings
+from api.settings import InvalidSettings, Settings, get_settings
 
 MAX_WAIT = 600
 """Seconds to wait for a migration that is running."""
@@ -38,7 +44,18 @@ POLL = 0.2
 
 IS_TAKEN = f"Another migration has been running for {MAX_WAIT} seconds."
 
-settings: Settings = context.config.attributes.get("settings") or get_settings()
+
+def the_settings() -> Settings:
+    try:
+        return context.config.attributes.get("settings") or get_settings()
+    except InvalidSettings as error:
+        raise CommandError(str(error)) from None
+
+
+settings = the_settings()
+
+CONNECT_TIMEOUT = 10
+"""Seconds."""
 
 
 def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]:
@@ -51,10 +68,8 @@ def render_item(kind: str, item: Any, _: AutogenContext) -> str | Literal[False]
 
 
 def is_of_models(item: Any, name: str | None, kind: str, is_reflected: bool, model: Any) -> bool:
-    """Leave alone what no model has: other people's tables, counts, and indexes of searches."""
-    if not is_reflected or model is not None:
-        return True
-    return kind != "table" and not (kind == "index" and list(item.columns.keys()) == ["search_text"])
+    """Leave alone the indexes of searches, which a migration adds where the database can have them."""
+    return not (kind == "index" and is_reflected and model is None and list(item.columns.keys()) == ["search_text"])
 
 
 def drop_tables_with_their_indexes(_: MigrationContext, __: Any, directives: list[MigrationScript]) -> None:
@@ -75,8 +90,17 @@ def format_revision(filename: str, options: dict[str, str]) -> None:
             subprocess.run([sys.executable, "-m", "ruff", *command, "--quiet", filename], check=True)  # noqa: S603
 
 
+def include_name(name: str | None, kind: str, _: Mapping[str, str | None]) -> bool:
+    """Leave alone the tables of others in the same database, such as `spatial_ref_sys` of PostGIS.
+
+    A model that is taken away leaves its table to a revision that is written by hand.
+    """
+    return kind != "table" or name in SQLModel.metadata.tables
+
+
 OPTIONS: dict[str, Any] = {
     "target_metadata": SQLModel.metadata,
+    "include_name": include_name,
     "compare_type": True,
     "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
     "render_item": render_item,
@@ -97,11 +121,13 @@ def write_sql(url: URL) -> None:
     )
     with context.begin_transaction():
         read_times_as_utc(url.get_backend_name())
+        if url.get_backend_name() == "mysql":
+            context.execute(session_settings.MYSQL_FORMATS)
         context.run_migrations()
 
 
-async def migrate(url: URL) -> None:
-    engine = create_engine(url)
+async def migrate() -> None:
+    engine = create_engine(settings.database)
     try:
         async with turn_on_postgresql(engine), engine.connect() as connection:
             await connection.run_sync(run_migrations)
@@ -135,7 +161,10 @@ async def turn_on_postgresql(engine: AsyncEngine) -> AsyncIterator[None]:
 
 def create_engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
-        return create_async_engine(url, poolclass=NullPool, connect_args={"connect_timeout": 10})
+        connect_args = session_settings.migration_connect_args(settings, CONNECT_TIMEOUT)
+        engine = create_async_engine(url, poolclass=NullPool, connect_args=connect_args)
+        session_settings.prepare_migration(engine, settings)
+        return engine
     connect_args = {"isolation_level": None, "timeout": MAX_WAIT}
     engine = create_async_engine(url, poolclass=NullPool, connect_args=connect_args)
     event.listen(engine.sync_engine, "connect", prepare_sqlite)
@@ -202,10 +231,22 @@ def check_foreign_keys(connection: Connection) -> None:
         raise ValueError(f"The migration would leave rows that refer to nothing: {rows}")
 
 
+def reach_the_database() -> None:
+    """Migrate, and say in one line what whoever runs this can mend."""
+    try:
+        asyncio.run(migrate())
+    except (OperationalError, ShopError, OSError) as error:
+        raise CommandError(message_of(error)) from error
+    except CommandError as error:
+        if isinstance(error.__cause__, ResolutionError):
+            raise CommandError(f"{schema.NEWER} ({error})") from error
+        raise
+
+
 if context.config.cmd_opts is not None:  # the alembic command; python -m api has set up its own logging
     logging.basicConfig(level=settings.log_level.upper(), format="%(message)s")
 
 if context.is_offline_mode():
     write_sql(settings.database)
 else:
-    asyncio.run(migrate(settings.database))
+    reach_the_database()

@@ -1,5 +1,6 @@
 """Settings: where they come from, what they refuse, and that each is explained."""
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ from sqlalchemy import NullPool
 
 from api import currencies
 from api.database.sessions import Database
-from api.settings import RETIRED, Environment, PoolMode, Settings, get_settings
+from api.settings import RETIRED, Environment, InvalidSettings, PoolMode, Settings, get_settings
 
+NUMBER = re.compile(r'"type": "(integer|number)"')
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
 
 
@@ -65,8 +67,11 @@ def test_a_password_may_hold_any_character(scheme: str) -> None:
     [
         ("shop.db", "is not a database URL such as postgresql://user:password@host/name"),
         ("oracle://host/shop", "names the unsupported database oracle: use SQLite, PostgreSQL, MariaDB or MySQL"),
-        ("mysql://host/shop?charset=latin1", "must have no parameters after a ?"),
-        ("mariadb+aiomysql://host/shop?autocommit=0", "must have no parameters after a ?"),
+        ("mysql://host/shop?charset=latin1", "must have the charset utf8mb4"),
+        (
+            "mariadb+aiomysql://host/shop?autocommit=0",
+            "the parameter autocommit, which does nothing here: leave it out",
+        ),
         ("sqlite://", "must name a file"),
         ("sqlite:///:memory:", "must name a file"),
     ],
@@ -74,6 +79,66 @@ def test_a_password_may_hold_any_character(scheme: str) -> None:
 def test_a_database_url_that_cannot_work_is_refused_with_a_reason(url: str, complaint: str) -> None:
     with pytest.raises(ValidationError, match=re.escape(complaint)):
         Settings(database_url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "hunter2",
+        "postgresql://shop:x@hunter2@host/shop",
+        "postgresql://shop:hunter2@host:port/shop",
+        "mysql://shop:hunter2@host/shop?ssl_ca=/nowhere/ca.pem",
+        "mysql://shop:hunter2@host/shop?password=hunter2",
+        "sqlite:///shop.db?password=hunter2",
+    ],
+)
+def test_no_refusal_of_a_database_url_repeats_a_secret(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    get_settings.cache_clear()
+    with pytest.raises(InvalidSettings) as refused:
+        get_settings()
+    assert str(refused.value).startswith("DATABASE_URL: ")
+    assert "hunter2" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_every_number_is_bounded_on_both_sides() -> None:
+    """A number that is too large is an error somewhere else, where it is used."""
+    schemas = Settings.model_json_schema()["properties"]
+    numbers = {name: json.dumps(schema) for name, schema in schemas.items() if NUMBER.search(json.dumps(schema))}
+    assert len(numbers) >= 10
+    assert [name for name, schema in numbers.items() if "inimum" not in schema or "aximum" not in schema] == []
+
+
+class TestUrlParameters:
+    @pytest.mark.parametrize(
+        ("url", "instead"),
+        [
+            ("postgresql://host/shop?pgbouncer=true", "set DATABASE_POOL=none instead"),
+            ("postgresql://host/shop?schema=public", "use ?options=-csearch_path%3DNAME"),
+            ("postgresql://host/shop?connection_limit=5", "set DATABASE_POOL_SIZE instead"),
+            ("postgresql://host/shop?pool_timeout=5", "set DATABASE_POOL_TIMEOUT instead"),
+            ("postgresql://host/shop?ssl=true", "use ?sslmode=require for PostgreSQL"),
+            ("postgresql://host/shop?nonsense=1", "libpq's parameters alone"),
+            ("mysql://host/shop?sslmode=require", "use ?ssl_mode=REQUIRED"),
+            ("mysql://host/shop?useSSL=true", "use ?ssl_mode=REQUIRED"),
+            ("mysql://host/shop?reconnect=true", "leave it out"),
+            ("mysql://host/shop?ssl_mode=MAYBE", "DISABLED, PREFERRED, REQUIRED, VERIFY_CA, VERIFY_IDENTITY"),
+            ("mysql://host/shop?nonsense=1", "charset, ssl_mode, ssl_ca, ssl_cert, ssl_key"),
+            ("mysql://host/shop?ssl_ca=/nowhere/ca.pem", "cannot be used: No such file or directory"),
+            ("sqlite:///shop.db?mode=ro", "must have no parameters"),
+        ],
+    )
+    def test_a_foreign_parameter_is_refused_with_what_to_use_instead(self, url: str, instead: str) -> None:
+        with pytest.raises(ValidationError, match=re.escape(instead)):
+            Settings(database_url=url)
+
+    @pytest.mark.parametrize(
+        "parameters", ["", "?charset=utf8mb4", "?ssl_mode=DISABLED", "?ssl-mode=required", "?ssl_mode=VERIFY_IDENTITY"]
+    )
+    def test_the_parameters_of_mysql_stand_beside_the_url_of_the_driver(self, parameters: str) -> None:
+        settings = Settings(database_url=f"mysql://host/shop{parameters}")
+        assert settings.database.render_as_string() == "mysql+aiomysql://host/shop"
 
 
 def test_pool_none_keeps_no_connections(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +159,17 @@ def test_pool_none_keeps_no_connections(monkeypatch: pytest.MonkeyPatch) -> None
         ("DATABASE_POOL_SIZE", "0"),
         ("DATABASE_POOL_TIMEOUT", "10"),  # the answer would come after the ten seconds that are promised
         ("SESSION_DAYS", "0"),
+        ("SESSION_DAYS", "3000000"),  # the end would be after the year 9999
+        ("MAX_BODY_SIZE", "10000000000"),
+        ("FAILED_SIGN_INS_PER_ACCOUNT", "9223372036854775808"),
+        ("FAILED_SIGN_INS_PER_ADDRESS", "9223372036854775808"),
+        ("REGISTRATIONS_PER_ADDRESS", "9223372036854775808"),
+        ("DATABASE_POOL_SIZE", "1000000"),
+        ("DATABASE_POOL_TIMEOUT", "nan"),
+        ("DATABASE_POOL_RECYCLE", "1000000000000"),
+        ("WEB_CONCURRENCY", "0"),
+        ("WEB_CONCURRENCY", "1000000"),
+        ("ACCESS_LOG", "loud"),
     ],
 )
 def test_a_setting_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 
 from api.commands.setup import check_file
-from api.database.errors import refusal_for
+from api.database.errors import message_of, refusal_for
 from api.database.sessions import Database
 from api.settings import Settings
 
@@ -53,7 +53,7 @@ def reason_of(error: Exception) -> str:
     """Why a command failed, in one line without secrets."""
     match error:
         case ValidationError():
-            return "; ".join(_mistake(each, error.title) for each in error.errors())
+            return "; ".join(_mistake(each) for each in error.errors())
         case IntegrityError() if refusal := refusal_for(error):
             return refusal.detail
         case SQLAlchemyError():
@@ -62,15 +62,12 @@ def reason_of(error: Exception) -> str:
 
 
 def _database_reason(error: SQLAlchemyError) -> str:
-    cause = getattr(error, "orig", None) or error
-    message = str(cause.args[-1] if cause.args else cause).partition("\n")[0]
+    message = message_of(error)
     outdated = isinstance(error, ProgrammingError) or message.startswith("no such")
     return f"{message} - if tables are missing or outdated, run alembic upgrade head" if outdated else message
 
 
-def _mistake(error: Mapping[str, Any], model: str) -> str:
-    """A setting goes by its name in the environment."""
+def _mistake(error: Mapping[str, Any]) -> str:
     field = ".".join(str(part) for part in error["loc"])
-    name = field.upper() if model == Settings.__name__ else field
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{name}: {message}" if name else message
+    return f"{field}: {message}" if field else message

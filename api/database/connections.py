@@ -38,11 +38,13 @@ async def give_back(proxied: PoolProxiedConnection) -> None:
     await greenlet_spawn(proxied.close)
 
 
-async def throw_away(engine: AsyncEngine, proxied: PoolProxiedConnection, error: BaseException) -> None:
-    """Close a connection; where the database ended it, all that are as old are replaced too."""
+async def throw_away(
+    engine: AsyncEngine, proxied: PoolProxiedConnection, error: BaseException, *, was_silent: bool
+) -> None:
+    """Close a connection; where the database ended it, or was silent, all that are as old are replaced too."""
     if not proxied.is_valid:
         return
-    if isinstance(error, engine.dialect.loaded_dbapi.Error):
+    if was_silent or isinstance(error, engine.dialect.loaded_dbapi.Error):
         invalidate_pool(engine.sync_engine.pool, proxied, error)
     await greenlet_spawn(proxied.invalidate, error)
 
@@ -85,8 +87,8 @@ async def driver_of(session: AsyncSession) -> DriverConnection:
     connection = await session.connection()
     proxied = await connection.get_raw_connection()
 
-    async def discard(error: BaseException) -> None:
-        await throw_away(connection.engine, proxied, error)
+    async def discard(error: BaseException, *, was_silent: bool) -> None:
+        await throw_away(connection.engine, proxied, error, was_silent=was_silent)
         await connection.invalidate(error)
 
     return connected(connection.engine, proxied, discard, session.info.get(LISTENERS, ()))

@@ -3,9 +3,10 @@
 Errors are those that a session raises, so retries and refusals know them.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from psycopg import AsyncRawCursor
 from sqlalchemy import Dialect
@@ -14,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import text
 
+from api.database.errors import ends_session
 from api.database.statements import CompiledStatement, Insertion, Row, Statement, numbered_values
 
 LAST_INSERT_ID = Statement(text("SELECT LAST_INSERT_ID()"))
@@ -22,8 +24,15 @@ LAST_INSERT_ID = Statement(text("SELECT LAST_INSERT_ID()"))
 Listener = Callable[[str, Sequence[Any]], None]
 """Is told of each statement and its values before it is run."""
 
-Discard = Callable[[BaseException], Awaitable[None]]
-"""Throws a connection away; where the database ended it, all that are as old are replaced too."""
+LONGEST_SILENCE = 4.0
+"""Seconds without an answer after which a statement that is given up speaks against all connections of its age: it
+waits for no row as long as that, and a network that swallows what one of them sends mostly does so with all."""
+
+
+class Discard(Protocol):
+    """Throws a connection away; where the database ended it, or was silent, all that are as old are replaced too."""
+
+    async def __call__(self, error: BaseException, *, was_silent: bool) -> None: ...
 
 
 class DriverConnection(ABC):
@@ -120,20 +129,21 @@ class DriverConnection(ABC):
         self, run: Callable[[str, Sequence[Any]], Awaitable[Any]], sql: str, values: Sequence[Any]
     ) -> Any:
         """Run something, and raise its errors as a session does."""
+        began = time.monotonic()
         try:
             result = await run(sql, values)
         except self.dialect.loaded_dbapi.Error as error:
             raise await self._as_a_session_raises_it(error, sql, values) from error
         except BaseException as error:  # cancelled: an answer may still be under way on this connection
-            await self._discard(error)
+            await self._discard(error, was_silent=time.monotonic() - began > LONGEST_SILENCE)
             raise
         self.has_run = self.has_run or run != self._send
         return result
 
     async def _as_a_session_raises_it(self, error: DBAPIModule.Error, sql: str, values: Sequence[Any]) -> BaseException:
-        is_dead = self.dialect.is_disconnect(error, self._driver, None)
+        is_dead = self.dialect.is_disconnect(error, self._driver, None) or ends_session(error)
         if is_dead:
-            await self._discard(error)
+            await self._discard(error, was_silent=False)
         return as_session_error(self._engine, error, sql, values, is_dead=is_dead)
 
     async def _send(self, sql: str, values: Sequence[Any]) -> None:

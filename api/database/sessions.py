@@ -4,6 +4,7 @@ A read session is in autocommit: each statement sees what is committed, and no t
 session is one transaction.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
@@ -14,13 +15,22 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlmodel import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database import schema
 from api.database.connections import LISTENERS, checked_out
 from api.database.drivers import DriverConnection, Listener
 from api.database.engine import IS_WRITING, begin_statements, create_engine, pool_size
+from api.database.errors import DATABASE_ERRORS
 from api.database.sqlalchemy_internals import ConnectingSession
 from api.database.transactions import Transaction
 from api.database.write_slots import WriteSlot, WriteSlots, slots_for
+from api.errors import Unavailable
 from api.settings import Settings
+
+SCHEMA_PATIENCE = 1
+"""Seconds beyond the deadline that a refusal may wait for the reason."""
+
+SCHEMA_RETRY = 5
+"""Seconds after which a client should try again where the tables are not those of this release."""
 
 
 class Database:
@@ -71,7 +81,7 @@ class Database:
                 yield transaction.session
                 await transaction.commit()
             except BaseException:
-                with suppress(DBAPIError):  # a connection that cannot even do this is thrown away
+                with suppress(DBAPIError, TimeoutError):  # a connection that cannot even do this is thrown away
                     await transaction.roll_back()
                 raise
         finally:
@@ -84,6 +94,20 @@ class Database:
     def is_busy(self) -> bool:
         """Whether a write would have to wait for a slot."""
         return self._write_slots.are_taken()
+
+    async def schema_difference(self) -> str | None:
+        """How the tables differ from those of this release; `None` where they do not. Costs one statement."""
+        async with self.connection() as connection:
+            return await schema.difference(connection)
+
+    async def schema_refusal(self) -> Unavailable | None:
+        """The refusal of a request whose error is explained by tables of another release; `None` where it is not."""
+        try:
+            async with asyncio.timeout(SCHEMA_PATIENCE):
+                difference = await self.schema_difference()
+        except (*DATABASE_ERRORS, Unavailable, TimeoutError):
+            return None
+        return None if difference is None else Unavailable(difference, retry_after=SCHEMA_RETRY)
 
     async def ping(self) -> None:
         """Raise an error where the database does not answer."""

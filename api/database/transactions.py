@@ -4,6 +4,7 @@ The first statement takes the slot and the connection, and begins the transactio
 goes straight to the driver. Both use the one connection, and end together.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, PoolProxiedConnection
@@ -15,9 +16,19 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.database.connections import OPEN_DRIVER, connected, give_back, take_from_pool, throw_away, write_pending
 from api.database.drivers import DriverConnection, Listener
 from api.database.engine import is_in_transaction
+from api.database.errors import needs_fresh_session
 from api.database.sqlalchemy_internals import CONNECT, connection_on
 from api.database.write_slots import WriteSlot
 from api.errors import Unavailable
+
+COMMIT_TIMEOUT = 8
+"""Seconds to wait for the answer to a COMMIT, which no deadline ends: on a connection that a firewall forgot, none
+comes, ever."""
+
+ROLLBACK_TIMEOUT = 2
+"""Seconds, likewise; nobody has to know how it ended."""
+
+NOT_CONFIRMED = "The database did not confirm the change. Look whether it was made, or try again."
 
 TRANSACTION = "transaction"
 """The key in a session's `info` of its transaction."""
@@ -81,9 +92,9 @@ class Transaction:
             raise RuntimeError("The transaction has no connection.")
         return self._connection
 
-    async def _discard(self, error: BaseException) -> None:
+    async def _discard(self, error: BaseException, *, was_silent: bool) -> None:
         if self._proxied is not None:
-            await throw_away(self._engine, self._proxied, error)
+            await throw_away(self._engine, self._proxied, error, was_silent=was_silent)
         if self._connection is not None:
             await greenlet_spawn(self._connection.invalidate, error)
 
@@ -98,27 +109,36 @@ class Transaction:
         if self._driver is not None and (self.session.in_transaction() or not self._driver.has_run):
             await self._driver.flush()  # an error of these is no error of the COMMIT
         try:
-            is_open = self._has_begun
-            if self.session.in_transaction():
-                await self.session.commit()  # of the same transaction, where the session has had a statement
-                is_open = self._is_open()
-            if self._driver is not None and is_open:
-                await self._driver.commit()
+            async with asyncio.timeout(COMMIT_TIMEOUT):
+                await self._end()
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if not error.connection_invalidated or needs_fresh_session(error):  # a statement before it was refused
                 raise
-            raise Unavailable(
-                "The database did not confirm the change. Look whether it was made, or try again."
-            ) from error
+            raise Unavailable(NOT_CONFIRMED) from error
+        except TimeoutError as error:
+            raise Unavailable(NOT_CONFIRMED) from error
         self._has_begun = False
 
+    async def _end(self) -> None:
+        is_open = self._has_begun
+        if self.session.in_transaction():
+            await self.session.commit()  # of the same transaction, where the session has had a statement
+            is_open = self._is_open()
+        if self._driver is not None and is_open:
+            await self._driver.commit()
+
     async def roll_back(self) -> None:
-        """Undo everything; another statement would begin anew."""
-        await self.session.rollback()
-        if self._driver is not None:
-            self._driver.forget()
-            if self._is_open():
-                await self._driver.run("ROLLBACK")
+        """Undo everything; another statement would begin anew.
+
+        Raises:
+            TimeoutError: The server does not answer; it rolls back when it finds the connection closed.
+        """
+        async with asyncio.timeout(ROLLBACK_TIMEOUT):
+            await self.session.rollback()
+            if self._driver is not None:
+                self._driver.forget()
+                if self._is_open():
+                    await self._driver.run("ROLLBACK")
         self._has_begun = False
 
     def _is_open(self) -> bool:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from api import __version__
 from api.auth.callers import Staff
+from api.errors import Unavailable
 from api.web.app_state import AppDatabase, AppSettings
 from api.web.problems import problems
 from api.web.routing import Router
@@ -50,8 +51,9 @@ async def read_health() -> Health:
 
 @router.get("/health/ready", responses=problems(503))
 async def read_readiness(database: AppDatabase) -> Health:
-    """Check that the database answers; if not, the status is 503."""
-    await database.ping()
+    """Check that the database answers and has the tables of this release; if not, the status is 503."""
+    if difference := await database.schema_difference():
+        raise Unavailable(difference)
     return Health()
 
 

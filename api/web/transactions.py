@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any, Self, TypeVar
 
 from fastapi import Request
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -16,7 +17,14 @@ from starlette.responses import Response
 
 from api.database.connections import driver_of
 from api.database.drivers import DriverConnection
-from api.database.errors import DATABASE_ERRORS, is_broken_connection, is_duplicate_slug, is_transient, refusal_for
+from api.database.errors import (
+    DATABASE_ERRORS,
+    is_broken_connection,
+    is_duplicate_slug,
+    is_transient,
+    needs_fresh_session,
+    refusal_for,
+)
 from api.errors import Unavailable
 from api.web.app_state import database_of
 
@@ -30,6 +38,10 @@ MAX_ATTEMPTS = 6
 
 REQUEST_DEADLINE = 9.0
 """Seconds for all attempts together, whatever they wait for, so that a client has its answer within ten."""
+
+CANCEL_GRACE = 0.7
+"""Seconds beyond the deadline in which a driver may ask the server to end its statement. One that hears nothing from
+the server, as on a connection that a firewall forgot, would wait for ten."""
 
 FIRST_BACKOFF = 0.04
 """Seconds to wait at most before the second attempt, doubled before each later one. A transaction lasts about 20 ms."""
@@ -120,11 +132,8 @@ def in_transaction(answer: Handler) -> Handler:
             except TimeoutError as error:
                 raise Unavailable("The request took too long and was undone. Try again shortly.") from error
             except DATABASE_ERRORS as error:
-                may_succeed = (
-                    is_transient(error) or is_broken_connection(error) or (attempt == 1 and is_duplicate_slug(error))
-                )
-                if attempt == MAX_ATTEMPTS or not may_succeed:
-                    if refusal := refusal_for(error):
+                if attempt == MAX_ATTEMPTS or not _may_succeed_again(error, attempt):
+                    if refusal := refusal_for(error) or await database_of(request).schema_refusal():
                         raise refusal from error
                     raise
                 logger.info("%s %s is run again: %s", request.method, request.scope["path"], type(error).__name__)
@@ -134,6 +143,12 @@ def in_transaction(answer: Handler) -> Handler:
     return run
 
 
+def _may_succeed_again(error: SQLAlchemyError, attempt: int) -> bool:
+    if needs_fresh_session(error) or is_duplicate_slug(error):
+        return attempt == 1  # one more run shows whether a fresh session, or another slug, was all that it needed
+    return is_transient(error) or is_broken_connection(error)
+
+
 async def _run_once(answer: Handler, request: Request, deadline: float) -> Response:
     """Run a route with sessions of its own, which are committed when this returns.
 
@@ -141,7 +156,7 @@ async def _run_once(answer: Handler, request: Request, deadline: float) -> Respo
     """
     async with RouteRun(request) as run:
         request.state.route_run = run
-        async with asyncio.timeout_at(deadline):
+        async with asyncio.timeout_at(deadline + CANCEL_GRACE), asyncio.timeout_at(deadline):
             return await answer(request)
 
 

@@ -65,7 +65,7 @@ class Postgresql:
 class Mariadb:
     """MariaDB from the machine's packages, with files and a port of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self._files, self._log = folder / "files", folder / "mariadb.log"
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = int(free.getsockname()[1])
@@ -87,13 +87,14 @@ class Mariadb:
             f"--socket={self._files}/mariadb.sock",
             f"--pid-file={self._files}/mariadb.pid",
             "--plugin-maturity=stable",
+            *options,
             *user,
         ]
         self._server = URL.create("mysql", "root", host="127.0.0.1", port=self._port)
         self.start()
         self.version = str(ask(self._server, "SELECT version()"))
         assert ask(self._server, "SELECT @@innodb_flush_log_at_trx_commit") == 1
-        ask(self._server, "CREATE DATABASE shop CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
+        ask(self._server, "CREATE DATABASE shop")
         self.url = self._server.set(database="shop").render_as_string()
 
     def kill(self) -> None:
@@ -103,13 +104,7 @@ class Mariadb:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        _until(self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            return bool(ask(self._server, "SELECT 1"))
-        except SQLAlchemyError:
-            return False
+        _until(lambda: _answers(self._server))
 
     def close(self) -> None:
         self._process.terminate()
@@ -143,20 +138,55 @@ def _postgresql() -> Iterator[Sqlite | Server]:
 
 
 @contextmanager
-def _mariadb() -> Iterator[Sqlite | Server]:
+def mariadb(*options: str) -> Iterator[Mariadb]:
+    """A server of its own, with options of its command line."""
     if shutil.which("mariadbd") is None or shutil.which("mariadb-install-db") is None:
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip
         give_up("MariaDB's server is not installed here, and one on another machine cannot be killed")
     with tempfile.TemporaryDirectory(prefix="shop-faults-") as folder:
-        server = Mariadb(Path(folder))
+        server = Mariadb(Path(folder), *options)
         try:
             yield server
         finally:
             server.close()
 
 
+@contextmanager
+def postgresql_of_the_system(*options: str) -> Iterator[URL]:
+    """A server from the machine's packages, which listens on TCP; the one of the wheel does so on a socket alone."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not found:
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up("PostgreSQL's server is not installed here")
+    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+    with tempfile.TemporaryDirectory(prefix="shop-pg-") as folder, socket.create_server(("127.0.0.1", 0)) as free:
+        if user:
+            shutil.chown(folder, user)
+        files, port = f"{folder}/files", int(free.getsockname()[1])
+        free.close()
+        init = [str(found[-1]), "-D", files, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
+        subprocess.run(init, check=True, capture_output=True, timeout=60, user=user)
+        command = [str(found[-1].with_name("postgres")), "-D", files, "-p", str(port), "-k", folder, *options]
+        with Path(folder, "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, user=user)
+        url = URL.create("postgresql", "postgres", host="127.0.0.1", port=port, database="postgres")
+        try:
+            _until(lambda: _answers(url))
+            yield url
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _answers(url: URL) -> bool:
+    try:
+        return bool(ask(url, "SELECT 1"))
+    except SQLAlchemyError:
+        return False
+
+
 KILLABLE: dict[str, Callable[[], AbstractContextManager[Sqlite | Server]]] = {
     "sqlite": _sqlite,
     "postgresql": _postgresql,
-    "mariadb": _mariadb,
+    "mariadb": mariadb,
 }

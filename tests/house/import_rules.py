@@ -19,7 +19,7 @@ LAYERS = (
     ("web", "auth", "openapi"),
     ("rules", "reads"),
     ("database", "models"),
-    ("errors", "logs", "settings", "currencies"),
+    ("errors", "logs", "settings", "database_url", "currencies"),
 )
 """From top to bottom, the rooms and modules of each layer."""
 

@@ -172,7 +172,7 @@ async def write_session(request: Request) -> AsyncIterator[AsyncSession]:
     ),
     "a retry is dropped": Mistake(
         "api/web/transactions.py",
-        "                if attempt == MAX_ATTEMPTS or not may_succeed:\n",
+        "                if attempt == MAX_ATTEMPTS or not _may_succeed_again(error, attempt):\n",
         "                if attempt:\n",
         (RETRIES,),
         r"503",

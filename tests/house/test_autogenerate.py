@@ -124,6 +124,25 @@ class TestCheck:
         finally:
             products.constraints.add(dropped)
 
+    def test_tables_of_others_are_left_alone(self, migrated: str, drafts: Path) -> None:
+        """Such as those of PostGIS, of a blog beside the shop, or of a person who tries something."""
+        sql(
+            migrated,
+            "CREATE TABLE spatial_ref_sys (srid INTEGER NOT NULL PRIMARY KEY, srtext VARCHAR(2048))",
+            "CREATE TABLE wp_posts (id INTEGER NOT NULL PRIMARY KEY, tag_id BIGINT, title VARCHAR(9))",
+            "CREATE INDEX ix_wp_posts_title ON wp_posts (title)",
+            "INSERT INTO spatial_ref_sys VALUES (4326, 'WGS 84')",
+        )
+        assert_equals_models(migrated)
+        alembic(
+            migrated, "revision", "nothing", autogenerate=True, head="head", version_path=str(drafts), drafts=drafts
+        )
+        written = next(drafts.glob("*.py")).read_text()
+        assert "spatial_ref_sys" not in written
+        assert "wp_posts" not in written
+        alembic(migrated, "upgrade", "head", drafts=drafts)
+        assert sql(migrated, "SELECT srtext FROM spatial_ref_sys")[0][0] == "WGS 84"
+
     def test_a_changed_column_length_is_noticed(self, migrated: str, monkeypatch: pytest.MonkeyPatch) -> None:
         column = SQLModel.metadata.tables["orders"].c.status
         monkeypatch.setattr(column, "type", String(99))

@@ -13,6 +13,7 @@ from api.main import create_app
 from api.models.user import User
 from api.settings import PoolMode, Settings
 from tests.conftest import Connect
+from tests.schema import HEAD, OLDEST, changed
 from tests.support import assert_refused, count_statements
 from tests.web.problems import assert_problem
 
@@ -26,6 +27,10 @@ GET    /health/db                                401    403    403    200
 
 REQUESTS: dict[str, dict[str, Any]] = {}
 """What is sent on a line of `ACCESS`, and what stands in the path where it is not the row of the world."""
+
+RESTORE = f"UPDATE alembic_version SET version_num = '{HEAD}'"
+INSERT = f"INSERT INTO alembic_version VALUES ('{HEAD}')"
+SHOW = "ALTER TABLE hidden RENAME TO alembic_version"
 
 
 class TestWelcome:
@@ -62,6 +67,21 @@ class TestReady:
 
         assert (response.status_code, response.json()) == (200, {"status": "ok"})
         assert len(statements) == 1
+
+    async def test_an_app_whose_tables_are_of_another_release_is_not_ready(
+        self, client: AsyncClient, database: Database
+    ) -> None:
+        """Each way back is taken, whatever the test finds."""
+        for change, back, reason in (
+            ("UPDATE alembic_version SET version_num = 'tomorrow'", RESTORE, "of a newer release than this code"),
+            (f"UPDATE alembic_version SET version_num = '{OLDEST}'", RESTORE, "Run `alembic upgrade head`"),
+            ("ALTER TABLE alembic_version RENAME TO hidden", SHOW, "has no tables of the shop yet"),
+            ("DELETE FROM alembic_version", INSERT, "has no tables of the shop yet"),
+        ):
+            async with changed(database, change, back):
+                assert_refused(await client.get("/health/ready"), 503, reason)
+                assert (await client.get("/health")).status_code == 200
+            assert (await client.get("/health/ready")).status_code == 200
 
     async def test_an_app_without_its_database_is_live_but_not_ready(self, settings: Settings) -> None:
         url = make_url(settings.database_url)
