@@ -12,8 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -35,14 +34,7 @@ from api.database.errors import message_of
 from api.errors import ShopError
 from api.models import columns
 from api.settings import InvalidSettings, Settings, get_settings
-
-MAX_WAIT = 600
-"""Seconds to wait for a migration that is running."""
-
-POLL = 0.2
-"""Seconds between two looks at whether it still is."""
-
-IS_TAKEN = f"Another migration has been running for {MAX_WAIT} seconds."
+from migrations.turns import MAX_WAIT, turn_on_postgresql, wait_for_turn_on_mysql
 
 
 def the_settings() -> Settings:
@@ -135,30 +127,6 @@ async def migrate() -> None:
         await engine.dispose()
 
 
-@asynccontextmanager
-async def turn_on_postgresql(engine: AsyncEngine) -> AsyncIterator[None]:
-    """Hold a lock in a transaction beside the migrations, which may commit several times.
-
-    Waiting within a statement would keep a snapshot, for which the CREATE INDEX CONCURRENTLY of whoever has the lock
-    would wait. The lock is of a transaction and not of a session, so it works behind PgBouncer too.
-    """
-    if engine.dialect.name != "postgresql":
-        yield
-        return
-    deadline = time.monotonic() + MAX_WAIT
-    async with engine.connect() as connection:
-        while True:
-            await connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-            taken = await connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(hashtext('migrations'))")
-            if taken.scalar_one():
-                break
-            if time.monotonic() > deadline:
-                raise TimeoutError(IS_TAKEN)
-            await connection.rollback()
-            await asyncio.sleep(POLL)
-        yield
-
-
 def create_engine(url: URL) -> AsyncEngine:
     if url.get_backend_name() != "sqlite":
         connect_args = session_settings.migration_connect_args(settings, CONNECT_TIMEOUT)
@@ -215,13 +183,6 @@ def read_times_as_utc(backend: str) -> None:
     """PostgreSQL would take a time without an offset for one of its own time zone; the others store it as it is."""
     if backend == "postgresql":
         context.execute("SET LOCAL TIME ZONE 'UTC'")
-
-
-def wait_for_turn_on_mysql(connection: Connection) -> None:
-    """Take a lock that ends with the connection; its name counts for the whole server."""
-    lock = f"SELECT GET_LOCK(CONCAT('migrations.', MD5(DATABASE())), {MAX_WAIT})"
-    if connection.exec_driver_sql(lock).scalar() != 1:
-        raise TimeoutError(IS_TAKEN)
 
 
 def check_foreign_keys(connection: Connection) -> None:

@@ -11,7 +11,8 @@ from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api import __main__ as cli
-from api.commands.verify import CHECKS, checks_on, verify
+from api.commands.checks import CHECKS, checks_on
+from api.commands.verify import verify
 from api.database.sessions import Database
 from api.models.product import Product
 from api.models.user import User
