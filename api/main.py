@@ -29,6 +29,9 @@ from api.web.middleware import BodyLimit, FinishedAnswers, ForwardedAddress
 
 logger = logging.getLogger(__name__)
 
+STOP_TIMEOUT = 1
+"""Seconds for what is done beside the requests to give back its connection; a silent server would never take it."""
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or get_settings()
@@ -45,7 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         for task in beside:
             task.cancel()
-        await asyncio.wait(beside)
+        await asyncio.wait(beside, timeout=STOP_TIMEOUT)
         await app.state.database.close()
 
     app = DocumentedAPI(settings, tags=routers.tag_texts(), lifespan=lifespan)

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import case, column, func, literal, null, or_, select, table, update
 
+from api.database.errors import DATABASE_ERRORS
 from api.database.sessions import Database
 from api.errors import ShopError
 from api.models.base import utcnow
@@ -91,7 +91,7 @@ async def prepare_search(database: Database) -> None:
         while last_id is not None:
             try:
                 last_id = await _fill_in(database, texts, last_id, since)
-            except (SQLAlchemyError, ShopError) as error:
+            except (*DATABASE_ERRORS, ShopError) as error:
                 logger.warning("%s cannot be prepared for searches yet: %s", texts.table_name, type(error).__name__)
                 await asyncio.sleep(RETRY_AFTER)
     if database.backend == "postgresql" and await _index_is_missing(database):
