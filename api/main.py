@@ -30,7 +30,7 @@ from api.web.middleware import BodyLimit, FinishedAnswers, ForwardedAddress
 logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 1
-"""Seconds for what is done beside the requests to give back its connection; a silent server would never take it."""
+"""Seconds for what was started beside the requests to give back its connection; a silent server never takes it."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -43,12 +43,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             logger.warning(each)
         app.state.database = Database(settings)
         works = (_inspect(app.state.database, settings), prepare_search(app.state.database))
-        beside = [asyncio.create_task(work) for work in works]
+        app.state.started = [asyncio.create_task(work) for work in works]
         _leave_alone_what_stays()
         yield
-        for task in beside:
+        for task in app.state.started:
             task.cancel()
-        await asyncio.wait(beside, timeout=STOP_TIMEOUT)
+        await asyncio.wait(app.state.started, timeout=STOP_TIMEOUT)
         await app.state.database.close()
 
     app = DocumentedAPI(settings, tags=routers.tag_texts(), lifespan=lifespan)

@@ -7,7 +7,7 @@ as many orders as products; each order has two lines, and each product is sold t
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, Subquery, case, insert, literal, literal_column, select
+from sqlalchemy import CompoundSelect, Insert, Select, Subquery, case, insert, literal, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import SQLModel, String, cast, true, union_all
 
@@ -34,9 +34,14 @@ def fill(url: str, rows: int) -> None:
     async def write(engine: AsyncEngine) -> None:
         for table, found in statements(rows):
             async with engine.begin() as connection:
-                await connection.execute(insert(TABLES[table]).from_select([*found.selected_columns.keys()], found))
+                await connection.execute(_insert(table, found))
 
     on_engine(url, write)
+
+
+def _insert(table: str, found: Select[Any]) -> Insert:
+    """Without the defaults of columns that a later revision adds."""
+    return insert(TABLES[table]).from_select([*found.selected_columns.keys()], found, include_defaults=False)
 
 
 def statements(rows: int) -> Iterator[tuple[str, Select[Any]]]:

@@ -20,6 +20,7 @@ LIMITED = {
     "PUT /posts/{id}": "20 tags",
     "PATCH /posts/{id}": "20 tags",
     "GET /orders/{id}": "100 lines",
+    "GET /orders/by-number/{order_number}": "100 lines",
     "GET /orders/{id}/details": "100 lines",
     "POST /orders": "100 lines",
     "POST /users/bulk": "the 100 users of the request",

@@ -43,6 +43,7 @@ async def behind(proxy: Proxy, settings: Settings, headers: dict[str, str]) -> A
         AsyncClient(transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://test.example") as client,
     ):
         client.headers.update(headers)
+        await asyncio.wait(app.state.started)
         await open_all(app.state.database)
         yield client
 

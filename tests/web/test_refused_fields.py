@@ -147,7 +147,7 @@ class TestPattern:
     async def test_a_malformed_idempotency_key_is_explained_in_words(self, as_customer: AsyncClient) -> None:
         refused = await as_customer.post("/orders", json=ORDER, headers={"Idempotency-Key": "two words"})
 
-        assert_refused(refused, 422, "must consist of visible characters of ASCII")
+        assert_refused(refused, 422, "must be one text of 1 to 255 visible ASCII characters")
 
     def test_every_pattern_of_a_model_has_its_words(self) -> None:
         waiting: list[type[SQLModel]] = [SQLModel]
