@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import CompoundSelect, Insert, Select, Subquery, case, insert, literal, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel import SQLModel, String, cast, true, union_all
+from sqlmodel import BigInteger, SQLModel, String, cast, true, union_all
 
 from api.models.base import utcnow
 from api.models.columns import Timestamp
@@ -70,7 +70,7 @@ def _numbers(count: int, *, only_even: bool = False) -> Subquery:
             digits = digit.subquery(f"d{place}")
             places = places.join(digits, true())
         n = n + digits.c.d * literal_column(str(10**place))
-    numbers = select(n.label("n")).select_from(places).subquery("counted")
+    numbers = select(cast(n, BigInteger).label("n")).select_from(places).subquery("counted")
     found = select(numbers.c.n).where(numbers.c.n <= count)
     return (found.where(numbers.c.n % 2 == 0) if only_even else found).order_by(numbers.c.n).subquery("numbers")
 

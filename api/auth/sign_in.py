@@ -18,6 +18,7 @@ from api.auth.throttling import Subjects, address_of, count, refuse_at_limit
 from api.database.sessions import Database
 from api.errors import Forbidden, Unauthorized, Unavailable
 from api.models.attempt import AttemptKind
+from api.models.texts import composed
 from api.models.user import Caller, PasswordChange, User
 from api.settings import Settings
 from api.web.app_state import AppDatabase, AppSettings
@@ -38,14 +39,12 @@ async def _verified_sign_in(
     database: AppDatabase,
     settings: AppSettings,
 ) -> VerifiedUser:
-    name, password = _storable(form.username), _storable(form.password)
+    name, password = composed(_storable(form.username)).lower(), _storable(form.password)
     async with database.reads() as session:
-        named = or_(User.username == name, User.email == name.lower())
+        named = or_(User.username == name, User.email == name)
         user = (await session.exec(select(User).where(named, col(User.is_active)))).one_or_none()
-    if user and name != user.username and name.lower() != user.email:
-        user = None  # MariaDB takes "ann" and "ann " for the same, and each spelling would be a counter of its own
     subjects = {
-        AttemptKind.SIGN_IN_BY_ACCOUNT: f"name {name.lower()}",
+        AttemptKind.SIGN_IN_BY_ACCOUNT: f"name {name}",
         AttemptKind.SIGN_IN_BY_ADDRESS: address_of(request),
     }
     right, new_hash = await _verify(database, settings, subjects, password, user.hashed_password if user else None)

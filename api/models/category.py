@@ -8,14 +8,15 @@ from sqlmodel import Field
 
 from api.models.base import Schema, Timestamps, related
 from api.models.searchable import Searchable
+from api.models.texts import LINE, LINES
 from api.models.types import ABSENT, Id, Slug
 
 if TYPE_CHECKING:
     from api.models.product import Product
 
-CategoryName = Annotated[str, Limits(min_length=1, max_length=100, examples=["Audio"])]
+CategoryName = Annotated[str, Limits(min_length=1, max_length=100, examples=["Audio"]), LINE]
 CategorySlug = Annotated[Slug, Limits(examples=["audio"])]
-Description = Annotated[str | None, Limits(max_length=2_000, examples=["Everything that makes a sound."])]
+Description = Annotated[str | None, Limits(max_length=2_000, examples=["Everything that makes a sound."]), LINES]
 
 
 CATEGORY_ELSEWHERE = {

@@ -13,6 +13,7 @@ from api.models.base import Schema, Timestamps, check, one_of, related, utcnow
 from api.models.columns import EnumValue
 from api.models.searchable import Searchable
 from api.models.tag import PostTag, TagRead, TagSlug
+from api.models.texts import LINE, LINES
 from api.models.types import ABSENT, Id, Slug
 from api.models.user import UserRead, UserSummary
 
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     from api.models.tag import Tag
     from api.models.user import Caller, User
 
-Title = Annotated[str, Limits(min_length=1, max_length=200, examples=["Ten headphones, compared"])]
+Title = Annotated[str, Limits(min_length=1, max_length=200, examples=["Ten headphones, compared"]), LINE]
 PostSlug = Annotated[Slug, Limits(examples=["ten-headphones-compared"])]
-Content = Annotated[str, Limits(min_length=1, max_length=50_000, examples=["We listened for a month."])]
+Content = Annotated[str, Limits(min_length=1, max_length=50_000, examples=["We listened for a month."]), LINES]
 ViewCount = Annotated[int, Limits(examples=[314])]
 MAX_TAGS = 20
 """Tags of one post: more would describe nothing."""

@@ -14,6 +14,7 @@ from api.models.base import Schema, Timestamps, check, related
 from api.models.category import CategoryRead
 from api.models.money import Amount
 from api.models.searchable import Searchable
+from api.models.texts import LINE, LINES
 from api.models.types import ABSENT, Id, Integral, IsActive, JsonObject, Slug, in_words
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def _storable(attributes: JsonObject) -> JsonObject:
     return attributes
 
 
-ProductName = Annotated[str, Limits(min_length=1, max_length=200, examples=["Wireless Headphones"])]
+ProductName = Annotated[str, Limits(min_length=1, max_length=200, examples=["Wireless Headphones"]), LINE]
 ProductSlug = Annotated[Slug, Limits(examples=["wireless-headphones"])]
 SKU_PATTERN = in_words(
     r"^[A-Za-z0-9]+(-[A-Za-z0-9]+)*$",
@@ -61,7 +62,9 @@ def stored_sku(text: str) -> str:
     return text.strip().upper() if text.isascii() else text  # "ß" would become "SS"
 
 
-ProductDescription = Annotated[str | None, Limits(max_length=5_000, examples=["Over-ear, thirty hours a charge."])]
+ProductDescription = Annotated[
+    str | None, Limits(max_length=5_000, examples=["Over-ear, thirty hours a charge."]), LINES
+]
 Stock = Annotated[int, Limits(strict=True, ge=0, le=MAX_STOCK, examples=[50]), Integral]
 Attributes = Annotated[JsonObject, AfterValidator(_storable), Limits(examples=[{"colour": "black", "wireless": True}])]
 

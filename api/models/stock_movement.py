@@ -11,6 +11,7 @@ from sqlmodel import Field, Index
 from api.models.base import Schema, check, one_of, utcnow
 from api.models.columns import EnumValue
 from api.models.product import MAX_STOCK
+from api.models.texts import LINE
 from api.models.types import Id, Integral
 
 
@@ -41,7 +42,7 @@ Delta = Annotated[
     Integral,
 ]
 MAX_NOTE_LENGTH = 200
-RequiredNote = Annotated[str, Limits(min_length=1, max_length=MAX_NOTE_LENGTH, examples=["Delivery of 12 May"])]
+RequiredNote = Annotated[str, Limits(min_length=1, max_length=MAX_NOTE_LENGTH, examples=["Delivery of 12 May"]), LINE]
 Note = Annotated[str | None, Limits(max_length=MAX_NOTE_LENGTH, examples=["Delivery of 12 May"])]
 
 

@@ -7,12 +7,13 @@ from sqlmodel import Field, SQLModel
 
 from api.models.base import Schema, Timestamps, related
 from api.models.searchable import Searchable
+from api.models.texts import LINE
 from api.models.types import ABSENT, Id, Slug
 
 if TYPE_CHECKING:
     from api.models.post import Post
 
-TagName = Annotated[str, Limits(min_length=1, max_length=50, examples=["Reviews"])]
+TagName = Annotated[str, Limits(min_length=1, max_length=50, examples=["Reviews"]), LINE]
 TagSlug = Annotated[Slug, Limits(examples=["reviews"])]
 
 

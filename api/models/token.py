@@ -11,12 +11,13 @@ from sqlmodel import Field, and_, col
 
 from api.models.base import Schema, Timestamps, one_of
 from api.models.columns import EnumValue
+from api.models.texts import LINE
 from api.models.types import SECRET, Id, Integral, Sha256
 
 if TYPE_CHECKING:
     from api.models.user import Caller
 
-TokenName = Annotated[str, Limits(min_length=1, max_length=100, examples=["Stock sync"])]
+TokenName = Annotated[str, Limits(min_length=1, max_length=100, examples=["Stock sync"]), LINE]
 TokenPrefix = Annotated[str, Limits(max_length=12, examples=["shop_Zk3v9Q"])]
 TokenSecret = Annotated[str, SECRET, Limits(examples=["shop_Zk3v9QeXAMPLEeXAMPLEeXAMPLEeXAMPLEeXAMPLE0"])]
 LifetimeInDays = Annotated[int, Limits(strict=True, ge=1, le=3_650), Integral]

@@ -9,10 +9,11 @@ from sqlmodel import Field
 
 from api.models.base import Schema, check, utcnow
 from api.models.money import Amount
+from api.models.texts import LINE
 from api.models.types import Id
 
 CreditAmount = Annotated[Amount, Limits(examples=["25.00"])]
-TransactionDescription = Annotated[str | None, Limits(max_length=200, examples=["Happy birthday"])]
+TransactionDescription = Annotated[str | None, Limits(max_length=200, examples=["Happy birthday"]), LINE]
 FromAccount = Annotated[Id, Limits(examples=[3])]
 ToAccount = Annotated[Id, Limits(examples=[4])]
 

@@ -13,6 +13,7 @@ from sqlmodel import Field, String, bindparam, cast, col, literal, true
 from api.models.base import Schema, Timestamps, related, utcnow
 from api.models.columns import BigInt
 from api.models.searchable import Searchable
+from api.models.texts import LINE, LINES
 from api.models.types import ABSENT, SECRET, Email, Id, IsActive, in_words
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ STRONG_PASSWORD = r"^[^\x00]*([A-Z][^\x00]*[0-9]|[0-9][^\x00]*[A-Z])[^\x00]*$"  
 """What `_strong` asks for, as a pattern for clients and their generators."""
 
 USERNAME_PATTERN = in_words(r"^[A-Za-z0-9_]+$", "must consist of the letters a to z and A to Z, digits and underscores")
-Username = Annotated[str, Limits(min_length=3, max_length=50, pattern=USERNAME_PATTERN, examples=["johndoe"])]
-FullName = Annotated[str | None, Limits(max_length=100, examples=["John Doe"])]
-Bio = Annotated[str | None, Limits(max_length=500, examples=["Listens to everything."])]
+Username = Annotated[
+    str, Limits(min_length=3, max_length=50, pattern=USERNAME_PATTERN, examples=["johndoe"]), AfterValidator(str.lower)
+]
+FullName = Annotated[str | None, Limits(max_length=100, examples=["John Doe"]), LINE]
+Bio = Annotated[str | None, Limits(max_length=500, examples=["Listens to everything."]), LINES]
 UnstrippedText = Annotated[str, StringConstraints(strip_whitespace=False)]
 PresentPassword = Annotated[UnstrippedText, SECRET, Limits(max_length=128, examples=["SecurePass123"])]
 Password = Annotated[

@@ -2,6 +2,7 @@
 
 from pydantic.json_schema import models_json_schema
 
+from api.models.texts import ONLY_IN_REQUESTS
 from api.models.types import MAX_ID, WORDS_FOR_PATTERNS
 from api.openapi.nodes import Json, nodes, operations, reachable
 from api.openapi.texts import EXAMPLE_TIME, FORM_EXAMPLES
@@ -54,6 +55,11 @@ def _finish_texts(document: Json) -> None:
     for name in reachable(document, [each.get("application/json", {}) for each in bodies]):
         for node in nodes(document["components"]["schemas"][name].get("properties", {})):
             _finish_text(node, NOT_BLANK if node.get("minLength") else WITHOUT_NUL)
+    requested = reachable(document, [each.get("requestBody", {}) for each in operations(document)])
+    for name in document["components"]["schemas"].keys() - requested:
+        for node in nodes(document["components"]["schemas"][name].get("properties", {})):
+            if node.get("pattern") in ONLY_IN_REQUESTS:
+                del node["pattern"]
     for operation in operations(document):
         for parameter in operation.get("parameters", ()):
             _finish_text(parameter["schema"], WITHOUT_NUL)

@@ -23,6 +23,9 @@ the `next_cursor` of each answer. No row is skipped or repeated while rows are a
 fast as the first. `skip` and `limit` are another spelling: any number of rows to leave out, instead of `page`, and
 another name of `page_size`.
 
+**Texts** lose the white space around them, and their letters are composed (Unicode's NFC); their length counts as it is
+sent. Names are one line. Usernames and e-mail addresses are lower case, however they are typed.
+
 **Methods.** `HEAD` answers like `GET`, without the content. `OPTIONS` says in `Allow` which methods a path has.
 
 **Queries.** An unknown parameter, or one that is sent twice, is refused. An optional one that is left empty counts as

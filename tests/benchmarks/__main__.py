@@ -31,7 +31,7 @@ from tests.benchmarks.connection import Connection
 from tests.benchmarks.paths import PATHS, Path, World
 from tests.benchmarks.server import CONNECTIONS, PLAIN, QUIET, Server, code_before, database_cpu
 from tests.databases import BACKENDS, Backend, Unavailable
-from tests.faults.service import PROCFILE
+from tests.faults.service import PROCFILE, web_command
 from tests.support import ROOT
 
 LATEST = 30
@@ -110,7 +110,7 @@ def candidates(backend: Backend, options: argparse.Namespace) -> Iterator[list[C
         before = code_before(folder / "code-before")
         commands = {"shop": (f"{PROCFILE} {QUIET}", ROOT)}
         if before:
-            commands["before"] = (f"{PROCFILE} {QUIET}", before)
+            commands["before"] = (f"{web_command(before)} {QUIET}", before)
         if backend.name == "postgresql":
             commands |= {name: (PLAIN.format(name), ROOT) for name in ("textbook", "floor")}
         found = []

@@ -21,6 +21,15 @@ READY_WITHIN = 30
 """Seconds in which a service has to answer again, on a machine with other things to do."""
 
 
+def web_command(code: Path) -> str:
+    """The command that a platform runs, by the Procfile of a folder."""
+    lines = (code / "Procfile").read_text().splitlines()
+    return next(line.removeprefix("web: ") for line in lines if line.startswith("web: "))
+
+
+PROCFILE = web_command(ROOT)
+
+
 class Service:
     """A worker that is killed is replaced by its supervisor. After `kill` nobody starts anything."""
 
@@ -104,12 +113,6 @@ class Service:
 
     def last_words(self) -> str:
         return "\n".join(self.log.read_text().splitlines()[-60:])
-
-
-(PROCFILE,) = (
-    line.removeprefix("web: ") for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("web: ")
-)
-"""The command that a platform runs."""
 
 
 @contextmanager

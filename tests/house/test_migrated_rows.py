@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from alembic.util import CommandError
 from sqlalchemy import make_url
 
 from api.models.account import Account, ShopAccount
 from api.models.category import Category
 from api.models.product import Product
+from api.models.tag import Tag
 from api.models.user import User
 from tests.alembic_support import alembic, contents, put, sql
 from tests.databases import Backend
@@ -122,3 +124,70 @@ class TestAccountsOfTheShop:
         before = self.names(url)
         alembic(url, "downgrade", SCHEMA)
         assert self.names(url) == before - {"Sales"}
+
+
+class TestSpelling:
+    """Rows of before usernames were lower case and letters composed."""
+
+    BEFORE = "e4a8d17c5b02"
+    DECOMPOSED, COMPOSED = "Cafe\u0301", "Caf\u00e9"
+
+    def test_texts_are_spelled_as_requests_spell_them_now(self, url: str) -> None:
+        alembic(url, "upgrade", self.BEFORE)
+        put(
+            url,
+            User(username="JohnDoe", email="john@example.com", hashed_password="", full_name=self.DECOMPOSED),
+            Category(name=self.DECOMPOSED, slug="cafe", description=f"{self.DECOMPOSED}\nau lait"),
+            Tag(name=self.DECOMPOSED, slug="cafe"),
+        )
+        alembic(url, "upgrade", "head")
+        users = sql(url, "SELECT username, full_name FROM users")
+        assert [tuple(row) for row in users] == [("johndoe", self.COMPOSED)]
+        categories = sql(url, "SELECT name, description FROM categories WHERE slug = 'cafe'")
+        assert [tuple(row) for row in categories] == [(self.COMPOSED, f"{self.COMPOSED}\nau lait")]
+        assert sql(url, "SELECT name FROM tags")[0].name == self.COMPOSED
+
+    def test_rows_that_would_become_one_stop_the_upgrade_before_anything_is_changed(self, url: str) -> None:
+        alembic(url, "upgrade", self.BEFORE)
+        for username in ("Admin", "admin", "ADMIN", "JohnDoe"):
+            put(url, User(username=username, email=f"{username}@example.com", hashed_password=""))
+        for number, name in enumerate((self.DECOMPOSED, self.COMPOSED)):
+            put(url, Category(name=name, slug=f"cafe-{number}"))
+            put(url, Tag(name=name, slug=f"cafe-{number}"))
+        ids = [row.id for row in sql(url, "SELECT id FROM categories WHERE slug LIKE 'cafe-%' ORDER BY slug")]
+        for number, (name, category_id) in enumerate(
+            ((self.DECOMPOSED, ids[0]), (self.COMPOSED, ids[0]), (self.COMPOSED, ids[1]))
+        ):
+            product = Product(
+                name=name, slug=f"c-{number}", sku=f"C-{number}", price=Decimal("1.00"), category_id=category_id
+            )
+            put(url, product)
+        before = contents(url)
+
+        with pytest.raises(CommandError) as stopped:
+            alembic(url, "upgrade", "head")
+
+        message = str(stopped.value)
+        assert message.startswith("Some rows would have the same name")
+        for each in (
+            "users 1 'Admin' and 2 'admin'",
+            "users 1 'Admin' and 3 'ADMIN'",
+            "tags 1 ",
+            "categories ",
+            "products 1 ",
+        ):
+            assert each in message
+        assert "JohnDoe" not in message
+        assert "products 3" not in message
+        assert "Rename one of each" in message
+        assert contents(url) == before
+        sql(
+            url,
+            "UPDATE users SET username = 'boss' WHERE username = 'Admin'",
+            "UPDATE users SET username = 'chief' WHERE username = 'ADMIN'",
+            "UPDATE categories SET name = 'Cafe' WHERE slug = 'cafe-0'",
+            "UPDATE tags SET name = 'Cafe' WHERE slug = 'cafe-0'",
+            "UPDATE products SET name = 'Cafe' WHERE id = 1",
+        )
+        alembic(url, "upgrade", "head")
+        assert {row.username for row in sql(url, "SELECT username FROM users")} == {"boss", "admin", "chief", "johndoe"}

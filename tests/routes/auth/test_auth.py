@@ -118,7 +118,7 @@ class TestSignIn:
                 ("nobody", PASSWORD),
                 ("nobody@example.com", PASSWORD),
                 ("inactive", PASSWORD),
-                ("CUSTOMER", PASSWORD),
+                ("customer_", PASSWORD),
                 ("", ""),
             )
         ]

@@ -94,7 +94,7 @@ class TestRegister:
         assert_refused(response, 422, "body.password")
         assert await count_users(session) == 0
 
-    @pytest.mark.parametrize("username", ["abc", "x" * 50, "A_1", "___", "123"])
+    @pytest.mark.parametrize("username", ["abc", "x" * 50, "a_1", "___", "123"])
     async def test_a_username_of_letters_digits_and_underscores_is_accepted(
         self, client: AsyncClient, username: str
     ) -> None:
