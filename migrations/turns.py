@@ -30,6 +30,7 @@ async def turn_on_postgresql(engine: AsyncEngine) -> AsyncIterator[None]:
     deadline = time.monotonic() + MAX_WAIT
     async with engine.connect() as connection:
         while True:
+            await connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")  # or it keeps a snapshot
             await connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
             taken = await connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(hashtext('migrations'))")
             if taken.scalar_one():

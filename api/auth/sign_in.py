@@ -39,10 +39,13 @@ async def _verified_sign_in(
     database: AppDatabase,
     settings: AppSettings,
 ) -> VerifiedUser:
-    name, password = composed(_storable(form.username)).lower(), _storable(form.password)
+    typed, password = composed(_storable(form.username)), _storable(form.password)
+    name = typed.lower()
     async with database.reads() as session:
-        named = or_(User.username == name, User.email == name)
-        user = (await session.exec(select(User).where(named, col(User.is_active)))).one_or_none()
+        # An older release beside the new schema may have registered a username with capitals.
+        named = or_(col(User.username).in_({name, typed}), User.email == name)
+        users = (await session.exec(select(User).where(named, col(User.is_active)).order_by(col(User.id)))).all()
+    user = users[0] if users else None
     subjects = {
         AttemptKind.SIGN_IN_BY_ACCOUNT: f"name {name}",
         AttemptKind.SIGN_IN_BY_ADDRESS: address_of(request),

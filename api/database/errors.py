@@ -126,6 +126,11 @@ def needs_fresh_session(error: SQLAlchemyError) -> bool:
     return ends_session(getattr(error, "orig", None))
 
 
+def was_refused_before_commit(error: SQLAlchemyError) -> bool:
+    """Whether an error that came with the COMMIT is of a statement before it. A pooler says XX000 for itself too."""
+    return needs_fresh_session(error) and _code_of_driver(getattr(error, "orig", None)) != "XX000"
+
+
 def is_out_of_connections(error: BaseException | None) -> bool:
     """Whether a driver could not connect because the server has no connection left."""
     code = _code_of_driver(error)

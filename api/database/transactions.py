@@ -16,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.database.connections import OPEN_DRIVER, connected, give_back, take_from_pool, throw_away, write_pending
 from api.database.drivers import DriverConnection, Listener
 from api.database.engine import is_in_transaction
-from api.database.errors import needs_fresh_session
+from api.database.errors import was_refused_before_commit
 from api.database.sqlalchemy_internals import CONNECT, connection_on
 from api.database.write_slots import WriteSlot
 from api.errors import Unavailable
@@ -105,14 +105,15 @@ class Transaction:
             Unavailable: The connection broke meanwhile, so nobody knows whether it was committed. It must not be run
                 again; an idempotency key tells.
         """
-        await write_pending(self.session)
-        if self._driver is not None and (self.session.in_transaction() or not self._driver.has_run):
-            await self._driver.flush()  # an error of these is no error of the COMMIT
+        async with asyncio.timeout(COMMIT_TIMEOUT):  # an error of these is no error of the COMMIT
+            await write_pending(self.session)
+            if self._driver is not None and (self.session.in_transaction() or not self._driver.has_run):
+                await self._driver.flush()
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT):
                 await self._end()
         except DBAPIError as error:
-            if not error.connection_invalidated or needs_fresh_session(error):  # a statement before it was refused
+            if not error.connection_invalidated or was_refused_before_commit(error):
                 raise
             raise Unavailable(NOT_CONFIRMED) from error
         except TimeoutError as error:

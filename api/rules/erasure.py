@@ -13,6 +13,7 @@ from sqlmodel import Column, SQLModel, and_, col, delete, exists, not_, or_, sel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.account import Account
+from api.models.idempotency_key import IdempotencyKey
 from api.models.transaction import Transaction
 from api.models.user import User
 from api.rules.user_access import USERS_AT_A_TIME, keep_one_staff_user
@@ -82,6 +83,7 @@ async def erase_inactive(session: AsyncSession) -> int:
 async def _erase(session: AsyncSession, user_ids: Sequence[int]) -> int:
     await _lock_accounts(session, user_ids)
     await _delete_owned(session, user_ids)
+    await _forget_answers(session)
     these = col(User.id).in_(user_ids)
     deleted = await session.exec(delete(User).where(these, not_(_has_books())))
     anonymised = await session.exec(update(User).where(these).values(User.erased_values()))
@@ -91,6 +93,15 @@ async def _erase(session: AsyncSession, user_ids: Sequence[int]) -> int:
 async def _delete_owned(session: AsyncSession, user_ids: Sequence[int]) -> None:
     for owner in owners_of_erased_rows():
         await session.exec(delete(owner.table).where(owner.in_(user_ids)))
+
+
+async def _forget_answers(session: AsyncSession) -> None:
+    """Delete the stored answers about users: a repeated request of staff would otherwise show the person again.
+
+    The key of this request has no answer yet.
+    """
+    of_users = and_(col(IdempotencyKey.route).contains("/users"), not_(col(IdempotencyKey.route).startswith("DELETE")))
+    await session.exec(delete(IdempotencyKey).where(of_users, col(IdempotencyKey.status_code).is_not(None)))
 
 
 async def _lock_accounts(session: AsyncSession, user_ids: Sequence[int]) -> None:

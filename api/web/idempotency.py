@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.responses import Response
 
-from api.database.errors import refusal_for
+from api.database.errors import is_duplicate_slug, refusal_for
 from api.database.transactions import undo
 from api.errors import BadRequest, ShopError, Unprocessable
 from api.web.app_state import caller_id_of, hash_slowly
@@ -83,6 +83,8 @@ def answer_once(answer: Handler, rules: KeyRules) -> Handler:
                 raise stopped.outcome from None
             return _replay(stopped.outcome)
         except (ShopError, SQLAlchemyError) as error:
+            if isinstance(error, SQLAlchemyError) and is_duplicate_slug(error):
+                raise  # the route is run again, and generates another one
             refusal = error if isinstance(error, ShopError) else refusal_for(error)
             if refusal is None or refusal.status >= 500 or refusal.status in NOT_STORED:
                 raise

@@ -49,7 +49,8 @@ Change = tuple[int, str, str]
 
 def upgrade() -> None:
     if op.get_context().as_sql:
-        return  # it takes Unicode's tables; a database has none, or its own
+        op.execute("UPDATE users SET username = lower(username) WHERE username <> lower(username)")
+        return  # the rest takes Unicode's tables; a database has none, or its own
     changes = {(table, column): list(_changes(table, column, alike)) for (table, column, _), alike in UNIQUE.items()}
     collisions = [each for (table, column, within) in UNIQUE for each in _collisions(table, column, within, changes)]
     if collisions:
@@ -92,7 +93,7 @@ def _collisions(
     """The rows that would have one text, such as "users 1 'Admin' and 7 'admin'"."""
     rows = _table(name, column, within)
     others = rows.alias()
-    same_group = others.c[within].is_not_distinct_from(rows.c[within]) if within else sa.true()
+    same_group = others.c[within] == rows.c[within] if within else sa.true()
     new = {row_id: text for row_id, _, text in changes[name, column]}
     named: set[frozenset[int]] = set()
     for row_id, text, changed in changes[name, column]:

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from time import monotonic
 
-from httpx import AsyncClient
+from httpx import AsyncClient, Response
 from sqlmodel import col, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -15,6 +15,7 @@ from api.models.product import Product
 from api.models.user import User
 from tests.books import assert_stock_equals_movements
 from tests.databases import Backend
+from tests.factories import a_category
 from tests.support import assert_refused
 from tests.web.idempotency_cases import (
     KEY,
@@ -157,3 +158,20 @@ class TestRequestInProgress:
         assert {response.status_code for response in responses} == {201}
         assert len({response.content for response in responses}) == 1
         assert await count_rows(session, Order) == before + 1
+
+
+class TestGeneratedSlugs:
+    async def test_products_of_one_name_each_get_a_slug_under_keys_of_their_own(
+        self, as_staff: AsyncClient, session: AsyncSession
+    ) -> None:
+        """A collision of slugs that nobody sent is no refusal: the request is run again, and gets another slug."""
+        shelves = [await a_category(session) for _ in range(6)]
+
+        async def add(number: int) -> Response:
+            product = {"name": "Lamp", "price": 1, "sku": f"L-{number}", "category_id": shelves[number].id}
+            return await as_staff.post("/products", json=product, headers={"Idempotency-Key": f"lamp-{number}"})
+
+        created = await asyncio.gather(*(add(number) for number in range(6)))
+
+        assert [each.status_code for each in created] == [201] * 6, [each.text for each in created]
+        assert len({each.json()["slug"] for each in created}) == 6

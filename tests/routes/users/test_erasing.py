@@ -96,7 +96,7 @@ class TestEraseInactiveUsers:
         assert changed == [2, 1, 0]
 
     @pytest.mark.parametrize("size", [1, 20])
-    async def test_any_number_of_users_takes_nine_statements(
+    async def test_any_number_of_users_takes_ten_statements(
         self, as_staff: AsyncClient, session: AsyncSession, database: Database, size: int
     ) -> None:
         for _ in range(size):
@@ -106,8 +106,21 @@ class TestEraseInactiveUsers:
         with count_statements(database) as statements:
             response = await as_staff.delete("/users/bulk/inactive")
         assert response.json() == {"changed": 2 * size}
-        # The token, two locks, one delete for each of four tables, the users without books, the users with books.
-        assert len(statements) == 9
+        # The token, two locks, a delete for each of four tables and for answers, the users without and with books.
+        assert len(statements) == 10
+
+
+class TestStoredAnswers:
+    async def test_no_stored_answer_shows_an_erased_person_again(self, as_staff: AsyncClient) -> None:
+        users = [{"username": "anna", "email": "anna@example.com", "password": "SecurePass123"}]
+        keyed = {"Idempotency-Key": "new users"}
+        created = await as_staff.post("/users/bulk", json=users, headers=keyed)
+        assert (await as_staff.delete(f"/users/{created.json()[0]['id']}")).status_code == 204
+
+        again = await as_staff.post("/users/bulk", json=users, headers=keyed)
+
+        assert again.status_code == 201
+        assert "Idempotent-Replayed" not in again.headers
 
 
 class TestErasedUser:
