@@ -113,7 +113,7 @@ class TestEraseInactiveUsers:
 class TestStoredAnswers:
     async def test_no_stored_answer_shows_an_erased_person_again(self, as_staff: AsyncClient) -> None:
         users = [{"username": "anna", "email": "anna@example.com", "password": "SecurePass123"}]
-        keyed = {"Idempotency-Key": "new users"}
+        keyed = {"Idempotency-Key": "new-users"}
         created = await as_staff.post("/users/bulk", json=users, headers=keyed)
         assert (await as_staff.delete(f"/users/{created.json()[0]['id']}")).status_code == 204
 
