@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, ClassVar
 
-from pydantic import AwareDatetime, ConfigDict, field_validator
+from pydantic import AwareDatetime, ConfigDict, ValidationInfo, field_validator
 from sqlmodel import CheckConstraint, Field, Relationship, SQLModel, Table
 
 from api.models import portable  # noqa: F401 - before the first table
+from api.models.texts import texts_of
 from api.models.types import without_nul
 
 # Constraints and indexes get their names from this convention alone, so a downgrade can name them on every database.
@@ -48,6 +49,16 @@ class Schema(SQLModel):
         """What `elsewhere` of this class, or of one that it is made of, says of a field."""
         known = (vars(each).get("elsewhere", {}) for each in cls.__mro__)
         return next((each[name] for each in known if name in each), None)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _prepare_text(cls, value: Any, info: ValidationInfo) -> Any:
+        """A class with an `id` is of stored rows. They stay as they are, also where other rules held when they came."""
+        texts = {} if "id" in cls.model_fields else texts_of(cls)
+        if isinstance(value, str) and info.field_name in texts:
+            text, max_length = texts[info.field_name]
+            return text.prepared(value, max_length)
+        return value
 
     @field_validator("*", mode="after")
     @classmethod

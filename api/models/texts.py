@@ -6,10 +6,10 @@
 """
 
 import unicodedata
-from functools import partial
+from functools import cache
 from typing import Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, GetJsonSchemaHandler
 
 from api.models.types import in_words, without_nul
 
@@ -23,12 +23,16 @@ _NOT_IN_LINES = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f"
 
 
 def composed(text: str) -> str:
-    """A text as it is stored, and so as it is looked for."""
-    return unicodedata.normalize("NFC", text.strip(WHITE_SPACE))
+    """A text as it is stored, and so as it is looked for.
+
+    Raises:
+        ValueError: It holds U+0000, which no database here can store.
+    """
+    return unicodedata.normalize("NFC", without_nul(text).strip(WHITE_SPACE))
 
 
 class Text:
-    """In the type of a field, behind its limits: prepares what a client sends."""
+    """In the type of a field, behind its limits: says how `Schema` prepares what a client sends."""
 
     def __init__(self, *, pattern: str, pattern_if_required: str, allowed: str, words: str) -> None:
         self.pattern = in_words(pattern, words)
@@ -36,19 +40,17 @@ class Text:
         self._allowed = frozenset(allowed)
         self._words = words
 
-    def prepared(self, max_length: int | None, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        if max_length is not None and len(value) > max_length:
+    def prepared(self, text: str, max_length: int | None) -> str:
+        """
+        Raises:
+            ValueError: It is too long, or holds a character that it may not hold.
+        """
+        if max_length is not None and len(text) > max_length:
             raise ValueError(f"must have at most {max_length} characters")
-        text = composed(without_nul(value)).replace("\r\n", "\n")
-        if not text.isprintable() and any(_is_control(each) and each not in self._allowed for each in text):
+        found = composed(text).replace("\r\n", "\n")
+        if not found.isprintable() and any(_is_control(each) and each not in self._allowed for each in found):
             raise ValueError(self._words)
-        return text
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        validator = BeforeValidator(partial(self.prepared, _max_length(handler(source))))
-        return validator.__get_pydantic_core_schema__(source, handler)
+        return found
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         found = handler(schema)
@@ -62,10 +64,16 @@ def _is_control(letter: str) -> bool:
     return unicodedata.category(letter) in ("Cc", "Zl", "Zp")
 
 
-def _max_length(schema: Any) -> int | None:
-    """What a schema says of its text, which may be within others: of an optional text, or of a validator."""
-    found: int | None = schema.get("max_length")
-    return _max_length(schema["schema"]) if found is None and "schema" in schema else found
+@cache
+def texts_of(model: type[BaseModel]) -> dict[str, tuple[Text, int | None]]:
+    """The fields of a class that clients write texts into, each with its greatest length."""
+    found = {}
+    for name, field in model.model_fields.items():
+        text = next((each for each in field.metadata if isinstance(each, Text)), None)
+        if text is not None:
+            lengths = (getattr(each, "max_length", None) for each in field.metadata)
+            found[name] = text, next(filter(None, lengths), None)
+    return found
 
 
 LINE = Text(

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.models.category import CategoryName, Description
+from api.models.category import CategoryCreate
 from api.models.texts import WHITE_SPACE, composed
-from tests.factories import a_product, a_user
+from tests.factories import a_category, a_product, a_user, order_body
 from tests.support import assert_refused
 
 COMPOSED, DECOMPOSED = "Caf\u00e9", "Cafe\u0301"
@@ -56,15 +56,14 @@ class TestLine:
         assert_refused(await as_staff.post("/tags", json={"name": letter.rjust(51, "a")}), 422, "at most 50 characters")
 
     def test_every_control_character_is_known(self) -> None:
-        line, lines = TypeAdapter(CategoryName), TypeAdapter(Description)
         for each in CONTROLS:
             with pytest.raises(ValidationError):
-                line.validate_python(f"a{each}b")
+                CategoryCreate(name=f"a{each}b")
             if each in LINE_BREAKS:
-                assert lines.validate_python(f"a{each}b") == f"a{each}b"
+                assert CategoryCreate(name="Audio", description=f"a{each}b").description == f"a{each}b"
             else:
                 with pytest.raises(ValidationError):
-                    lines.validate_python(f"a{each}b")
+                    CategoryCreate(name="Audio", description=f"a{each}b")
 
     def test_white_space_is_what_unicode_calls_so(self) -> None:
         controls_that_python_strips = "\x1c\x1d\x1e\x1f"
@@ -82,6 +81,25 @@ class TestLines:
     async def test_other_control_characters_are_refused(self, as_staff: AsyncClient) -> None:
         refused = await as_staff.post("/categories", json={"name": "Audio", "description": "a\x1bb"})
         assert_refused(refused, 422, "must not contain control characters other than line breaks and tabs")
+
+
+class TestStoredTexts:
+    @pytest.mark.parametrize("text", ["control \x01 \x1f", "two\nlines", DECOMPOSED])
+    async def test_what_was_stored_under_other_rules_is_answered_as_it_is(
+        self, as_staff: AsyncClient, as_customer: AsyncClient, session: AsyncSession, text: str
+    ) -> None:
+        category = await a_category(session, text)
+        product = await a_product(session, text, category, stock_quantity=1)
+
+        order = await as_customer.post("/orders", json=order_body((product, 1)))
+        assert order.status_code == 201, order.text
+        assert order.json()["items"][0]["product_name"] == text
+        (of_order,) = (await as_staff.get("/orders/stats/summary")).json()["by_category"]
+        of_products = (await as_staff.get("/products/stats/by-category")).json()
+        assert of_order["category"] == text
+        assert text in [each["category"] for each in of_products]
+        changed = await as_staff.patch(f"/products/{product.id}", json={"price": 2})
+        assert (changed.status_code, changed.json()["name"]) == (200, text)
 
 
 class TestLookingUp:
