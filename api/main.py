@@ -30,7 +30,8 @@ from api.web.middleware import BodyLimit, FinishedAnswers, ForwardedAddress
 logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 1
-"""Seconds for what was started beside the requests to give back its connection; a silent server never takes it."""
+"""Seconds for what was started beside the requests to end, and then to give back its connection: a server that is
+silent never takes it."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.started = [asyncio.create_task(work) for work in works]
         _leave_alone_what_stays()
         yield
+        await asyncio.wait(app.state.started, timeout=STOP_TIMEOUT)
         for task in app.state.started:
             task.cancel()
         await asyncio.wait(app.state.started, timeout=STOP_TIMEOUT)

@@ -5,7 +5,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from sqlalchemy import URL
 
@@ -59,11 +59,17 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self._clients.append(client)
-        from_server, server = await asyncio.open_connection(*self._target)
-        with suppress(ConnectionError):
-            both = (self._copy(reader, server, client), self._copy(from_server, client, client))
-            await asyncio.gather(*both, return_exceptions=True)
-        server.close()
+        try:
+            from_server, server = await asyncio.open_connection(*self._target)
+            try:
+                both = (self._copy(reader, server, client), self._copy(from_server, client, client))
+                await asyncio.gather(*both, return_exceptions=True)
+            finally:
+                server.close()
+        except ConnectionError:  # the server is gone
+            return
+        finally:
+            client.close()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, of: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
@@ -81,7 +87,7 @@ class Proxy:
         server.close()
         for task in asyncio.all_tasks(self._loop):
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0.1))
+        self._loop.run_until_complete(asyncio.sleep(0.1))  # in which they close their sockets
         self._loop.close()
 
     def stop(self) -> None:
