@@ -37,7 +37,7 @@ def drop_index(name: str, table: str) -> None:
 
 
 def add_column(table: str, column: sa.Column[Any]) -> None:
-    """Add a column that may be null: no row is written, whatever the size of the table."""
+    """Add a column that may be null or has a constant default: no row is written, whatever the size of the table."""
     with by_itself(table):
         if op.get_context().as_sql or column.name not in _columns(table):
             op.add_column(table, column)

@@ -14,7 +14,7 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
@@ -46,6 +46,12 @@ async def save(session: AsyncSession, *rows: SQLModel) -> None:
     """Write rows past the app."""
     session.add_all(rows)
     await session.flush()
+
+
+async def ping(database: Database) -> None:
+    """Run a statement on a read session."""
+    async with database.reads() as session:
+        await session.scalar(text("SELECT 1"))
 
 
 def assert_refused(response: httpx.Response, status: int, detail: str = "") -> None:

@@ -9,6 +9,7 @@ from api.database.drivers import DriverConnection
 from api.database.engine import pool_size
 from api.database.sessions import Database
 from api.database.statements import Statement
+from api.models.searchable import Searchable
 from api.settings import Settings
 
 SELECT_LIMITS = {
@@ -31,6 +32,16 @@ SELECT_ENGINES = Statement(
     )
 )
 
+SELECT_SEARCH_INDEXES = Statement(
+    text(
+        "SELECT c.relname FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid "
+        "WHERE i.indisvalid AND pg_table_is_visible(c.oid) AND right(c.relname, 12) = '_search_text'"
+    )
+)
+
+HOW_TO_INDEX = "Run CREATE EXTENSION pg_trgm, and then what `alembic upgrade 1f6b02c9ae57:9c41d0a7f2be --sql` prints."
+"""Where the extension was missing when the database was migrated."""
+
 
 async def inspect(database: Database, settings: Settings) -> list[str]:
     """What whoever runs the shop should know of its database, in sentences.
@@ -40,10 +51,12 @@ async def inspect(database: Database, settings: Settings) -> list[str]:
         Unavailable: The shop cannot work with it.
     """
     async with database.connection() as connection:
+        difference = await schema.difference(connection)
         found = [
-            await schema.difference(connection),
+            difference,
             await _too_many_connections(connection, settings),
             await _foreign_engines(connection),
+            None if difference else await _missing_search_index(connection),
         ]
     return [each for each in found if each is not None]
 
@@ -77,3 +90,12 @@ async def _foreign_engines(connection: DriverConnection) -> str | None:
     return (
         f"These tables have no transactions: {', '.join(sorted(names))}. ALTER TABLE … ENGINE = InnoDB gives them some."
     )
+
+
+async def _missing_search_index(connection: DriverConnection) -> str | None:
+    if connection.dialect.name != "postgresql":
+        return None
+    found = {name for (name,) in await connection.fetch(SELECT_SEARCH_INDEXES)}
+    if found >= {f"ix_{model.__tablename__}_search_text" for model in Searchable.__subclasses__()}:
+        return None
+    return f"A search reads the whole table: the extension pg_trgm is missing. {HOW_TO_INDEX}"

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Update
-from sqlmodel import case, column, func, literal, null, or_, select, table, update
+from sqlmodel import case, column, literal, null, or_, table, update
 
 from api.database.errors import DATABASE_ERRORS
 from api.database.sessions import Database
@@ -28,9 +28,6 @@ BATCH_SIZE = 100
 
 LATELY = timedelta(hours=1)
 """How long a release may go on after the migrations of the next."""
-
-HOW_TO_INDEX = "Run CREATE EXTENSION pg_trgm, and then what `alembic upgrade 1f6b02c9ae57:9c41d0a7f2be --sql` prints."
-"""Where the extension was missing when the database was migrated."""
 
 RETRY_AFTER = 30
 """Seconds between attempts, while the database does not answer or takes no writes."""
@@ -94,8 +91,6 @@ async def prepare_search(database: Database) -> None:
             except (*DATABASE_ERRORS, ShopError) as error:
                 logger.warning("%s cannot be prepared for searches yet: %s", texts.table_name, type(error).__name__)
                 await asyncio.sleep(RETRY_AFTER)
-    if database.backend == "postgresql" and await _index_is_missing(database):
-        logger.warning("A search reads the whole table: the extension pg_trgm is missing. %s", HOW_TO_INDEX)
 
 
 async def _fill_in(database: Database, texts: SearchTexts, after_id: int, since: datetime) -> int | None:
@@ -107,10 +102,3 @@ async def _fill_in(database: Database, texts: SearchTexts, after_id: int, since:
         async with database.transaction() as session:
             await session.exec(update)
     return rows[-1][0] if rows else None
-
-
-async def _index_is_missing(database: Database) -> bool:
-    names = [f"ix_{model.__tablename__}_search_text" for model in Searchable.__subclasses__()]
-    async with database.engine.connect() as connection:
-        found = (await connection.execute(select(*map(func.to_regclass, names)))).one()
-    return None in found

@@ -106,9 +106,8 @@ def connect_args(settings: Settings) -> dict[str, Any]:
             return {"isolation_level": None, "timeout": LOCK_TIMEOUT}
         case "mysql":
             return {"autocommit": True} | _mysql_args(settings, CONNECT_TIMEOUT)
-        case _ if (
-            settings.database_pool is PoolMode.NONE
-        ):  # PgBouncer takes neither start-up options nor named statements
+        case _ if settings.database_pool is PoolMode.NONE:
+            # PgBouncer takes neither start-up options nor named statements.
             return {"autocommit": True, "prepare_threshold": None} | _postgresql_args(CONNECT_TIMEOUT)
         case _:
             return {

@@ -12,7 +12,6 @@ from typing import Any
 from sqlalchemy import AsyncAdaptedQueuePool
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
-from sqlmodel import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database import schema
@@ -108,11 +107,6 @@ class Database:
         except (*DATABASE_ERRORS, Unavailable, TimeoutError):
             return None
         return None if difference is None else Unavailable(difference, retry_after=SCHEMA_RETRY)
-
-    async def ping(self) -> None:
-        """Raise an error where the database does not answer."""
-        async with self.reads() as session:
-            await session.scalar(text("SELECT 1"))
 
     async def close(self) -> None:
         await self.engine.dispose()

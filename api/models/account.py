@@ -10,10 +10,11 @@ from sqlmodel import Field, col, exists, not_
 
 from api.models.base import Schema, Timestamps, check
 from api.models.money import ZERO, Money
+from api.models.texts import LINE
 from api.models.types import Id
 from api.models.user import Caller, User
 
-AccountName = Annotated[str, Limits(max_length=100, examples=["Store credit 7"])]
+AccountName = Annotated[str, Limits(max_length=100, examples=["Store credit 7"]), LINE]
 
 
 class ShopAccount(StrEnum):

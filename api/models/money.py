@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic import Field as Limits
+from sqlalchemy import type_coerce
+from sqlmodel import func
 
-from api.models.columns import CENT
+from api.models.columns import CENT, Cents
 
 MAX_AMOUNT = Decimal("9999999999.99")
 """Twelve digits: nine million rows of this amount still sum up within 64 bits of cents."""
@@ -35,6 +37,11 @@ def _written_as_a_number(text: str) -> str:
 
 def _two_places(value: Decimal) -> Decimal:
     return value.quantize(CENT)
+
+
+def total_of(amounts: Any) -> Any:
+    """The SUM of a column of amounts, or of whole cents, in SQL: zero where there is none."""
+    return type_coerce(func.coalesce(func.sum(amounts), 0), Cents)
 
 
 def average(total: Decimal, count: int) -> Decimal:

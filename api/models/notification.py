@@ -11,12 +11,13 @@ from sqlmodel import Field, Index, col
 
 from api.models.base import Schema, one_of, utcnow
 from api.models.columns import EnumValue
+from api.models.texts import LINE
 from api.models.types import Id
 
 if TYPE_CHECKING:
     from api.models.user import Caller
 
-Message = Annotated[str, Limits(max_length=500, examples=["Your order ORD-7K2M-9QX4-T0BV is on its way."])]
+Message = Annotated[str, Limits(max_length=500, examples=["Your order ORD-7K2M-9QX4-T0BV is on its way."]), LINE]
 
 
 class NotificationKind(StrEnum):

@@ -69,7 +69,7 @@ def new_order_number() -> str:
 def stored_order_number(text: str) -> str:
     """An order number as it is stored, of one as a person types it: in any case, without hyphens, with O for 0."""
     digits = re.sub(r"[\s-]", "", text).upper().removeprefix("ORD").translate(MISREAD_DIGITS)
-    return f"ORD-{digits[:4]}-{digits[4:8]}-{digits[8:]}" if len(digits) == NUMBER_DIGITS else text.strip().upper()
+    return f"ORD-{digits[:4]}-{digits[4:8]}-{digits[8:]}" if len(digits) == NUMBER_DIGITS else text.upper()
 
 
 class OrderBase(Schema):

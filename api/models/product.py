@@ -59,7 +59,7 @@ Sku = Annotated[
 
 def stored_sku(text: str) -> str:
     """A SKU as it is stored, of one as a person types it."""
-    return text.strip().upper() if text.isascii() else text  # "ß" would become "SS"
+    return text.upper() if text.isascii() else text  # "ß" would become "SS"
 
 
 ProductDescription = Annotated[

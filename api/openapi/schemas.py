@@ -9,7 +9,6 @@ from api.openapi.texts import EXAMPLE_TIME, FORM_EXAMPLES
 from api.web.problems import FieldProblem, Problem, ValidationProblem
 
 WITHOUT_NUL = r"^[^\x00]*$"
-NOT_BLANK = r"^[^\x00]*[^\x00\s\x85][^\x00]*$"
 
 
 def finish_schemas(document: Json) -> None:
@@ -47,14 +46,14 @@ def _finish_sign_in_form(schemas: Json) -> None:
 
 
 def _finish_texts(document: Json) -> None:
-    """No text in a request may hold NUL. A text that must not be empty must not be blank, as white space is dropped.
+    """No text in a request may hold NUL, and what else it may not hold (see `models/texts.py`) is said of no answer.
 
     The sign-in form is an exception: whatever it holds, the answer is that the password is wrong.
     """
     bodies = [each.get("requestBody", {}).get("content", {}) for each in operations(document)]
     for name in reachable(document, [each.get("application/json", {}) for each in bodies]):
         for node in nodes(document["components"]["schemas"][name].get("properties", {})):
-            _finish_text(node, NOT_BLANK if node.get("minLength") else WITHOUT_NUL)
+            _finish_text(node)
     requested = reachable(document, [each.get("requestBody", {}) for each in operations(document)])
     for name in document["components"]["schemas"].keys() - requested:
         for node in nodes(document["components"]["schemas"][name].get("properties", {})):
@@ -62,12 +61,12 @@ def _finish_texts(document: Json) -> None:
                 del node["pattern"]
     for operation in operations(document):
         for parameter in operation.get("parameters", ()):
-            _finish_text(parameter["schema"], WITHOUT_NUL)
+            _finish_text(parameter["schema"])
 
 
-def _finish_text(schema: Json, pattern: str) -> None:
+def _finish_text(schema: Json) -> None:
     if schema.get("type") == "string" and not {"pattern", "format", "enum", "const"} & set(schema):
-        schema["pattern"] = pattern
+        schema["pattern"] = WITHOUT_NUL
 
 
 def _finish_node(node: Json) -> None:

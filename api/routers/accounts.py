@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import type_coerce
 from sqlmodel import case, col, func, or_, select
 
 from api.auth.callers import CurrentUser, Staff
 from api.errors import Unprocessable
 from api.models.account import Account, AccountRead, ShopAccount
-from api.models.columns import Cents
-from api.models.money import ZERO
+from api.models.money import ZERO, total_of
 from api.models.reports import AccountStats
 from api.models.transaction import DepositCreate, Transaction, TransactionRead, TransferCreate
 from api.reads.pages import read_page
@@ -37,13 +35,9 @@ async def read_account_stats(session: ReadSession, staff: Staff) -> AccountStats
     of_customer, balance = col(Account.user_id).is_not(None), col(Account.balance)
     issued, sales = (col(Account.name) == each.value for each in (ShopAccount.ISSUED, ShopAccount.SALES))
     counts = (func.count(), func.coalesce(func.sum(case((of_customer, 1), else_=0)), 0))
-    sums = (_sum(balance), *(_sum(case((which, balance), else_=ZERO)) for which in (of_customer, issued, sales)))
-    found: Any = (await session.exec(select(*counts, *sums).select_from(Account))).one()
+    balances = (balance, *(case((which, balance), else_=ZERO) for which in (of_customer, issued, sales)))
+    found: Any = (await session.exec(select(*counts, *map(total_of, balances)).select_from(Account))).one()
     return AccountStats.model_validate(dict(zip(AccountStats.model_fields, found, strict=True)))
-
-
-def _sum(balance: Any) -> Any:
-    return type_coerce(func.coalesce(func.sum(balance), 0), Cents)
 
 
 @router.get("/me", response_model=AccountRead)

@@ -10,7 +10,7 @@ from api.auth.callers import CurrentUser, Staff
 from api.errors import Forbidden
 from api.models.payment import Payment, PaymentCreate, PaymentMethod, PaymentRead, PaymentReadWithRefunds
 from api.models.refund import Refund, RefundCreate, RefundRead
-from api.models.types import without_nul
+from api.models.texts import composed
 from api.reads.pages import read_page
 from api.reads.rows import Read
 from api.routers.orders import OrderToRead, OrderToWrite
@@ -25,7 +25,7 @@ from api.web.sessions import WriteSession
 router = Router("/payments", tag="payments")
 under_orders = Router("/orders/{id}/payments", tag="payments")
 
-SentReference = Annotated[str, Field(max_length=100), AfterValidator(without_nul)]
+SentReference = Annotated[str, Field(max_length=100), AfterValidator(composed)]
 
 
 class PaymentList(Paging):

@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.category import Category
 from api.models.columns import Cents
-from api.models.money import ZERO, average
+from api.models.money import ZERO, average, total_of
 from api.models.order import Order, OrderStatus
 from api.models.order_item import OrderItem
 from api.models.product import Product
@@ -71,7 +71,7 @@ async def top_spenders(session: AsyncSession, limit: int) -> list[TopSpender]:
 
 async def _sales_by_category(session: AsyncSession) -> list[CategorySales]:
     refunds = _refunds_of_lines()
-    refunded = type_coerce(func.coalesce(func.sum(refunds.c.cents), 0), Cents)
+    refunded = total_of(refunds.c.cents)
     sums: list[Any] = [func.sum(OrderItem.quantity), func.sum(OrderItem.total_price), refunded]
     statement: Any = (
         select(col(Category.id), col(Category.name), *sums)

@@ -15,7 +15,6 @@ from api.errors import ShopError
 from api.models.types import WORDS_FOR_PATTERNS
 from api.web.dispatch import other_method
 from api.web.framework_internals import endpoints, reads_form, why_body_is_unreadable
-from api.web.idempotency import KEY_PATTERN
 from api.web.middleware import SECURITY_HEADERS
 from api.web.near_paths import near_path
 from api.web.paths import path_of
@@ -35,9 +34,6 @@ MAX_ERRORS_IN_DETAIL = 3
 
 WORD = re.compile("[a-z][a-z-]{4,}")
 """What stands in paths beside ids: `low-stock`."""
-
-WORDS = {**WORDS_FOR_PATTERNS, KEY_PATTERN: "must consist of visible characters of ASCII, without spaces"}
-"""What to say instead of each pattern."""
 
 INTERNAL_ERROR = "Internal error. The server's log has the details."
 
@@ -136,7 +132,7 @@ def _message(request: Request, error: dict[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return why_unknown(request, error["loc"][1:])
     if error["type"] == "string_pattern_mismatch":
-        return WORDS.get(error["ctx"]["pattern"], str(error["msg"]))
+        return WORDS_FOR_PATTERNS.get(error["ctx"]["pattern"], str(error["msg"]))
     if error["type"] == "missing" and error["loc"][0] == "body" and reads_form(request) and _is_json(request):
         return "Field required: send a form (application/x-www-form-urlencoded), and not JSON"
     if error["type"] == "string_unicode":  # in a value, or in the name of a field, which then cannot be named

@@ -13,14 +13,14 @@ from sqlmodel import SQLModel, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.texts import composed
-from api.models.types import MAX_ID, without_nul
+from api.models.types import MAX_ID
 from api.reads.rows import no_such
 
 T = TypeVar("T", bound=SQLModel)
 
 PathId = Annotated[int, Path(alias="id", ge=1, le=MAX_ID, examples=[1])]
 QueryId = Annotated[int, Limits(ge=1, le=MAX_ID, examples=[1])]
-PathText = Annotated[str, Path(min_length=1, max_length=300), AfterValidator(without_nul), AfterValidator(composed)]
+PathText = Annotated[str, Path(min_length=1, max_length=300), AfterValidator(composed)]
 """Longer than any text that is looked for by its path; the longest is an e-mail address of 254 characters."""
 
 

@@ -11,6 +11,7 @@ from api.database.sessions import Database
 from api.settings import Environment, PoolMode, Settings
 from tests.database.support import OpenDatabase, value_of
 from tests.databases import Backend
+from tests.support import ping
 
 EXPECTED: dict[str, dict[str, Any]] = {
     "sqlite": {
@@ -68,7 +69,7 @@ class TestConnection:
         missing = tmp_path_factory.mktemp("empty") / "no-folder" / "shop.db"
         database = Database(Settings(_env_file=None, database_url=f"sqlite:///{missing}"))
         with pytest.raises(Exception, match="unable to open database file"):
-            await database.ping()
+            await ping(database)
         await database.close()
 
 
@@ -95,7 +96,7 @@ class TestPool:
             database.engine.connect(),
         ):
             with pytest.raises(PoolTimeout):
-                await database.ping()
+                await ping(database)
 
     async def test_no_connection_is_kept_without_a_pool(self, open_database: OpenDatabase) -> None:
         async with open_database(database_pool=PoolMode.NONE) as database:
@@ -123,7 +124,7 @@ class TestPool:
     ) -> None:
         caplog.set_level(logging.DEBUG, "api.database")
         async with open_database() as database:
-            await database.ping()
+            await ping(database)
         messages = [record.getMessage() for record in caplog.records if record.name == "api.database.engine"]
         assert [message.split(",")[0] for message in messages] == [
             "pool: connect",

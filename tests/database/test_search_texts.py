@@ -1,7 +1,6 @@
 """Search texts: filled in at the start where an older release wrote a row, and never over what a newer one wrote."""
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -11,10 +10,12 @@ from httpx import AsyncClient
 from sqlmodel import col, select, text, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.inspection import inspect
 from api.database.search_texts import LATELY, SearchTexts, prepare_search
 from api.database.sessions import Database
 from api.models.base import utcnow
 from api.models.product import Product
+from api.settings import Settings
 from tests.factories import a_product, a_user
 from tests.lists import names
 
@@ -79,22 +80,20 @@ class TestPrepareSearch:
 
     @pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
     async def test_the_start_says_that_an_index_is_missing(
-        self, session: AsyncSession, database: Database, caplog: pytest.LogCaptureFixture, client: AsyncClient
+        self, session: AsyncSession, database: Database, settings: Settings, client: AsyncClient
     ) -> None:
         await a_product(session, "Headphones")
         definition = "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_categories_search_text'"
         create = await session.scalar(text(definition))
-        with caplog.at_level(logging.WARNING, "api.database.search_texts"):
+        if create is not None:
+            assert await inspect(database, settings) == []
+            await (await session.connection()).execute(text("DROP INDEX ix_categories_search_text"))
+        try:
+            found = await inspect(database, settings)
+        finally:
             if create is not None:
-                await prepare_search(database)
-                assert caplog.messages == []
-                await (await session.connection()).execute(text("DROP INDEX ix_categories_search_text"))
-            try:
-                await prepare_search(database)
-            finally:
-                if create is not None:
-                    await (await session.connection()).execute(text(create))
+                await (await session.connection()).execute(text(create))
 
-        assert len(caplog.messages) == 1
-        assert "CREATE EXTENSION pg_trgm" in caplog.messages[0]
+        assert len(found) == 1
+        assert "CREATE EXTENSION pg_trgm" in found[0]
         assert names((await client.get("/products", params={"search": "headphones"})).json()) == ["Headphones"]

@@ -20,6 +20,7 @@ from api.models.user import User
 from api.settings import Settings
 from tests.database.support import OpenDatabase
 from tests.factories import a_product, a_token
+from tests.support import ping
 from tests.web.support import add_one, connections_in_use, run, second_process
 
 ONE_SLOT: dict[str, Any] = {"database_pool_size": 2, "database_pool_timeout": 0.2}
@@ -130,7 +131,7 @@ class TestTransaction:
         async with open_database(**ONE_SLOT) as database, database.transaction() as write:
             await run(write, "SELECT 1")
             assert database.is_busy()
-            await database.ping()
+            await ping(database)
 
 
 class TestRequests:

@@ -1,5 +1,8 @@
 """What the tests of the migrations share: the revisions, a revision of their own, and the world in any database."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +42,24 @@ def write_world(url: str) -> None:
             await write_rows(session)
 
     on_engine(url, write)
+
+
+def upgrade_twice_at_once(url: str, folder: Path) -> list[str]:
+    """Upgrade in two processes, by the settings of Alembic in a folder, and return what each prints."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "alembic", "upgrade", "head"],
+            cwd=folder,
+            env=os.environ | {"DATABASE_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    return outputs
 
 
 def assert_equals_models(url: str) -> None:

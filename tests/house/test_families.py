@@ -109,6 +109,15 @@ class TestWrittenSchema:
         ]
         assert not missing, "\n".join(missing)
 
+    @pytest.mark.parametrize("schema", schemas("Base", "Create", "Update"))
+    def test_every_text_of_a_request_says_what_it_may_hold(self, schema: type[SQLModel]) -> None:
+        missing = [
+            f"{file_of(schema)}: end the type of {field_at(path, schema.__name__)} with LINE or LINES"
+            for path, node in leaves(schema.model_json_schema())
+            if node["type"] == "string" and not {"pattern", "format", "enum", "const"} & node.keys()
+        ]
+        assert not missing, "\n".join(missing)
+
 
 class TestUpdate:
     @pytest.mark.parametrize("schema", schemas("Update"))

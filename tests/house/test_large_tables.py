@@ -103,17 +103,21 @@ async def shop(url: str) -> AsyncIterator[tuple[Database, dict[str, AsyncClient]
 Shop = tuple[Database, dict[str, AsyncClient]]
 
 
+def assert_prepared_for_searches(url: str) -> None:
+    assert tuple(sql(url, "SELECT count(*), count(search_text) FROM products")[0]) == (ROWS, ROWS)
+    texts = sql(url, "SELECT search_text FROM products WHERE id = 7")
+    assert texts[0][0] == "product 7\np-7\nthirty hours a charge, model 55433, in colour 7"
+
+
 class TestMigration:
     def test_every_row_is_prepared_for_searches(self, url: str) -> None:
-        assert tuple(sql(url, "SELECT count(*), count(search_text) FROM products")[0]) == (ROWS, ROWS)
-        texts = sql(url, "SELECT search_text FROM products WHERE id = 7")
-        assert texts[0][0] == "product 7\np-7\nthirty hours a charge, model 55433, in colour 7"
+        assert_prepared_for_searches(url)
 
     def test_the_migrations_go_down_and_up_again(self, url: str, backend: Backend) -> None:
         alembic(url, "downgrade", large_shop.BEFORE_SEARCHES)
         alembic(url, "upgrade", "head")
         gather_statistics(url, backend)
-        self.test_every_row_is_prepared_for_searches(url)
+        assert_prepared_for_searches(url)
 
 
 class TestLists:

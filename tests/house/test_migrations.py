@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from tests.house.migrations import (
     assert_equals_models,
     draft,
     only_sqlite,
+    upgrade_twice_at_once,
     where_ddl_is_transactional,
     write_world,
 )
@@ -101,19 +100,7 @@ def test_simultaneous_upgrades_all_succeed(url: str, drafts: Path) -> None:
     ini = (ROOT / "alembic.ini").read_text().replace("%(here)s", str(ROOT))
     locations = f"version_locations = {ROOT / 'migrations' / 'versions'}{os.pathsep}{drafts}"
     (drafts / "alembic.ini").write_text(ini.replace("[alembic]", f"[alembic]\n{locations}"))
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "alembic", "upgrade", "head"],
-            cwd=drafts,
-            env=os.environ | {"DATABASE_URL": url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    outputs = [process.communicate(timeout=60)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
+    outputs = upgrade_twice_at_once(url, drafts)
     assert sum("Create the schema" in output for output in outputs) == 1
     assert [row.version_num for row in sql(url, "SELECT version_num FROM alembic_version")] == ["draft"]
 

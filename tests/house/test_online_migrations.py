@@ -1,9 +1,6 @@
 """Migrations of tables that are in use: they commit by themselves, keep nobody waiting, and can be run again."""
 
 import asyncio
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 
@@ -12,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests import large_shop
 from tests.alembic_support import alembic, on_engine, sql
-from tests.house.migrations import REVISIONS, assert_equals_models
+from tests.house.migrations import REVISIONS, assert_equals_models, upgrade_twice_at_once
 from tests.support import ROOT
 
 ROWS = 2_000
@@ -37,19 +34,7 @@ def revision(url: str) -> str:
 def test_two_upgrades_at_once_both_succeed(url: str) -> None:
     """The one that waits must not keep a snapshot, for which the building of an index would wait."""
     fill(url)
-    upgrades = [
-        subprocess.Popen(
-            [sys.executable, "-m", "alembic", "upgrade", "head"],
-            cwd=ROOT,
-            env=os.environ | {"DATABASE_URL": url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    outputs = [each.communicate(timeout=120)[0] for each in upgrades]
-    assert [each.returncode for each in upgrades] == [0, 0], outputs
+    outputs = upgrade_twice_at_once(url, ROOT)
     assert sum("Store what rows are found by" in each for each in outputs) == 1
     assert_equals_models(url)
 

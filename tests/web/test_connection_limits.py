@@ -17,7 +17,7 @@ from api.database.sessions import Database
 from api.settings import PoolMode, Settings
 from tests.apps import running
 from tests.databases import Backend, ask
-from tests.support import assert_refused
+from tests.support import assert_refused, ping
 from tests.web.support import second_process
 
 LIMIT = 2
@@ -123,7 +123,7 @@ class TestLimit:
     async def test_a_session_waits_as_well(self, limited: dict[str, Any]) -> None:
         """Not only the driver's own connections."""
         async with all_connections(limited) as taken, process_with(limited) as (database, _):
-            waiting = asyncio.create_task(database.ping())
+            waiting = asyncio.create_task(ping(database))
             await asyncio.sleep(0.5)
             assert not waiting.done()
             await taken.aclose()
