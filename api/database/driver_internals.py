@@ -1,15 +1,21 @@
-"""The one place where this room leans on what aiomysql does not promise, and the test that notices each.
+"""The one place where this room leans on what its drivers do not promise, and the test that notices each.
 
+Of aiomysql:
 - It says nowhere else whether its connection is encrypted, and goes on in the clear where the server offers no TLS:
   `tests/faults/test_tls.py`.
 - It expects that writing to a connection that was broken off does nothing, so that the read after it tells. uvloop, on
   which uvicorn runs, raises a RuntimeError instead, which is no error of a database: `tests/web/test_networks.py`.
 - Its socket is nowhere else: `tests/database/test_engine.py`.
+
+Of aiosqlite:
+- It waits for a statement that is to be interrupted, and says nowhere which thread runs it:
+  `tests/database/test_abandoned_statements.py`.
 """
 
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 
@@ -36,3 +42,20 @@ def set_socket_options(driver: Any, options: Mapping[str, int]) -> None:
         for name, value in options.items():
             if hasattr(socket, name):
                 connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def abandon(driver: Any) -> None:
+    """Have the thread of an SQLite connection give up its statement and roll back, before it closes the connection.
+
+    The statement would be run to its end. A connection that is closed while a cursor of it is still referred to, as in
+    a traceback, would keep its locks until that cursor is gone.
+    """
+    if driver._connection is not None:
+        driver._connection.interrupt()
+        driver._tx.put_nowait((None, driver._connection.rollback))
+
+
+def thread_of(driver: Any) -> Thread:
+    """The thread that runs the statements of an SQLite connection."""
+    thread: Thread = driver._thread
+    return thread

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.database.driver_internals import is_encrypted, let_reads_tell_of_the_end, set_socket_options
+from api.database.driver_internals import abandon, is_encrypted, let_reads_tell_of_the_end, set_socket_options
 from api.database_url import requires_tls, tls_context
 from api.errors import Unavailable
 from api.settings import PoolMode, Settings
@@ -160,6 +160,11 @@ def prepare_sqlite(connection: Any, record: Any) -> None:
     cursor.close()
 
 
+def abandon_sqlite(connection: Any, record: Any, error: BaseException | None) -> None:
+    """A server would find its connection closed."""
+    abandon(connection.driver_connection)
+
+
 def prepare_mysql(statements: Sequence[str], connection: Any, record: Any) -> None:
     """Set the modes too, by which SQLAlchemy quotes names: it asks for them at its first connection."""
     let_reads_tell_of_the_end(connection.driver_connection)
@@ -217,5 +222,7 @@ def _prepare(engine: AsyncEngine, settings: Settings, mysql_statements: Sequence
         "postgresql": check_postgresql,
     }
     event.listen(engine.sync_engine, "connect", prepare[engine.dialect.name], insert=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "invalidate", abandon_sqlite)
     if requires_tls(settings.mysql_options):
         event.listen(engine.sync_engine, "connect", refuse_plain_text, insert=True)

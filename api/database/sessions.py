@@ -7,15 +7,18 @@ session is one transaction.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from threading import Thread
 from typing import Any
+from weakref import WeakSet
 
-from sqlalchemy import AsyncAdaptedQueuePool
+from sqlalchemy import AsyncAdaptedQueuePool, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database import schema
 from api.database.connections import LISTENERS, checked_out
+from api.database.driver_internals import thread_of
 from api.database.drivers import DriverConnection, Listener
 from api.database.engine import IS_WRITING, begin_statements, create_engine, pool_size
 from api.database.errors import DATABASE_ERRORS
@@ -28,6 +31,9 @@ from api.settings import Settings
 SCHEMA_PATIENCE = 1
 """Seconds beyond the deadline that a refusal may wait for the reason."""
 
+THREAD_TIMEOUT = 1
+"""Seconds for the thread of a closed connection to end; its statement has been interrupted."""
+
 SCHEMA_RETRY = 5
 """Seconds after which a client should try again where the tables are not those of this release."""
 
@@ -37,6 +43,11 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self.engine = create_engine(settings)
+        self._threads: WeakSet[Thread] = WeakSet()
+        if self.backend == "sqlite":
+            event.listen(
+                self.engine.sync_engine, "connect", lambda made, _: self._threads.add(thread_of(made.driver_connection))
+            )
         self.listeners: list[Listener] = [_log_statement(self.engine)] if settings.database_echo else []
         told: dict[Any, Any] = {LISTENERS: self.listeners}
         self.reads = async_sessionmaker(
@@ -53,6 +64,9 @@ class Database:
         )
         self._begin = begin_statements(settings)
         self._write_slots = WriteSlots(slots_for(self.backend, pool_size(settings)), settings.database_pool_timeout)
+
+    def _note_thread(self, connection: Any, record: Any) -> None:
+        self._threads.add(thread_of(connection.driver_connection))
 
     @property
     def backend(self) -> str:
@@ -109,7 +123,10 @@ class Database:
         return None if difference is None else Unavailable(difference, retry_after=SCHEMA_RETRY)
 
     async def close(self) -> None:
+        """Close all connections. What the threads of SQLite tell an event loop that has ended would be an error."""
         await self.engine.dispose()
+        for thread in list(self._threads):
+            await asyncio.to_thread(thread.join, THREAD_TIMEOUT)
 
 
 def _log_statement(engine: AsyncEngine) -> Listener:
