@@ -30,14 +30,14 @@ async def run_on_the_driver(database: Database) -> None:
 
 async def read(database: Database) -> None:
     async with database.reads() as session:
-        await session.exec(LONG)
+        await (await session.connection()).execute(LONG)
 
 
 async def write(database: Database) -> None:
     async with database.transaction() as session:
         session.add(Tag(name="Undone", slug="undone"))
         await session.flush()
-        await session.exec(LONG)
+        await (await session.connection()).execute(LONG)
 
 
 RUNS = pytest.mark.parametrize("run", [run_on_the_driver, read, write])
