@@ -6,6 +6,8 @@ Of aiomysql:
 - It expects that writing to a connection that was broken off does nothing, so that the read after it tells. uvloop, on
   which uvicorn runs, raises a RuntimeError instead, which is no error of a database: `tests/web/test_networks.py`.
 - Its socket is nowhere else: `tests/database/test_engine.py`.
+- Its `close` has TLS say farewell, which takes the server's answer, and an event loop that ends does not wait for it:
+  `tests/faults/test_tls.py`.
 
 Of aiosqlite:
 - It waits for a statement that is to be interrupted, and says nowhere which thread runs it:
@@ -33,6 +35,17 @@ def let_reads_tell_of_the_end(driver: Any) -> None:
             write(data)
 
     driver._writer.write = write_if_open
+
+
+def close_at_once(driver: Any) -> None:
+    """Have closing take no answer of the server, which has been told already (`COM_QUIT`)."""
+
+    def close() -> None:
+        if driver._writer is not None:
+            driver._writer.transport.abort()
+        driver._reader = driver._writer = None
+
+    driver.close = close
 
 
 def set_socket_options(driver: Any, options: Mapping[str, int]) -> None:

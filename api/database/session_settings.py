@@ -10,7 +10,13 @@ from typing import Any, NoReturn
 from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.database.driver_internals import abandon, is_encrypted, let_reads_tell_of_the_end, set_socket_options
+from api.database.driver_internals import (
+    abandon,
+    close_at_once,
+    is_encrypted,
+    let_reads_tell_of_the_end,
+    set_socket_options,
+)
 from api.database_url import requires_tls, tls_context
 from api.errors import Unavailable
 from api.settings import PoolMode, Settings
@@ -168,6 +174,7 @@ def abandon_sqlite(connection: Any, record: Any, error: BaseException | None) ->
 def prepare_mysql(statements: Sequence[str], connection: Any, record: Any) -> None:
     """Set the modes too, by which SQLAlchemy quotes names: it asks for them at its first connection."""
     let_reads_tell_of_the_end(connection.driver_connection)
+    close_at_once(connection.driver_connection)
     set_socket_options(connection.driver_connection, TCP_OPTIONS)
     cursor = connection.cursor()
     for statement in statements:

@@ -1,5 +1,6 @@
 """TLS to the database by the parameters of its URL, with servers of their own and certificates made here."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -77,6 +78,7 @@ async def is_encrypted(url: URL, pool: PoolMode = PoolMode.QUEUE) -> bool:
             asked = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
             found = bool((await connection.exec_driver_sql(asked)).scalar_one())
     await database.close()
+    gc.collect()  # what the migrations left open would be a ResourceWarning, and so an error, here
     return found
 
 
