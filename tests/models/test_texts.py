@@ -55,6 +55,14 @@ class TestLine:
         assert (await as_staff.post("/tags", json={"name": letter.rjust(50, "a")})).status_code == 201
         assert_refused(await as_staff.post("/tags", json={"name": letter.rjust(51, "a")}), 422, "at most 50 characters")
 
+    async def test_a_text_that_grows_when_it_is_composed_is_refused_with_the_length_that_it_would_have(
+        self, as_staff: AsyncClient
+    ) -> None:
+        """U+0958 is one letter as it is sent, and two as it is stored."""
+        assert (await as_staff.post("/tags", json={"name": "\u0958" * 25})).status_code == 201
+        refused = await as_staff.post("/tags", json={"name": "\u0958" * 26})
+        assert_refused(refused, 422, "at most 50 characters; it has 52 in Unicode's composed form")
+
     def test_every_control_character_is_known(self) -> None:
         for each in CONTROLS:
             with pytest.raises(ValidationError):
