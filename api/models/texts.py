@@ -50,7 +50,9 @@ class Text:
             raise ValueError(f"must have at most {max_length} characters")
         found = composed(text).replace("\r\n", "\n")
         if max_length is not None and len(found) > max_length:
-            raise ValueError(f"must have at most {max_length} characters; it has {len(found)} in Unicode's composed form")
+            raise ValueError(
+                f"must have at most {max_length} characters; it has {len(found)} in Unicode's composed form"
+            )
         if not found.isprintable() and any(_is_control(each) and each not in self._allowed for each in found):
             raise ValueError(self._words)
         return found
