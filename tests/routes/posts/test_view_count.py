@@ -41,9 +41,7 @@ class TestViewCount:
 
         assert (await stored_post(session, post.id)).view_count == 10
 
-    async def test_a_head_request_is_no_view(
-        self, client: AsyncClient, customer: User, session: AsyncSession
-    ) -> None:
+    async def test_a_head_request_is_no_view(self, client: AsyncClient, customer: User, session: AsyncSession) -> None:
         post = await a_post(session, customer)
 
         for path in (f"/posts/{post.id}", f"/posts/by-slug/{post.slug}", f"/posts/{post.id}/"):
