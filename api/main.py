@@ -72,7 +72,7 @@ async def _logged(work: Coroutine[Any, Any, None]) -> None:
     try:
         await work
     except Exception:
-        logger.exception("%s ended with an error", work.__qualname__)
+        logger.exception("what was started beside the requests ended with an error")
 
 
 async def _inspect(database: Database, settings: Settings) -> None:

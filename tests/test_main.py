@@ -25,6 +25,6 @@ class TestStartedWork:
                 await asyncio.wait(app.state.started)
 
         (record,) = caplog.records
-        assert record.getMessage() == "_inspect ended with an error"
+        assert record.getMessage() == "what was started beside the requests ended with an error"
         assert record.exc_info is not None
         assert str(record.exc_info[1]) == "unexpected"

@@ -61,10 +61,10 @@ def _counts_for(statement: Select[Any]) -> TableClause | None:
 
 
 def _leaves_out_null(filters: Sequence[Any], columns: Sequence[Column[Any]]) -> bool:
-    """Whether each column that may be null is only compared by `=` or `IN`: `<` would find the 0 that stands for null."""
+    """Whether columns that may be null are only compared by `=` and `IN`: `<` would find the 0 that stands for null."""
     nullable = [each for each in columns if each.nullable]
     equal = [each for each in filters if isinstance(each, BinaryExpression) and each.operator in EQUALITY]
-    compared = [each for each in nullable if any(expression.left is each for expression in equal)]
+    compared = [each for each in equal if any(each.left is column for column in nullable)]
     return len(nullable) == len(compared) and not (nullable and _has_not(filters))
 
 

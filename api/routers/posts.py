@@ -78,7 +78,7 @@ async def _count_view(database: Database, post: ColumnElement[bool]) -> None:
 async def _view_counter(
     request: Request, tasks: BackgroundTasks, database: AppDatabase
 ) -> Callable[[ColumnElement[bool]], None]:
-    """Has a view of a post counted after the answer; a refusal counts none, nor does a HEAD, which shows nobody a post."""
+    """Has a view of a post counted after the answer; a refusal counts none, nor does a HEAD, which shows no post."""
 
     def count(post: ColumnElement[bool]) -> None:
         if not is_head(request):

@@ -44,7 +44,7 @@ REQUEST_DEADLINE = 9.0
 LONGEST_REQUEST = sum(
     limit + CANCEL_GRACE for limit in (REQUEST_DEADLINE, COMMIT_TIMEOUT, ROLLBACK_TIMEOUT, SCHEMA_PATIENCE)
 )
-"""Seconds from a request to its answer at worst, where the database falls silent at the COMMIT. A stop waits as long."""
+"""Seconds from a request to its answer, where the database falls silent at the COMMIT. A stop waits as long."""
 
 FIRST_BACKOFF = 0.04
 """Seconds to wait at most before the second attempt, doubled before each later one. A transaction lasts about 20 ms."""

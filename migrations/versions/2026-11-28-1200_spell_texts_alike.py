@@ -121,8 +121,10 @@ def _collisions(name: str, column: str, within: str | None, changes: Sequence[Ch
 def _too_long(name: str, column: str, within: str | None) -> Iterator[str]:
     """The rows whose text would not fit into its column: a few letters, such as U+0958, are two when composed."""
     kind = next(each["type"] for each in sa.inspect(op.get_bind()).get_columns(name) if each["name"] == column)
-    limit = getattr(kind, "length", None)  # a column of long texts has none
-    for change in _changes(name, column, within, composed) if limit is not None else ():
+    limit: int | None = getattr(kind, "length", None)
+    if limit is None:  # a column of long texts
+        return
+    for change in _changes(name, column, within, composed):
         if len(change.after) > limit:
             yield f"{name} {change.row_id}, whose {column} would have {len(change.after)} characters of {limit}"
 

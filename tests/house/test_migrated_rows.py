@@ -164,8 +164,9 @@ class TestSpelling:
 
         assert str(stopped.value) == (
             "Some rows would have the same name, which is unique: users 1 'Admin' and 2 'admin'. Rename one of each. "
-            "Some texts would be too long when their letters are composed: tags 1, whose name would have 100 characters "
-            "of 50; users 1, whose full_name would have 120 characters of 100. Shorten each. Then upgrade again."
+            "Some texts would be too long when their letters are composed: tags 1, whose name would have 100 "
+            "characters of 50; users 1, whose full_name would have 120 characters of 100. Shorten each. "
+            "Then upgrade again."
         )
         assert contents(url) == before
 
