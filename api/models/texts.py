@@ -90,8 +90,8 @@ LINE = Text(
 """A text of one line, such as a name."""
 
 LINES = Text(
-    pattern=rf"^[^{_NOT_IN_LINES}]*$",
-    pattern_if_required=rf"^[^{_NOT_IN_LINES}]*[^{_NOT_IN_LINES}{_WHITE}][^{_NOT_IN_LINES}]*$",
+    pattern=rf"^[{_WHITE}]*[^{_NOT_IN_LINES}]*[{_WHITE}]*$",
+    pattern_if_required=rf"^[{_WHITE}]*[^{_NOT_IN_LINES}{_WHITE}][^{_NOT_IN_LINES}]*[{_WHITE}]*$",
     allowed="\t\n\r\x85\u2028\u2029",
     words="must not contain control characters other than line breaks and tabs",
 )
