@@ -4,8 +4,9 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
@@ -44,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             logger.warning(each)
         app.state.database = Database(settings)
         works = (_inspect(app.state.database, settings), prepare_search(app.state.database))
-        app.state.started = [asyncio.create_task(work) for work in works]
+        app.state.started = [asyncio.create_task(_logged(work)) for work in works]
         _leave_alone_what_stays()
         yield
         await asyncio.wait(app.state.started, timeout=STOP_TIMEOUT)
@@ -64,6 +65,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.router.routes.extend(router.routes)
     install_dispatch(app)
     return app
+
+
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    """Nobody waits for what is started beside the requests, so nobody else would hear of its error."""
+    try:
+        await work
+    except Exception:
+        logger.exception("what was started beside the requests ended with an error")
 
 
 async def _inspect(database: Database, settings: Settings) -> None:

@@ -34,6 +34,7 @@ from api.database.errors import message_of
 from api.errors import ShopError
 from api.models import columns
 from api.settings import InvalidSettings, Settings, get_settings
+from migrations.online import READ_TIMES_AS_UTC
 from migrations.turns import MAX_WAIT, turn_on_postgresql, wait_for_turn_on_mysql
 
 
@@ -180,9 +181,9 @@ def run_migrations(connection: Connection) -> None:
 
 
 def read_times_as_utc(backend: str) -> None:
-    """PostgreSQL would take a time without an offset for one of its own time zone; the others store it as it is."""
+    """The other databases store a time as it is."""
     if backend == "postgresql":
-        context.execute("SET LOCAL TIME ZONE 'UTC'")
+        context.execute(READ_TIMES_AS_UTC)
 
 
 def check_foreign_keys(connection: Connection) -> None:

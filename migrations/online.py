@@ -16,6 +16,9 @@ from api.database.search_texts import SearchTexts
 FEW_ROWS = 1_000
 """Rows that are written and indexed in some 50 ms."""
 
+READ_TIMES_AS_UTC = "SET LOCAL TIME ZONE 'UTC'"
+"""For a transaction of PostgreSQL, which would take a time without an offset for one of its own time zone."""
+
 
 def create_index(name: str, table: str, columns: Sequence[Any], **options: Any) -> None:
     """Create an index. PostgreSQL builds it beside the writers ("CONCURRENTLY"), which takes twice as long.
@@ -64,6 +67,8 @@ def by_itself(table: str) -> Iterator[bool]:
         return
     with context.autocommit_block():
         yield context.dialect.name == "postgresql"
+    if context.dialect.name == "postgresql":
+        op.execute(READ_TIMES_AS_UTC)  # in the transaction that began just now
 
 
 def _is_large(table: str) -> bool:

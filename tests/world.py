@@ -99,6 +99,10 @@ async def write_rows(session: AsyncSession) -> dict[str, str]:
         "deactivated user's session": await factories.a_token(session, deactivated, session_token, name=PRIVATE),
         "deactivated user's API key": await factories.a_token(session, deactivated, key, name=PRIVATE),
     }
+    for user in (owner, other, staff, deactivated):
+        used = (token.last_used_at for _, token in tokens.values() if token.user_id == user.id)
+        user.last_active_at = max(filter(None, used))
+    await session.flush()
     return {caller: secret for caller, (secret, _) in tokens.items()}
 
 

@@ -66,9 +66,10 @@ async def _find_caller(request: Request) -> Caller | None:
     if not rows:
         raise Unauthorized(INVALID_TOKEN)
     *columns, token_id, last_used_at = rows[0]
+    caller = Caller.model_construct(**dict(zip(USER_COLUMNS, columns, strict=True)), token_id=token_id)
     if not _is_recent(last_used_at):
-        await _record_use(database, token_id, last_used_at)
-    return Caller.model_construct(**dict(zip(USER_COLUMNS, columns, strict=True)), token_id=token_id)
+        await _record_use(database, caller, last_used_at)
+    return caller
 
 
 def _is_recent(last_used_at: datetime | None) -> bool:
@@ -76,16 +77,21 @@ def _is_recent(last_used_at: datetime | None) -> bool:
     return last_used_at is not None and utcnow() - last_used_at < timedelta(hours=1)
 
 
-async def _record_use(database: Database, token_id: int, last_used_at: datetime | None) -> None:
-    """Record when a token was used. A request neither fails nor waits for this; the next one records it otherwise."""
+async def _record_use(database: Database, caller: Caller, last_used_at: datetime | None) -> None:
+    """Record when a token was used, and in its user too, whom it may leave.
+
+    A request neither fails nor waits for this; the next one records it otherwise.
+    """
     if database.is_busy():
         return
     # Of many requests at once, one records it.
-    unchanged = (col(Token.id) == token_id, col(Token.last_used_at).is_not_distinct_from(last_used_at))
-    record = update(Token).where(*unchanged).values(last_used_at=utcnow())
+    unchanged = (col(Token.id) == caller.token_id, col(Token.last_used_at).is_not_distinct_from(last_used_at))
+    now = utcnow()
+    of_user = update(User).where(col(User.id) == caller.id).values(last_active_at=now, updated_at=User.updated_at)
     try:
         async with database.transaction() as session:
-            await session.exec(record)
+            await session.exec(of_user)
+            await session.exec(update(Token).where(*unchanged).values(last_used_at=now))
     except (*DATABASE_ERRORS, Unavailable):
         return
 

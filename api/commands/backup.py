@@ -26,27 +26,24 @@ def backup(settings: Settings, options: argparse.Namespace) -> int:
     source, target = Path(str(url.database)), Path(options.file)
     if not source.is_file():
         raise CommandFailed(f"there is no database {source}")
-    _refuse_to_overwrite(target)
-    handle, name = tempfile.mkstemp(prefix=f"{target.name}.", suffix=".part", dir=target.parent)
-    os.close(handle)
-    part = Path(name)
-    try:
-        _copy(source, part)
-        _refuse_to_overwrite(target)
-        part.rename(target)
-    except sqlite3.Error as error:
-        raise CommandFailed(f"the database could not be copied: {error}") from error
-    finally:
-        for each in part.parent.glob(f"{part.name}*"):
-            each.unlink()
-    _make_durable(target.parent)
-    print(f"{target} holds the database as it was now, {target.stat().st_size:,} bytes.")
-    return 0
-
-
-def _refuse_to_overwrite(target: Path) -> None:
     if target.exists():
         raise CommandFailed(f"{target} exists already")
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"{target.name}.", suffix=".part", dir=target.parent) as folder:
+            copy = Path(folder) / target.name
+            copy.touch(mode=0o600)  # it holds the hashes of passwords
+            _copy(source, copy)
+            target.touch(exist_ok=False)  # what comes next would replace a file that was made meanwhile
+            copy.replace(target)
+        _make_durable(target.parent)
+    except FileExistsError as error:
+        raise CommandFailed(f"{target} exists already") from error
+    except sqlite3.Error as error:
+        raise CommandFailed(f"the database could not be copied: {error}") from error
+    except OSError as error:
+        raise CommandFailed(f"{target} cannot be written: {error.strerror}") from error
+    print(f"{target} holds the database as it was now, {target.stat().st_size:,} bytes.")
+    return 0
 
 
 def _copy(source: Path, part: Path) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import socket
+from math import ceil
 
 import uvicorn
 from sqlalchemy.exc import IntegrityError
@@ -11,9 +12,10 @@ from api.commands.command import Command, with_database
 from api.commands.listening import listening, name_of, url_for_browsers
 from api.settings import Settings
 from api.web.server import ShopProtocol
+from api.web.transactions import LONGEST_REQUEST
 
-GRACEFUL_SHUTDOWN = 10
-"""Seconds that open requests have at a stop: a client has its answer within ten."""
+GRACEFUL_SHUTDOWN = ceil(LONGEST_REQUEST)
+"""Seconds that open requests have at a stop, so that each is answered. The `Procfile` says the same."""
 
 
 def serve(settings: Settings, options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Update
+from sqlalchemy import ColumnClause, ColumnElement, Select, Update
 from sqlmodel import case, column, literal, null, or_, table, update
 
 from api.database.errors import DATABASE_ERRORS
@@ -54,7 +54,7 @@ class SearchTexts:
         due: ColumnElement[bool] = self._search_text.is_(None)
         if changed_since is not None:
             due = or_(due, self._updated_at >= changed_since)
-        found: Any = Select(self._id, self._search_text, *self._searched)
+        found: Any = Select(self._id, self._search_text, self._updated_at, *self._searched)
         found = found.select_from(self._table)
         batch: Select[Any] = found.where(self._id > after_id, due).order_by(self._id).limit(BATCH_SIZE)
         return batch
@@ -62,21 +62,26 @@ class SearchTexts:
     def update(self, rows: Sequence[Any]) -> Update | None:
         """Writes the search texts of a batch, but not where another request has changed a row meanwhile.
 
-        One statement for all of them: MySQL takes a tenth of the time.
+        An older release leaves `search_text` as it is, but no `updated_at`. One statement for all of them: MySQL takes
+        a tenth of the time.
         """
         stored = {row_id: text for row_id, text, *_ in rows}
-        filled = {row_id: Searchable.search_text_of(texts) for row_id, _, *texts in rows}
+        times = {row_id: updated_at for row_id, _, updated_at, *_ in rows}
+        filled = {row_id: Searchable.search_text_of(texts) for row_id, _, _, *texts in rows}
         changed = [row_id for row_id in filled if filled[row_id] != stored[row_id]]
         if not changed:
             return None
-        unchanged = self._search_text.is_not_distinct_from(self._one_of(stored, changed))
-        these = self._id.in_(changed)
-        return update(self._table).where(these, unchanged).values(search_text=self._one_of(filled, changed))
+        unchanged = (
+            self._search_text.is_not_distinct_from(self._one_of(stored, changed, self._search_text)),
+            self._updated_at == self._one_of(times, changed, self._updated_at),
+        )
+        these = update(self._table).where(self._id.in_(changed), *unchanged)
+        return these.values(search_text=self._one_of(filled, changed, self._search_text))
 
-    def _one_of(self, texts: Mapping[int, str | None], ids: Sequence[int]) -> ColumnElement[Any]:
-        """The text of a row's id."""
-        values = {each: literal(texts[each], UnicodeString()) for each in ids}
-        return case(values, value=self._id) if any(texts[each] is not None for each in ids) else null()
+    def _one_of(self, values: Mapping[int, Any], ids: Sequence[int], of: ColumnClause[Any]) -> ColumnElement[Any]:
+        """The value of a row's id, for a column."""
+        found = {each: literal(values[each], of.type) for each in ids}
+        return case(found, value=self._id) if any(values[each] is not None for each in ids) else null()
 
 
 async def prepare_search(database: Database) -> None:

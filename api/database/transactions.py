@@ -5,7 +5,8 @@ goes straight to the driver. Both use the one connection, and end together.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from sqlalchemy import Connection, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
@@ -22,16 +23,31 @@ from api.database.write_slots import WriteSlot
 from api.errors import Unavailable
 
 COMMIT_TIMEOUT = 8
-"""Seconds to wait for the answer to a COMMIT, which no deadline ends: on a connection that a firewall forgot, none
-comes, ever."""
+"""Seconds for what is written last and for the answer to the COMMIT, which no deadline ends: on a connection that a
+firewall forgot, none comes, ever."""
 
 ROLLBACK_TIMEOUT = 2
 """Seconds, likewise; nobody has to know how it ended."""
+
+CANCEL_GRACE = 0.7
+"""Seconds beyond a time limit in which a driver may ask the server to end its statement. One that hears nothing from
+the server, as on a connection that a firewall forgot, would wait for ten."""
 
 NOT_CONFIRMED = "The database did not confirm the change. Look whether it was made, or try again."
 
 TRANSACTION = "transaction"
 """The key in a session's `info` of its transaction."""
+
+
+@asynccontextmanager
+async def time_limit(ends: float) -> AsyncIterator[None]:
+    """End the block at a time of the event loop's clock, and what it is cleaned up with soon after.
+
+    Raises:
+        TimeoutError: The block did not end in time.
+    """
+    async with asyncio.timeout_at(ends + CANCEL_GRACE), asyncio.timeout_at(ends):
+        yield
 
 
 async def undo(session: AsyncSession) -> None:
@@ -105,12 +121,13 @@ class Transaction:
             Unavailable: The connection broke meanwhile, so nobody knows whether it was committed. It must not be run
                 again; an idempotency key tells.
         """
-        async with asyncio.timeout(COMMIT_TIMEOUT):  # an error of these is no error of the COMMIT
+        ends = asyncio.get_running_loop().time() + COMMIT_TIMEOUT
+        async with time_limit(ends):  # an error of these is no error of the COMMIT
             await write_pending(self.session)
             if self._driver is not None and (self.session.in_transaction() or not self._driver.has_run):
                 await self._driver.flush()
         try:
-            async with asyncio.timeout(COMMIT_TIMEOUT):
+            async with time_limit(ends):
                 await self._end()
         except DBAPIError as error:
             if not error.connection_invalidated or was_refused_before_commit(error):
@@ -134,7 +151,7 @@ class Transaction:
         Raises:
             TimeoutError: The server does not answer; it rolls back when it finds the connection closed.
         """
-        async with asyncio.timeout(ROLLBACK_TIMEOUT):
+        async with time_limit(asyncio.get_running_loop().time() + ROLLBACK_TIMEOUT):
             await self.session.rollback()
             if self._driver is not None:
                 self._driver.forget()

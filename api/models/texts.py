@@ -1,7 +1,8 @@
 """Texts as people write them, and how each is prepared before it is stored.
 
 - Letters are composed (NFC in Unicode Standard Annex 15), so that é is one letter however it was typed.
-- White space around a text is dropped. Its length counts as it is sent.
+- White space around a text is dropped. Its length counts as it is sent, and as it is stored: a few letters of Indic
+  scripts and of music, such as U+0958, are two when they are composed.
 - Control characters are refused, in a text of several lines but for line breaks and tabs.
 """
 
@@ -48,6 +49,10 @@ class Text:
         if max_length is not None and len(text) > max_length:
             raise ValueError(f"must have at most {max_length} characters")
         found = composed(text).replace("\r\n", "\n")
+        if max_length is not None and len(found) > max_length:
+            raise ValueError(
+                f"must have at most {max_length} characters; it has {len(found)} in Unicode's composed form"
+            )
         if not found.isprintable() and any(_is_control(each) and each not in self._allowed for each in found):
             raise ValueError(self._words)
         return found
@@ -85,8 +90,8 @@ LINE = Text(
 """A text of one line, such as a name."""
 
 LINES = Text(
-    pattern=rf"^[^{_NOT_IN_LINES}]*$",
-    pattern_if_required=rf"^[^{_NOT_IN_LINES}]*[^{_NOT_IN_LINES}{_WHITE}][^{_NOT_IN_LINES}]*$",
+    pattern=rf"^[{_WHITE}]*[^{_NOT_IN_LINES}]*[{_WHITE}]*$",
+    pattern_if_required=rf"^[{_WHITE}]*[^{_NOT_IN_LINES}{_WHITE}][^{_NOT_IN_LINES}]*[{_WHITE}]*$",
     allowed="\t\n\r\x85\u2028\u2029",
     words="must not contain control characters other than line breaks and tabs",
 )

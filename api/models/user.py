@@ -84,6 +84,8 @@ class User(UserBase, Timestamps, Searchable, table=True):
     is_superuser: bool = Field(default=False)
     hashed_password: str = Field(max_length=255)
     last_login_at: AwareDatetime | None = None
+    last_active_at: AwareDatetime | None = None
+    """When a token was used last, to the hour. A token that is revoked or purged takes its own time along."""
     erased_at: AwareDatetime | None = None
 
     posts: list["Post"] = related("author", order_by="Post.id")
@@ -105,6 +107,7 @@ class User(UserBase, Timestamps, Searchable, table=True):
             "bio": None,
             "search_text": "",
             "last_login_at": None,
+            "last_active_at": None,
             "hashed_password": "",
             "is_active": False,
             "is_superuser": False,

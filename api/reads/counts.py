@@ -6,6 +6,7 @@ filters are on these columns alone sums up a few of its rows. What else changes 
 touch that table. All other lists, and all lists of the other databases, are counted.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -15,10 +16,11 @@ from sqlalchemy import (
     ColumnElement,
     Dialect,
     FromClause,
-    Null,
     Select,
     TableClause,
+    UnaryExpression,
 )
+from sqlalchemy.sql import operators
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 from sqlmodel import BigInteger, cast, column, func, literal_column, select, table
 
@@ -27,6 +29,8 @@ from api.reads.rows import model_of
 
 NUMBER = "number"
 """The column that has the number of rows."""
+
+EQUALITY = {operators.eq, operators.in_op}
 
 
 def row_count(statement: Select[Any], dialect: Dialect) -> Select[Any]:
@@ -51,9 +55,21 @@ def _counts_for(statement: Select[Any]) -> TableClause | None:
     if counts is None or statement.get_final_froms() != [model.__table__]:
         return None
     filters = [] if statement.whereclause is None else list(iterate(statement.whereclause))
-    columns = (each for each in filters if isinstance(each, Column) and each.table is model.__table__)
-    compares_with_null = any(isinstance(each, BinaryExpression) and isinstance(each.right, Null) for each in filters)
-    return counts if {each.name for each in columns} <= set(counts.c.keys()) and not compares_with_null else None
+    columns = [each for each in filters if isinstance(each, Column) and each.table is model.__table__]
+    is_countable = {each.name for each in columns} <= set(counts.c.keys()) and _leaves_out_null(filters, columns)
+    return counts if is_countable else None
+
+
+def _leaves_out_null(filters: Sequence[Any], columns: Sequence[Column[Any]]) -> bool:
+    """Whether columns that may be null are only compared by `=` and `IN`: `<` would find the 0 that stands for null."""
+    nullable = [each for each in columns if each.nullable]
+    equal = [each for each in filters if isinstance(each, BinaryExpression) and each.operator in EQUALITY]
+    compared = [each for each in equal if any(each.left is column for column in nullable)]
+    return len(nullable) == len(compared) and not (nullable and _has_not(filters))
+
+
+def _has_not(filters: Sequence[Any]) -> bool:
+    return any(isinstance(each, UnaryExpression) and each.operator is operators.inv for each in filters)
 
 
 def _conditions_on(counts: TableClause, statement: Select[Any]) -> list[ColumnElement[bool]]:

@@ -1,5 +1,6 @@
 """Customers and staff. Anyone may register; users see themselves, staff see everyone."""
 
+import asyncio
 from datetime import timedelta
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import case, col, func, select
 
 from api.auth.callers import CurrentUser, Staff, current_user
-from api.auth.registration import Throttled, new_user, new_users
+from api.auth.registration import Throttled, new_user
 from api.errors import Forbidden, NotFound
 from api.models.base import utcnow
 from api.models.post import Post, PostSummary, UserReadWithPosts
@@ -19,6 +20,7 @@ from api.reads.pages import read_page
 from api.reads.rows import Read, read_one
 from api.rules import erasure, user_access
 from api.rules.revenue import top_spenders
+from api.rules.unique_values import flush_unique
 from api.web.key_rules import may_lock_caller
 from api.web.loading import PathId, PathText, columns_of, load_many, one_or_404
 from api.web.pagination import CursorPage, Page, Paging, SearchableList
@@ -96,9 +98,8 @@ async def create_users(
     staff: Staff,
 ) -> list[User]:
     """Register up to 100 customers. If one cannot be registered, none is."""
-    users = await new_users(session, data)
-    session.add_all(users)
-    await session.flush()
+    users = await asyncio.gather(*(new_user(each) for each in data))
+    await flush_unique(session, users, data, in_list=True)
     return users
 
 

@@ -60,18 +60,18 @@ def _height(parents: Mapping[int, int | None], category_id: int | None) -> int:
     return 1 + max((path.index(category_id) for path in paths if category_id in path), default=0)
 
 
-async def remove(session: AsyncSession, category: Category) -> None:
+async def remove(session: AsyncSession, category_id: int) -> None:
     """Delete a category. Its children move up to its parent; its products are left without a category.
 
     Raises:
-        NotFound: Another request deleted it.
+        NotFound: There is none, or not any more.
     """
     parents = await _locked_parents(session)
-    if category.id not in parents:
+    if category_id not in parents:
         raise NotFound("There is no such category.")
-    children = update(Category).where(col(Category.parent_id) == category.id)
-    await session.exec(children.values(parent_id=parents[category.id]))
-    await session.exec(delete(Category).where(col(Category.id) == category.id))
+    children = update(Category).where(col(Category.parent_id) == category_id)
+    await session.exec(children.values(parent_id=parents[category_id]))
+    await session.exec(delete(Category).where(col(Category.id) == category_id))
 
 
 def branch(category_id: int) -> CTE:

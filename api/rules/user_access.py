@@ -75,12 +75,14 @@ async def deactivate_idle(session: AsyncSession, since: datetime) -> int:
 def _idle_since(since: datetime) -> ColumnElement[bool]:
     """Users of whom no row says that they did anything since.
 
-    A token says when it was used. An order and a post count also where a staff user wrote them for the user.
+    A user's row says when a token was used, and the token where an older release recorded it. An order and a post count
+    also where a staff user wrote them for the user.
     """
     sent = col(Transaction.from_account_id) == col(Account.id)
     paid = and_(col(Payment.order_id) == col(Order.id), col(Payment.method) == PaymentMethod.STORE_CREDIT)
     return and_(
         func.coalesce(col(User.last_login_at), col(User.created_at)) < since,
+        or_(col(User.last_active_at).is_(None), col(User.last_active_at) < since),
         _none_of(Token.user_id, or_(col(Token.last_used_at) >= since, col(Token.created_at) >= since)),
         _none_of(Order.user_id, col(Order.created_at) >= since),
         _none_of(Order.user_id, paid, col(Payment.created_at) >= since),

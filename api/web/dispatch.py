@@ -17,6 +17,9 @@ from api.web.framework_internals import endpoints, replace_router
 from api.web.paths import path_of, without_trailing_slash
 from api.web.problems import problem_response
 
+HEAD_ONLY = "shop.head_only"
+"""The key in a scope of a GET that was a HEAD."""
+
 Place = tuple[str, str, int]
 """A method, the first part of a path, and how many parts there are."""
 
@@ -48,7 +51,7 @@ class Dispatch:
             return
         scope["path"] = without_trailing_slash(scope)
         if scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}  # its content is dropped by `FinishedAnswers`
+            scope = {**scope, "method": "GET", HEAD_ONLY: True}  # its content is dropped by `FinishedAnswers`
         path = path_of(scope)
         methods = self._methods.get(path)
         if methods is not None and scope["method"] not in methods:
@@ -56,6 +59,11 @@ class Dispatch:
             return
         router = self._routers.get(_place(scope["method"], path))
         await (router.app if router else self._everything)(scope, receive, send)
+
+
+def is_head(request: Request) -> bool:
+    """Whether a client asks only for the headers of what a GET would answer, so that nobody reads the content."""
+    return HEAD_ONLY in request.scope
 
 
 def install_dispatch(app: FastAPI) -> None:

@@ -25,6 +25,8 @@ from api.database.errors import (
     needs_fresh_session,
     refusal_for,
 )
+from api.database.sessions import SCHEMA_PATIENCE
+from api.database.transactions import CANCEL_GRACE, COMMIT_TIMEOUT, ROLLBACK_TIMEOUT, time_limit
 from api.errors import Unavailable
 from api.web.app_state import database_of
 
@@ -39,9 +41,10 @@ MAX_ATTEMPTS = 6
 REQUEST_DEADLINE = 9.0
 """Seconds for all attempts together, whatever they wait for, so that a client has its answer within ten."""
 
-CANCEL_GRACE = 0.7
-"""Seconds beyond the deadline in which a driver may ask the server to end its statement. One that hears nothing from
-the server, as on a connection that a firewall forgot, would wait for ten."""
+LONGEST_REQUEST = sum(
+    limit + CANCEL_GRACE for limit in (REQUEST_DEADLINE, COMMIT_TIMEOUT, ROLLBACK_TIMEOUT, SCHEMA_PATIENCE)
+)
+"""Seconds from a request to its answer, where the database falls silent at the COMMIT. A stop waits as long."""
 
 FIRST_BACKOFF = 0.04
 """Seconds to wait at most before the second attempt, doubled before each later one. A transaction lasts about 20 ms."""
@@ -156,7 +159,7 @@ async def _run_once(answer: Handler, request: Request, deadline: float) -> Respo
     """
     async with RouteRun(request) as run:
         request.state.route_run = run
-        async with asyncio.timeout_at(deadline + CANCEL_GRACE), asyncio.timeout_at(deadline):
+        async with time_limit(deadline):
             return await answer(request)
 
 

@@ -1,7 +1,7 @@
 """Spell texts alike.
 
-Letters are composed (NFC) and usernames are lower case, as requests are now. Two rows that would become one stop the
-upgrade before anything is changed. Rows that are spelled so already, which is nearly all, are not written.
+Letters are composed (NFC) and usernames are lower case, as requests are now. Two rows that would become one, and texts
+that would not fit into their column any more, stop the upgrade before anything is changed. Rows that are spelled so already, which is nearly all, are not written.
 """
 
 import unicodedata
@@ -23,7 +23,7 @@ depends_on = None
 
 BATCH = 5_000
 MAX_NAMED = 20
-"""Collisions that a message names."""
+"""Rows that a message names."""
 
 
 def composed(text: str) -> str:
@@ -38,12 +38,14 @@ UNIQUE = {
 }
 """A table, its unique column, and the column within whose values it is unique."""
 
-OTHERS = {
-    "categories": ("description",),
-    "users": ("full_name", "bio"),
-    "posts": ("title", "content"),
-    "products": ("description",),
-}
+OTHERS = (
+    ("categories", "description", None),
+    ("users", "full_name", None),
+    ("users", "bio", None),
+    ("posts", "title", None),
+    ("posts", "content", None),
+    ("products", "description", None),
+)
 
 
 class Change(NamedTuple):
@@ -61,17 +63,18 @@ def upgrade() -> None:
         return  # the rest takes Unicode's tables; a database has none, or its own
     changes = {where: list(_changes(*where, alike)) for where, alike in UNIQUE.items()}
     collisions = [each for where, found in changes.items() for each in _collisions(*where, found)]
+    too_long = [each for where in (*UNIQUE, *OTHERS) for each in _too_long(*where)]
+    refusal = ""
     if collisions:
-        more = f" and {len(collisions) - MAX_NAMED} more" if len(collisions) > MAX_NAMED else ""
-        raise CommandError(
-            "Some rows would have the same name, which is unique: "
-            f"{'; '.join(collisions[:MAX_NAMED])}{more}. Rename one of each, and upgrade again."
-        )
+        refusal += f"Some rows would have the same name, which is unique: {_some(collisions)}. Rename one of each. "
+    if too_long:
+        refusal += f"Some texts would be too long when their letters are composed: {_some(too_long)}. Shorten each. "
+    if refusal:
+        raise CommandError(f"{refusal}Then upgrade again.")
     for (table, column, _), found in changes.items():
         _write(table, column, found)
-    for table, names in OTHERS.items():
-        for column in names:
-            _write(table, column, list(_changes(table, column, None, composed)))
+    for where in OTHERS:
+        _write(where[0], where[1], list(_changes(*where, composed)))
 
 
 def downgrade() -> None:
@@ -113,6 +116,22 @@ def _collisions(name: str, column: str, within: str | None, changes: Sequence[Ch
     for those in alike.values():
         (first, text), *others = sorted(those.items())
         yield from (f"{name} {first} {text!r} and {other} {spelled!r}" for other, spelled in others)
+
+
+def _too_long(name: str, column: str, within: str | None) -> Iterator[str]:
+    """The rows whose text would not fit into its column: a few letters, such as U+0958, are two when composed."""
+    kind = next(each["type"] for each in sa.inspect(op.get_bind()).get_columns(name) if each["name"] == column)
+    limit: int | None = getattr(kind, "length", None)
+    if limit is None:  # a column of long texts
+        return
+    for change in _changes(name, column, within, composed):
+        if len(change.after) > limit:
+            yield f"{name} {change.row_id}, whose {column} would have {len(change.after)} characters of {limit}"
+
+
+def _some(found: Sequence[str]) -> str:
+    more = f" and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
+    return f"{'; '.join(found[:MAX_NAMED])}{more}"
 
 
 def _write(name: str, column: str, changes: Sequence[Change]) -> None:

@@ -12,6 +12,7 @@ from httpx import AsyncClient
 from sqlalchemy import make_url
 
 from api import __main__ as cli
+from api.commands import backup
 from api.settings import get_settings
 from tests.commands.support import count
 from tests.databases import ask
@@ -108,6 +109,24 @@ class TestRefusals:
         assert existing.read_text() == "mine"
 
     @only_sqlite
+    @pytest.mark.usefixtures("migrated")
+    def test_a_file_that_is_made_meanwhile_is_not_overwritten(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        target, copy = tmp_path / "copy.db", backup._copy
+
+        def copy_slowly(source: Path, part: Path) -> None:
+            copy(source, part)
+            target.write_text("mine")
+
+        monkeypatch.setattr(backup, "_copy", copy_slowly)
+        assert cli.main(["backup", str(target)]) == 1
+        assert capsys.readouterr().err == f"error: {target} exists already\n"
+        assert target.read_text() == "mine"
+        assert "copy.db" in names_in(tmp_path)
+        assert not [name for name in names_in(tmp_path) if ".part" in name]
+
+    @only_sqlite
     def test_the_database_itself_is_not_overwritten(self, migrated: str) -> None:
         assert cli.main(["backup", str(make_url(migrated).database)]) == 1
         assert ask(make_url(migrated), "SELECT count(*) FROM categories") == 4
@@ -124,9 +143,8 @@ class TestRefusals:
     @pytest.mark.usefixtures("migrated")
     def test_a_missing_folder_is_one_line(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.main(["backup", str(tmp_path / "nowhere" / "copy.db")]) == 1
-        error = capsys.readouterr().err
-        assert "No such file or directory" in error
-        assert error.count("\n") == 1
+        target = tmp_path / "nowhere" / "copy.db"
+        assert capsys.readouterr().err == f"error: {target} cannot be written: No such file or directory\n"
 
     @pytest.mark.parametrize(
         ("scheme", "tool"), [("postgresql", "pg_dump"), ("mysql", "mariadb-dump"), ("mariadb", "mariadb-dump")]

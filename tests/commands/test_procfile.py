@@ -1,6 +1,7 @@
 """The Procfile: its release command and its web process."""
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -9,11 +10,18 @@ from pathlib import Path
 import httpx
 import pytest
 
+from api.commands.serve import GRACEFUL_SHUTDOWN
+from api.main import STOP_TIMEOUT
+from api.web.transactions import LONGEST_REQUEST
 from tests.alembic_support import alembic
 from tests.commands.support import finish, read_until, running
 from tests.support import ROOT
 
 pytestmark = pytest.mark.usefixtures("environment")
+
+
+BETWEEN_TERM_AND_KILL = 30
+"""Seconds that Heroku gives a process to end."""
 
 
 def free_port() -> int:
@@ -45,3 +53,8 @@ class TestProcfile:
         assert "Application shutdown complete" in output
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"http://127.0.0.1:{port}/health")
+
+    def test_a_stop_waits_for_the_longest_request_and_ends_before_the_platform_kills(self) -> None:
+        (of_procfile,) = re.findall(r"--timeout-graceful-shutdown (\d+)", (ROOT / "Procfile").read_text())
+        assert int(of_procfile) == GRACEFUL_SHUTDOWN
+        assert LONGEST_REQUEST <= GRACEFUL_SHUTDOWN < BETWEEN_TERM_AND_KILL - 2 * STOP_TIMEOUT

@@ -72,6 +72,19 @@ class TestPrepareSearch:
         assert product.search_text is not None
         assert product.search_text.startswith("new name")
 
+    async def test_what_an_older_release_writes_meanwhile_stays_for_the_next_start(self, session: AsyncSession) -> None:
+        product = await a_product(session, "Old name")
+        await write_as_before(session, product, search_text="wrong")
+        rows = await batch(session, 0, utcnow() - LATELY)
+        await write_as_before(session, product, name="New name")
+
+        statement = OF_PRODUCTS.update(rows)
+        assert statement is not None
+        await session.exec(statement)
+
+        await session.refresh(product)
+        assert product.search_text == "wrong", "it is not that of the new name, and nothing tells so"
+
     async def test_rows_that_are_right_are_not_written(self, session: AsyncSession) -> None:
         await a_product(session)
         rows = await batch(session, 0, utcnow() - timedelta(days=1))

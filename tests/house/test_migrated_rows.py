@@ -147,6 +147,29 @@ class TestSpelling:
         assert [tuple(row) for row in categories] == [(self.COMPOSED, f"{self.COMPOSED}\nau lait")]
         assert sql(url, "SELECT name FROM tags")[0].name == self.COMPOSED
 
+    def test_texts_that_would_not_fit_any_more_stop_the_upgrade_too(self, url: str) -> None:
+        """U+0958 is one letter, and two when it is composed."""
+        alembic(url, "upgrade", self.BEFORE)
+        put(
+            url,
+            User(username="Admin", email="a@example.com", hashed_password="", full_name="\u0958" * 60),
+            User(username="admin", email="b@example.com", hashed_password="", full_name="\u0958" * 50),
+            Tag(name="\u0958" * 50, slug="qa"),
+            Category(name=self.DECOMPOSED, slug="cafe"),
+        )
+        before = contents(url)
+
+        with pytest.raises(CommandError) as stopped:
+            alembic(url, "upgrade", "head")
+
+        assert str(stopped.value) == (
+            "Some rows would have the same name, which is unique: users 1 'Admin' and 2 'admin'. Rename one of each. "
+            "Some texts would be too long when their letters are composed: tags 1, whose name would have 100 "
+            "characters of 50; users 1, whose full_name would have 120 characters of 100. Shorten each. "
+            "Then upgrade again."
+        )
+        assert contents(url) == before
+
     def test_rows_that_would_become_one_stop_the_upgrade_before_anything_is_changed(self, url: str) -> None:
         alembic(url, "upgrade", self.BEFORE)
         for username in ("Admin", "admin", "ADMIN", "JohnDoe"):

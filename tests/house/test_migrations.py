@@ -82,6 +82,12 @@ class TestOffline:
         script = alembic(f"{scheme}://shop:100%25%40@nowhere.invalid/shop", "upgrade", "head", sql=True)
         assert "CREATE TABLE products" in script
 
+    def test_every_transaction_of_a_script_reads_times_as_utc(self) -> None:
+        script = alembic("postgres://shop@nowhere.invalid/shop", "upgrade", "head", sql=True)
+        begun = [each.lstrip() for each in script.split("BEGIN;")[1:]]
+        assert len(begun) > 1
+        assert [each[:40] for each in begun if not each.startswith("SET LOCAL TIME ZONE 'UTC'")] == []
+
     @staticmethod
     def statements(script: str) -> list[str]:
         return [each for each in script.split(";\n\n") if each.strip()]

@@ -1,5 +1,6 @@
 """Texts that clients send: composed, without white space around them, and without control characters."""
 
+import re
 import unicodedata
 from typing import Any
 
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.category import CategoryCreate
-from api.models.texts import WHITE_SPACE, composed
+from api.models.texts import LINE, LINES, WHITE_SPACE, Text, composed
 from tests.factories import a_category, a_product, a_user, order_body
 from tests.support import assert_refused
 
@@ -55,6 +56,14 @@ class TestLine:
         assert (await as_staff.post("/tags", json={"name": letter.rjust(50, "a")})).status_code == 201
         assert_refused(await as_staff.post("/tags", json={"name": letter.rjust(51, "a")}), 422, "at most 50 characters")
 
+    async def test_a_text_that_grows_when_it_is_composed_is_refused_with_the_length_that_it_would_have(
+        self, as_staff: AsyncClient
+    ) -> None:
+        """U+0958 is one letter as it is sent, and two as it is stored."""
+        assert (await as_staff.post("/tags", json={"name": "\u0958" * 25})).status_code == 201
+        refused = await as_staff.post("/tags", json={"name": "\u0958" * 26})
+        assert_refused(refused, 422, "at most 50 characters; it has 52 in Unicode's composed form")
+
     def test_every_control_character_is_known(self) -> None:
         for each in CONTROLS:
             with pytest.raises(ValidationError):
@@ -81,6 +90,23 @@ class TestLines:
     async def test_other_control_characters_are_refused(self, as_staff: AsyncClient) -> None:
         refused = await as_staff.post("/categories", json={"name": "Audio", "description": "a\x1bb"})
         assert_refused(refused, 422, "must not contain control characters other than line breaks and tabs")
+
+
+@pytest.mark.parametrize("text", [LINE, LINES], ids=["line", "lines"])
+def test_the_pattern_in_the_document_allows_what_is_taken_and_nothing_else(text: Text) -> None:
+    """Each letter before, within and after a text: white space that is a control character is dropped at the edges."""
+    for each in (*map(chr, range(0x100)), *WHITE_SPACE, "\u2028", "\u0958"):
+        for sent in (each, f"{each}a", f"a{each}b", f"a{each}", f"{each}\n{each}a"):
+            try:
+                stored = text.prepared(sent, None)
+            except ValueError:
+                assert not re.search(text.pattern, sent), f"{sent!r} is refused"
+                assert not re.search(text.pattern_if_required, sent), f"{sent!r} is refused"
+            else:
+                assert re.search(text.pattern, sent), f"{sent!r} is taken"
+                assert bool(re.search(text.pattern_if_required, sent)) == bool(stored), (
+                    f"{sent!r} is stored as {stored!r}"
+                )
 
 
 class TestStoredTexts:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from httpx import AsyncClient
 from sqlalchemy.dialects import registry
-from sqlmodel import col, delete, func, select, text
+from sqlmodel import and_, col, delete, func, not_, or_, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.models.category import Category
 from api.models.product import Product
 from api.models.user import User
 from api.reads.counts import row_count
@@ -120,10 +121,19 @@ class TestTotals:
         assert page["total"] == beyond["total"] == len(page["items"]) > 0
 
     def test_a_filter_that_the_counts_do_not_have_is_counted(self) -> None:
-        """`IS NULL` too: what has no category is counted under 0."""
-        active = select(Product).where(col(Product.is_active))
-        counted = [active, active.where(Product.category_id == 7), select(Product)]
-        others = [active.where(Product.price == 7), active.where(col(Product.category_id).is_(None))]
+        """What has no category is counted under 0, which `IS NULL` does not find, and `<` and `!=` do."""
+        active, category = select(Product).where(col(Product.is_active)), col(Product.category_id)
+        ids = select(col(Category.id)).where(col(Category.parent_id) < 7)
+        counted = [active, active.where(category == 7), select(Product), active.where(category.in_([7, 8]))]
+        counted += [active.where(category.in_(ids)), active.where(or_(category == 7, category == 8))]
+        counted += [select(Product).where(not_(col(Product.is_active)))]
+        others = [active.where(Product.price == 7), active.where(category.is_(None))]
+        others += [active.where(each) for each in (category != 7, category < 7, category.not_in([7]))]
+        others += [
+            active.where(not_(and_(category == 7, category == 8))),
+            active.where(func.coalesce(category, 7) == 7),
+        ]
+        others += [active.where(category.is_distinct_from(7)), active.where(or_(category == 7, category < 7))]
         on_postgresql, on_sqlite = registry.load("postgresql")(), registry.load("sqlite")()
         for statement in counted:
             assert "product_counts" in str(row_count(statement, on_postgresql))

@@ -12,12 +12,17 @@ from httpx import ASGITransport, AsyncClient
 from sqlalchemy import make_url
 
 from api.database import drivers
+from api.database import transactions as commits
 from api.database.sessions import Database
+from api.database.transactions import CANCEL_GRACE, ROLLBACK_TIMEOUT
 from api.main import create_app
 from api.settings import Settings
 from api.web import transactions
+from api.web.sessions import WriteSession
 from tests.databases import Backend
 from tests.proxy import Proxy, proxy_of
+from tests.support import assert_refused
+from tests.web.support import app_with, new_router, run
 
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -33,11 +38,15 @@ def proxy(server_backend: Backend, settings: Settings) -> Iterator[Proxy]:
         yield proxy
 
 
+def behind_settings(proxy: Proxy, settings: Settings) -> Settings:
+    url = make_url(settings.database_url).set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
+    return Settings(_env_file=None, database_url=url, database_pool_size=POOL_SIZE)
+
+
 @asynccontextmanager
 async def behind(proxy: Proxy, settings: Settings, headers: dict[str, str]) -> AsyncIterator[AsyncClient]:
     """A client of a process of the shop whose connections go through the proxy, and are all open."""
-    url = make_url(settings.database_url).set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
-    app = create_app(Settings(_env_file=None, database_url=url, database_pool_size=POOL_SIZE))
+    app = create_app(behind_settings(proxy, settings))
     async with (
         app.router.lifespan_context(app),
         AsyncClient(transport=ASGITransport(app, raise_app_exceptions=False), base_url="http://test.example") as client,
@@ -110,9 +119,34 @@ class TestNetworks:
                 proxy.silence_all()
                 began = monotonic()
                 late = await client.get("/categories")
-                assert monotonic() - began < 1.0 + transactions.CANCEL_GRACE + 0.5
+                assert monotonic() - began < 1.0 + CANCEL_GRACE + 0.5
                 later = [await client.get("/categories") for _ in range(POOL_SIZE)]
                 written = await client.post("/tags", json={"name": "Vinyl"})
             return [answer.status_code for answer in (late, *later, written)]
 
         assert run_on(loop, work) == [503, *[200] * POOL_SIZE, 201]
+
+    def test_a_commit_on_a_silent_connection_is_refused_in_time(
+        self, proxy: Proxy, settings: Settings, loop: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(commits, "COMMIT_TIMEOUT", 0.5)
+        router = new_router()
+
+        @router.post("/")
+        async def write(session: WriteSession) -> None:
+            await run(session, "DELETE FROM attempts")
+            proxy.silence_all()
+
+        async def work() -> list[int]:
+            database = Database(behind_settings(proxy, settings))
+            try:
+                async with app_with(database, router) as client:
+                    began = monotonic()
+                    answer = await client.post("/")
+                    assert monotonic() - began < 0.5 + CANCEL_GRACE + ROLLBACK_TIMEOUT + 0.5
+            finally:
+                await database.close()
+            assert_refused(answer, 503, "did not confirm the change")
+            return [answer.status_code]
+
+        assert run_on(loop, work) == [503]

@@ -1,5 +1,6 @@
 """PUT and PATCH /categories/{id}: changing a category."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -157,6 +158,30 @@ class TestUpdateCategory:
 
     async def test_a_category_that_does_not_exist_cannot_be_updated(self, as_staff: AsyncClient) -> None:
         assert_refused(await as_staff.patch("/categories/1000000", json={"name": "X"}), 404)
+
+    @pytest.mark.parametrize("with_parent", [False, True])
+    @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+    async def test_a_change_that_waited_for_another_one_starts_from_what_that_left(
+        self, as_staff: AsyncClient, session: AsyncSession, database: Database, method: str, with_parent: bool
+    ) -> None:
+        parent, category = await a_category(session, "Music"), await a_category(session, "Vinyl")
+        change: dict[str, Any] = {"name": "Vinyl"} if method == "PUT" else {"description": "Round."}
+        if with_parent:
+            change["parent_id"] = parent.id
+
+        async with database.transaction() as other:
+            renamed = await other.get_one(Category, category.id)
+            renamed.name = "Records"
+            await other.flush()
+            waiting = asyncio.create_task(as_staff.request(method, f"/categories/{category.id}", json=change))
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+
+        answer = await waiting
+        stored = await session.get(Category, category.id)
+        assert stored is not None
+        assert answer.json()["name"] == stored.name == {"PUT": "Vinyl", "PATCH": "Records"}[method]
+        assert stored.search_text == Category.search_text_of([stored.name, stored.description])
 
     @pytest.mark.parametrize("size", [1, 30])
     async def test_a_move_costs_four_statements_whatever_the_size_of_the_tree(

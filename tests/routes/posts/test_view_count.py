@@ -41,6 +41,15 @@ class TestViewCount:
 
         assert (await stored_post(session, post.id)).view_count == 10
 
+    async def test_a_head_request_is_no_view(self, client: AsyncClient, customer: User, session: AsyncSession) -> None:
+        post = await a_post(session, customer)
+
+        for path in (f"/posts/{post.id}", f"/posts/by-slug/{post.slug}", f"/posts/{post.id}/"):
+            answer = await client.head(path)
+            assert (answer.status_code, answer.content) == (200, b"")
+
+        assert (await stored_post(session, post.id)).view_count == 0
+
     @pytest.mark.parametrize("status", [PostStatus.DRAFT, PostStatus.ARCHIVED])
     async def test_a_view_of_an_unpublished_post_is_not_counted(
         self, clients: dict[str, AsyncClient], customer: User, session: AsyncSession, status: PostStatus

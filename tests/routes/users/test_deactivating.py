@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from sqlmodel import col, update
+from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.auth import tokens
 from api.database.sessions import Database
 from api.models.base import utcnow
 from api.models.order import OrderStatus
@@ -174,6 +175,30 @@ class TestDeactivateIdleUsers:
 
         assert response.json() == {"changed": int(is_idle)}
         assert (await stored_user(session, user.id)).is_active is not is_idle
+
+    @pytest.mark.parametrize("end", ["revoked", "signed out", "purged"])
+    async def test_the_use_of_a_token_that_is_gone_counts(
+        self, as_staff: AsyncClient, connect: Connect, database: Database, session: AsyncSession, end: str
+    ) -> None:
+        long_ago = utcnow() - timedelta(days=900)
+        user = await a_user(session, last_login_at=long_ago, created_at=long_ago)
+        as_user = await connect(user)
+        (token,) = (await session.exec(select(Token).where(Token.user_id == user.id))).all()
+        kind = TokenKind.SESSION if end == "signed out" else TokenKind.KEY
+        await session.exec(update(Token).where(col(Token.id) == token.id).values(kind=kind, last_used_at=None))
+        before = (await stored_user(session, user.id)).updated_at
+
+        assert (await as_user.get("/users/me")).status_code == 200
+        if end == "purged":
+            await session.exec(update(Token).where(col(Token.id) == token.id).values(expires_at=long_ago))
+            async with database.transaction() as purging:
+                assert await tokens.purge(purging) == 1
+        else:
+            path = f"/auth/keys/{token.id}" if end == "revoked" else "/auth/token"
+            assert (await as_user.delete(path)).status_code == 204
+
+        assert (await as_staff.patch("/users/bulk/deactivate", params={"days": 1})).json() == {"changed": 0}
+        assert (await stored_user(session, user.id)).updated_at == before
 
     async def test_what_others_did_does_not_count(self, as_staff: AsyncClient, session: AsyncSession) -> None:
         long_ago = utcnow() - timedelta(days=900)
