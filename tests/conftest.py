@@ -80,7 +80,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     run = getattr(item.config, "workerinput", {}).get("testrunuid")
     if run is None:  # there are no workers
         return (yield)
-    with turns.turn(run, alone=selection.kind_of(item) == "faults"):
+    with turns.turn(run, alone=item.get_closest_marker("alone") is not None):
         return (yield)
 
 

@@ -1,4 +1,4 @@
-"""Tests of faults have the machine to themselves, also where others run in workers beside them.
+"""Tests marked `alone` have the machine to themselves, also where others run in workers beside them.
 
 They measure how long a service takes to answer while parts of it are killed, on the cores that all workers share.
 """

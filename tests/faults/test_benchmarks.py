@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import ROOT
 
-pytestmark = pytest.mark.faults  # alone on the machine, as its servers are all of it
+pytestmark = pytest.mark.faults
 
 SERVERS = {"postgresql": ["shop", "textbook", "floor"], "sqlite": ["shop"], "mariadb": ["shop"]}
 

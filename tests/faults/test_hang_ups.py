@@ -17,7 +17,7 @@ from tests.databases import Backend
 from tests.faults.service import Service, running
 from tests.faults.shop import Customer, a_look_into, another_writer, open_shop, sign_in
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 TIMES = 20
 

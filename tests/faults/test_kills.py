@@ -27,7 +27,7 @@ from tests.faults.shop import a_look_into, open_shop, sign_in
 from tests.faults.traffic import Traffic
 from tests.selection import OUTCOME
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 SECONDS = float(os.environ.get("FAULTS_SECONDS", "10"))
 AT_ONCE = 12

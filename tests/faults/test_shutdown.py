@@ -14,7 +14,7 @@ from tests.databases import Backend
 from tests.faults.service import PROCFILE, running
 from tests.faults.shop import a_look_into, another_writer, open_shop, sign_in
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.alone]
 
 
 @pytest.mark.parametrize("command", [PROCFILE, f"{sys.executable} -m api"], ids=["procfile", "python -m api"])
