@@ -1,0 +1,71 @@
+"""`python -m api seed`: fill the shop with products, customers and the orders of 90 days, to look at or to measure."""
+
+import argparse
+from datetime import UTC, datetime
+
+from sqlmodel import col, exists, not_, select
+
+from api.commands import setup
+from api.commands.command import Command, CommandFailed, with_database
+from api.database.sessions import Database
+from api.demo.fill import Size, fill
+from api.models.order import Order
+from api.models.product import Product
+from api.models.user import User
+from api.settings import Settings
+
+
+def seed(settings: Settings, options: argparse.Namespace) -> int:
+    if settings.is_production:
+        raise CommandFailed("ENVIRONMENT is production: invented orders have no place among real ones")
+    size = Size(options.products, options.customers, options.orders)
+    until = options.until or datetime.now(UTC)
+
+    async def work(database: Database) -> None:
+        if not options.add and await _is_used(database):
+            raise CommandFailed("the shop has products, customers or orders already: --add adds more")
+        admin = await setup.create_first_admin(database)
+        if admin is not None:
+            print(f"Sign in as {admin.username} with the password {admin.password} - it is not shown again.")
+        await fill(database, size, seed=options.seed, until=until)
+
+    with_database(settings, work)
+    print(f"Added {size.products:,} products, {size.customers:,} customers and {size.orders:,} orders.")
+    return 0
+
+
+async def _is_used(database: Database) -> bool:
+    customer = exists().where(not_(col(User.is_superuser)))
+    async with database.reads() as session:
+        found = select(exists(select(Product.id)), exists(select(Order.id)), customer)
+        return any((await session.exec(found)).one())
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= MAX_ROWS:
+        raise ValueError
+    return number
+
+
+MAX_ROWS = 100_000_000
+"""Of one kind; more would take days."""
+
+
+def _moment(text: str) -> datetime:
+    """An ISO date or time, of UTC where it does not say."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    size = Size()
+    parser.add_argument("--products", type=_number, default=size.products, metavar="N", help="%(default)s if absent")
+    parser.add_argument("--customers", type=_number, default=size.customers, metavar="N", help="%(default)s if absent")
+    parser.add_argument("--orders", type=_number, default=size.orders, metavar="N", help="%(default)s if absent")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="the same number gives the same shop")
+    parser.add_argument("--until", type=_moment, metavar="TIME", help="when the 90 days end, such as 2026-11-28: now")
+    parser.add_argument("--add", action="store_true", help="add to what the shop has already")
+
+
+command = Command("seed", "fill the shop with invented products, customers and orders", seed, _add_arguments)
