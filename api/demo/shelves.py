@@ -37,7 +37,9 @@ async def add_products(
     found = islice(_rows(categories, seed, first), number)
     added = 0
     while batch := list(islice(found, BATCH)):
-        days = [opened + (until - timedelta(days=DAYS) - opened) * ((added + each) / number) for each in range(len(batch))]
+        days = [
+            opened + (until - timedelta(days=DAYS) - opened) * ((added + each) / number) for each in range(len(batch))
+        ]
         async with database.transaction() as session:
             await _add_batch(session, batch, days, staff_id)
         added += len(batch)

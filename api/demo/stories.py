@@ -198,7 +198,9 @@ class Stories:
 
     async def _refund(self, session: AsyncSession, order: OrderReadWithItems) -> None:
         """One piece goes back in most cases, or all that was paid at once."""
-        found = select(Payment).where(Payment.order_id == order.id).order_by(col(Payment.amount).desc(), col(Payment.id))
+        found = (
+            select(Payment).where(Payment.order_id == order.id).order_by(col(Payment.amount).desc(), col(Payment.id))
+        )
         payment = (await session.exec(found.limit(1))).one()
         piece = self._chance.choice(order.items).unit_price
         amount = payment.amount if self._chance.random() < 0.3 else min(piece, payment.amount)
