@@ -26,15 +26,7 @@ SEED = 1
 
 
 def demo(settings: Settings, options: argparse.Namespace) -> int:
-    if settings.is_production:
-        raise CommandFailed("ENVIRONMENT is production: a demo's passwords are known to everybody")
-    if (
-        settings.database.get_backend_name() == "sqlite"
-        and Path(str(settings.database.database)).resolve() == FILE.resolve()
-    ):
-        raise CommandFailed(f"DATABASE_URL names {FILE}, which is the demo's own file")
-    if FILE.exists() and not _is_demo(FILE):
-        raise CommandFailed(f"{FILE} exists, and is not a demo's file: move it, or start the demo in another folder")
+    _refuse(settings)
     with listening(settings.host, settings.port) as listeners:
         if options.fresh:
             _delete(FILE)
@@ -49,6 +41,16 @@ def demo(settings: Settings, options: argparse.Namespace) -> int:
         from api.main import create_app  # which makes an app of the shop's own settings when it is imported
 
         return serve.run(create_app(ours), ours, listeners)
+
+
+def _refuse(settings: Settings) -> None:
+    url = settings.database
+    if settings.is_production:
+        raise CommandFailed("ENVIRONMENT is production: a demo's password is known to everybody")
+    if url.get_backend_name() == "sqlite" and Path(str(url.database)).resolve() == FILE.resolve():
+        raise CommandFailed(f"DATABASE_URL names {FILE}, which is the demo's own file")
+    if FILE.exists() and not _is_demo(FILE):
+        raise CommandFailed(f"{FILE} exists, and is not a demo's file: move it, or start the demo in another folder")
 
 
 def _make() -> None:

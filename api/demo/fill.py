@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 from random import Random
+from typing import Any
 
 from sqlmodel import col, func, not_, select
 from tqdm import tqdm
@@ -62,7 +63,7 @@ async def fill(database: Database, size: Size, *, seed: int, until: datetime) ->
             await _let_days_pass(database, size.orders, seed, until, bar.update)
 
 
-def _bar(title: str, total: int) -> "tqdm[None]":
+def _bar(title: str, total: int) -> "tqdm[Any]":
     """Shown on a terminal alone."""
     return tqdm(desc=f"{title:9}", total=total, disable=None, unit="", dynamic_ncols=True)
 

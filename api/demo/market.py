@@ -77,7 +77,7 @@ class Market:
 
 async def open_market(session: AsyncSession, chance: Random) -> Market:
     """All that takes part. The same rows are found in the same order each time."""
-    products = select(Product.id, Product.price, Product.stock_quantity).where(col(Product.is_active))
+    products = select(col(Product.id), col(Product.price), col(Product.stock_quantity)).where(col(Product.is_active))
     goods = [Good(*row) for row in (await session.exec(products.order_by(col(Product.id)).limit(MAX_RANGE))).all()]
     users = select(User.id, User.full_name, User.created_at).where(col(User.is_active), User.not_erased())
     customers = users.where(not_(col(User.is_superuser))).order_by(col(User.created_at), col(User.id))

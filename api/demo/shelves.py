@@ -21,6 +21,7 @@ from api.rules.slugs import free_slug, free_slugs
 BATCH = 1_000
 """Products of one transaction, which takes less than a second: other writes wait no longer."""
 
+ORDERED = timedelta(days=DAYS)
 AGE = timedelta(days=400)
 """Of the shop: its products came one after the other until the days of the orders began."""
 
@@ -37,9 +38,7 @@ async def add_products(
     found = islice(_rows(categories, seed, first), number)
     added = 0
     while batch := list(islice(found, BATCH)):
-        days = [
-            opened + (until - timedelta(days=DAYS) - opened) * ((added + each) / number) for each in range(len(batch))
-        ]
+        days = [opened + (AGE - ORDERED) * ((added + each) / number) for each in range(len(batch))]
         async with database.transaction() as session:
             await _add_batch(session, batch, days, staff_id)
         added += len(batch)

@@ -12,7 +12,7 @@ from api.demo.customers import address_of
 from api.demo.market import Customer, Good, Market
 from api.models.account import ShopAccount
 from api.models.base import utcnow
-from api.models.money import CENT
+from api.models.columns import CENT
 from api.models.order import OrderReadWithItems, OrderStatus
 from api.models.order_item import OrderItemCreate
 from api.models.payment import Payment, PaymentCreate, PaymentMethod
