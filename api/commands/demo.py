@@ -22,7 +22,7 @@ MARK = 0x5344454D
 """What SQLite keeps in its header as `application_id`: a file without it is not a demo, and is left alone."""
 
 PASSWORD = "Demo1234"  # noqa: S105 - everybody knows it, so it opens the demo on this computer alone
-SEED = 1
+SEED, SIZE = 1, Size()
 
 
 def demo(settings: Settings, options: argparse.Namespace) -> int:
@@ -61,7 +61,7 @@ def _make() -> None:
 
     async def work(database: Database) -> None:
         await cast.add_cast(database, until)
-        await fill(database, Size(), seed=SEED, until=until)
+        await fill(database, SIZE, seed=SEED, until=until)
 
     print(f"Making {FILE}, which takes some seconds", flush=True)
     setup.migrate(settings)

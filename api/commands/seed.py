@@ -21,16 +21,16 @@ def seed(settings: Settings, options: argparse.Namespace) -> int:
     size = Size(options.products, options.customers, options.orders)
     until = options.until or datetime.now(UTC)
 
-    async def work(database: Database) -> None:
+    async def work(database: Database) -> int:
         if not options.add and await _is_used(database):
             raise CommandFailed("the shop has products, customers or orders already: --add adds more")
         admin = await setup.create_first_admin(database)
         if admin is not None:
             print(f"Sign in as {admin.username} with the password {admin.password} - it is not shown again.")
-        await fill(database, size, seed=options.seed, until=until)
+        return await fill(database, size, seed=options.seed, until=until)
 
-    with_database(settings, work)
-    print(f"Added {size.products:,} products, {size.customers:,} customers and {size.orders:,} orders.")
+    orders = with_database(settings, work)
+    print(f"Added {size.products:,} products, {size.customers:,} customers and {orders:,} orders.")
     return 0
 
 

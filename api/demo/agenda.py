@@ -31,8 +31,9 @@ class Agenda:
     async def begin(self, story: Story, moment: datetime) -> None:
         """Have a story wait, from a moment on, for as long as it says first."""
         with at(moment):
-            delay = await anext(story)
-        await self._wait(story, moment, delay)
+            delay = await anext(story, None)
+        if delay is not None:
+            await self._wait(story, moment, delay)
 
     async def run(self, database: Database) -> None:
         """Tell all stories up to the end. Where this is interrupted, what was told stands, and nothing is half told."""

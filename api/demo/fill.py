@@ -42,25 +42,30 @@ class Size:
     orders: int = 600
 
 
-async def fill(database: Database, size: Size, *, seed: int, until: datetime) -> None:
-    """Fill a shop that has staff, and show on a terminal how far it is.
+async def fill(database: Database, size: Size, *, seed: int, until: datetime) -> int:
+    """Fill a shop that has staff, show on a terminal how far it is, and return how many orders were placed.
+
+    Those are fewer than were asked for where everything is sold out.
 
     Raises:
-        Conflict: There are no products or no customers for the orders, or a row is there already.
+        Conflict: There is no staff user, or orders have no products or no customers.
     """
     async with database.reads() as session:
-        staff = (await open_market(session, Random(seed))).staff
-    if not staff:
+        market = await open_market(session, Random(seed))
+    if not market.staff:
         raise Conflict("There is no staff user who could do the work.")
+    if size.orders and not ((market.goods or size.products) and (market.customers or size.customers)):
+        raise Conflict("Orders need products that are for sale, and customers.")
     with _bar("products", size.products) as bar:
-        await add_products(database, size.products, seed, until, staff[0], bar.update)
+        await add_products(database, size.products, seed, until, market.staff[0], bar.update)
     with _bar("customers", size.customers) as bar:
         await _add_customers(database, size.customers, seed, until, bar.update)
     async with database.transaction() as session:
-        await add_posts(session, seed, until, staff)
-    if size.orders:
-        with _bar("orders", size.orders) as bar:
-            await _let_days_pass(database, size.orders, seed, until, bar.update)
+        await add_posts(session, seed, until, market.staff)
+    if not size.orders:
+        return 0
+    with _bar("orders", size.orders) as bar:
+        return await _let_days_pass(database, size.orders, seed, until, bar.update)
 
 
 def _bar(title: str, total: int) -> "tqdm[Any]":
@@ -86,16 +91,15 @@ async def _add_customers(
 
 
 async def _let_days_pass(
-    database: Database, number: int, seed: int, until: datetime, count: Callable[[], object]
-) -> None:
+    database: Database, number: int, seed: int, until: datetime, count: Callable[[int], object]
+) -> int:
     chance = Random(f"{seed} orders")
     async with database.reads() as session:
         market = await open_market(session, chance)
-    if not market.goods or not market.customers:
-        raise Conflict("Orders need products that are for sale, and customers.")
     agenda = Agenda(until)
-    stories = Stories(market, agenda)
+    stories = Stories(market, agenda, count)
     start = until - timedelta(days=DAYS)
-    await agenda.begin(stories.orders(arrivals(chance, number, until), count), start)
+    await agenda.begin(stories.orders(arrivals(chance, number, until)), start)
     await agenda.begin(stories.credit(arrivals(chance, number // ORDERS_PER_CREDIT, until)), start)
     await agenda.run(database)
+    return stories.placed

@@ -23,6 +23,9 @@ FAVOUR = 1.8
 DEAR = Decimal(150)
 """Of a product above this price nobody orders two."""
 
+PATIENCE = 100
+"""How often a customer looks for something that is in stock."""
+
 QUANTITIES, THEIR_WEIGHTS = (1, 2, 3, 4), (78, 15, 4, 3)
 
 
@@ -63,7 +66,10 @@ class Market:
         return self.chance.choice(self.staff)
 
     def basket(self, lines: int) -> list[tuple[Good, int]]:
-        """So many products with their quantities, and fewer where some are sold out."""
+        """So many products with their quantities, and fewer where some are sold out; none where all seem to be."""
+        return next(filter(None, (self._look_around(lines) for _ in range(PATIENCE))), [])
+
+    def _look_around(self, lines: int) -> list[tuple[Good, int]]:
         wanted = {self._one_of(len(self.goods)): self._quantity() for _ in range(lines)}
         found = [(self.goods[place], quantity) for place, quantity in wanted.items()]
         return [(good, 1 if good.price > DEAR else quantity) for good, quantity in found if good.units >= quantity]

@@ -7,6 +7,7 @@ from random import Random
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.demo.arrivals import DAYS
 from api.demo.content import articles
 from api.models.base import at
 from api.models.post import Post, PostStatus
@@ -21,7 +22,8 @@ async def add_posts(session: AsyncSession, seed: int, until: datetime, staff: Se
     if (await session.exec(select(Post.id).limit(1))).first() is not None:
         return
     chance = Random(f"{seed} posts")
-    tag_ids = {name: await _tag_id(session, name) for name in articles().tags}
+    with at(until - timedelta(days=DAYS)):
+        tag_ids = {name: await _tag_id(session, name) for name in articles().tags}
     for article in sorted(articles().posts, key=lambda each: -each.days):
         with at(until - timedelta(days=article.days, minutes=chance.randrange(600))):
             slug = await free_slug(session, Post, None, article.title)

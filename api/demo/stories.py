@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import Enum
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -33,24 +34,51 @@ AMOUNTS_OF_CREDIT = (10, 20, 25, 50)
 REASONS_FOR_CREDIT = ("Gift voucher", "Sorry for the delay", "Happy birthday", "Thank you for recommending us")
 REASONS_FOR_REFUND = ("Arrived scratched", "Does not fit", "Ordered one too many", "A part was missing")
 
+
+class Fate(Enum):
+    """How an order goes on once it is placed."""
+
+    PAID = "is paid, and sent"
+    PAID_AT_THE_DOOR = "is confirmed, sent, and paid in cash"
+    REGRETTED = "is cancelled by its customer within hours"
+    NEVER_PAID = "is cancelled by staff after days"
+    PAID_AND_REGRETTED = "is cancelled when it is paid, and the money goes back"
+
+
+FATES = {
+    Fate.PAID: 86,
+    Fate.PAID_AT_THE_DOOR: 5,
+    Fate.REGRETTED: 3,
+    Fate.NEVER_PAID: 3,
+    Fate.PAID_AND_REGRETTED: 3,
+}
+"""Of how many orders in a hundred."""
+
+REFUNDED = 0.08
+"""The share of delivered orders of which something goes back."""
+
+WHOLLY_REFUNDED = 0.3
+"""And the share of these that goes back whole."""
+
 Part = tuple[timedelta, PaymentMethod, Decimal]
 """A payment of a part of an order, or of all of it, and how long after the one before."""
 
 
 class Stories:
-    """Those of one shop, which has goods, customers and staff."""
+    """Those of one shop, which has goods, customers and staff. Each order that is placed is counted."""
 
-    def __init__(self, market: Market, agenda: Agenda) -> None:
+    def __init__(self, market: Market, agenda: Agenda, count: Callable[[int], object]) -> None:
         self._market = market
         self._agenda = agenda
+        self._count = count
+        self.placed = 0
         self._chance = market.chance
 
-    async def orders(self, moments: Iterable[datetime], count: Callable[[], object]) -> Story:
+    async def orders(self, moments: Iterable[datetime]) -> Story:
         """Orders come in, at these moments."""
         for moment in moments:
             yield moment - utcnow()
             await self._agenda.begin(self._order(), moment)
-            count()
 
     async def credit(self, moments: Iterable[datetime]) -> Story:
         """Customers get store credit, from the shop or from one another."""
@@ -79,34 +107,34 @@ class Stories:
         customer.credit += amount
 
     async def _order(self) -> Story:
-        """An order from the basket to its payment."""
+        """An order from the basket on, until it can be sent."""
         session = yield timedelta(0)
         customer, basket = self._market.customer(utcnow()), self._market.basket(self._lines())
         if not basket:
             return
         order = await self._place(session, customer, basket)
+        self.placed += 1
+        self._count(1)
         for good, quantity in basket:
             await self._take(good, quantity)
-        fate = self._chance.random()
-        if fate < 0.03:  # changes their mind
-            session = yield self._hours(0.2, 20)
-            await self._cancel(session, order, basket, customer.id)
-        elif fate < 0.06:  # never pays
-            session = yield self._hours(24 * 8, 24 * 12)
-            await self._cancel(session, order, basket, self._market.on_duty())
-        elif fate < 0.11:  # pays in cash at the door
-            session = yield self._hours(2, 16)
-            await self._advance(session, order, OrderStatus.CONFIRMED)
-            await self._agenda.begin(self._shipment(order, customer), utcnow())
-        else:
+        (fate,) = self._chance.choices(list(FATES), list(FATES.values()))
+        if fate in (Fate.PAID, Fate.PAID_AND_REGRETTED):
             for delay, method, amount in list(self._parts(order, customer)):
                 session = yield delay
                 await self._pay(session, order, customer, method, amount)
-            if fate < 0.14:  # changes their mind, and gets the money back
-                session = yield self._hours(1, 10)
+        match fate:
+            case Fate.REGRETTED | Fate.PAID_AND_REGRETTED:
+                session = yield self._hours(0.5, 12)
                 await self._cancel(session, order, basket, customer.id)
-            else:
-                await self._agenda.begin(self._shipment(order, customer), utcnow())
+                return
+            case Fate.NEVER_PAID:
+                session = yield self._hours(24 * 8, 24 * 12)
+                await self._cancel(session, order, basket, self._market.on_duty())
+                return
+            case Fate.PAID_AT_THE_DOOR:
+                session = yield self._hours(2, 16)
+                await self._advance(session, order, OrderStatus.CONFIRMED)
+        await self._agenda.begin(self._shipment(order, customer), utcnow())
 
     async def _shipment(self, order: OrderReadWithItems, customer: Customer) -> Story:
         """An order on its way; now and then something of it comes back."""
@@ -118,14 +146,14 @@ class Stories:
         if due:
             session = yield self._hours(0.1, 0.5)
             await self._pay(session, order, customer, PaymentMethod.CASH, due)
-        if self._chance.random() < 0.08:
+        if self._chance.random() < REFUNDED:
             session = yield self._hours(24, 24 * 9)
             await self._refund(session, order)
 
     async def _delivery(self, good: Good) -> Story:
         """More of a product arrives."""
         session = yield self._hours(48, 168)
-        note = f"Delivery of {utcnow():%d %B}"
+        note = f"Delivery of {utcnow().day} {utcnow():%B}"
         delta, user_id = self._chance.choice(BOUGHT_IN), self._market.on_duty()
         reason = StockReason.ADJUSTMENT
         await stock.change(
@@ -179,7 +207,7 @@ class Stories:
         """Staff record payments; store credit is the customer's own."""
         payer = customer.id if method is PaymentMethod.STORE_CREDIT else self._market.on_duty()
         has_number = method in (PaymentMethod.CARD, PaymentMethod.BANK_TRANSFER)
-        reference = f"{method[:2]}_{self._chance.getrandbits(64):016x}" if has_number else None
+        reference = f"{method[:2]}_{order.id:x}{self._chance.getrandbits(48):012x}" if has_number else None
         stored = await stored_order(session, order.id)
         data = PaymentCreate(method=method, amount=amount, reference=reference)
         _, stored = await payments.receive(session, stored, data)
@@ -198,12 +226,11 @@ class Stories:
 
     async def _refund(self, session: AsyncSession, order: OrderReadWithItems) -> None:
         """One piece goes back in most cases, or all that was paid at once."""
-        found = (
-            select(Payment).where(Payment.order_id == order.id).order_by(col(Payment.amount).desc(), col(Payment.id))
-        )
-        payment = (await session.exec(found.limit(1))).one()
+        largest_first = (col(Payment.amount).desc(), col(Payment.id))
+        paid = select(Payment).where(Payment.order_id == order.id).order_by(*largest_first).limit(1)
+        payment = (await session.exec(paid)).one()
         piece = self._chance.choice(order.items).unit_price
-        amount = payment.amount if self._chance.random() < 0.3 else min(piece, payment.amount)
+        amount = payment.amount if self._chance.random() < WHOLLY_REFUNDED else min(piece, payment.amount)
         reason, user_id = self._chance.choice(REASONS_FOR_REFUND), self._market.on_duty()
         refund = Refund(payment_id=payment.id, amount=amount, reason=reason, user_id=user_id)
         await payments.refund(session, payment, refund)
