@@ -63,7 +63,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--products", type=_number, default=size.products, metavar="N", help="%(default)s if absent")
     parser.add_argument("--customers", type=_number, default=size.customers, metavar="N", help="%(default)s if absent")
     parser.add_argument("--orders", type=_number, default=size.orders, metavar="N", help="%(default)s if absent")
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="the same number gives the same shop")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="with the same --until it gives the same shop")
     parser.add_argument("--until", type=_moment, metavar="TIME", help="when the 90 days end, such as 2026-11-28: now")
     parser.add_argument("--add", action="store_true", help="add to what the shop has already")
 

@@ -1,7 +1,7 @@
 """Fills a shop: products, customers, posts, and what happened between them in the last 90 days.
 
-The same seed gives the same shop, but for order numbers, which are random as always. Whatever interrupts it, the books
-are right: what depends on each other is written in one transaction.
+The same seed and the same end give the same shop, but for order numbers, which are random as always. Whatever
+interrupts it, the books are right: what depends on each other is written in one transaction.
 """
 
 from collections.abc import Callable
