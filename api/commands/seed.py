@@ -2,6 +2,7 @@
 
 import argparse
 import gc
+import re
 from datetime import UTC, datetime
 
 from sqlmodel import col, exists, not_, select
@@ -44,21 +45,26 @@ async def _is_used(database: Database) -> bool:
         return any((await session.exec(found)).one())
 
 
-def _number(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= MAX_ROWS:
-        raise ValueError
-    return number
-
-
 MAX_ROWS = 100_000_000
 """Of one kind; more would take days."""
 
 
+def _number(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) > MAX_ROWS:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to {MAX_ROWS:,}")
+    return int(text)
+
+
 def _moment(text: str) -> datetime:
     """An ISO date or time, of UTC where it does not say."""
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("must be a date or a time such as 2026-11-28 or 2026-11-28T12:00") from None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment > datetime.now(UTC):
+        raise argparse.ArgumentTypeError("must not be in the future")
+    return moment.astimezone(UTC)
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -49,17 +49,24 @@ class TestSeed:
         assert count(migrated, "products") == 0
 
     @pytest.mark.parametrize(
-        "wrong",
-        [["--products", "-1"], ["--orders", "many"], ["--customers", "1e9"], ["--until", "tomorrow"], ["--seed", "x"]],
-        ids=lambda wrong: " ".join(wrong),
+        ("option", "value", "complaint"),
+        [
+            ("--products", "-1", "must be a whole number from 0 to 100,000,000"),
+            ("--orders", "many", "must be a whole number"),
+            ("--customers", "1e9", "must be a whole number"),
+            ("--until", "tomorrow", "must be a date or a time such as"),
+            ("--until", "9000-01-01", "must not be in the future"),
+            ("--seed", "x", "invalid int value"),
+        ],
     )
+    @pytest.mark.usefixtures("environment")
     def test_a_wrong_argument_is_refused(
-        self, wrong: list[str], environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, option: str, value: str, complaint: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         with pytest.raises(SystemExit) as stopped:
-            cli.main(["seed", *wrong])
+            cli.main(["seed", f"{option}={value}"])
         assert stopped.value.code == 2
-        assert wrong[0] in capsys.readouterr().err
+        assert f"argument {option}: {complaint}" in capsys.readouterr().err
 
     @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
     def test_an_interrupted_one_leaves_right_books(self, migrated: str, capsys: pytest.CaptureFixture[str]) -> None:
