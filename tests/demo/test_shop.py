@@ -58,7 +58,7 @@ def stored_times(row: SQLModel) -> list[datetime]:
     return [each for each in times if each is not None]
 
 
-class TestFill:
+class TestShop:
     async def test_the_books_are_right(self, shop: AsyncSession, database: Database) -> None:
         assert await verify(database)
         await assert_stock_equals_movements(shop)
