@@ -5,6 +5,7 @@ import socket
 from math import ceil
 
 import uvicorn
+from fastapi import FastAPI
 from sqlalchemy.exc import IntegrityError
 
 from api.commands import setup
@@ -22,24 +23,29 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
     with listening(settings.host, settings.port) as listeners:
         setup.migrate(settings)
         _introduce_admin(settings)
-        _introduce(listeners)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                "api.main:app",
-                log_config=None,
-                log_level=settings.log_level,
-                http=ShopProtocol,
-                timeout_keep_alive=settings.keep_alive,
-                timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
-                proxy_headers=False,  # the app reads those itself, by FORWARDED_ALLOW_IPS
-                server_header=False,
-            )
+        introduce(listeners)
+        return run("api.main:app", settings, listeners)
+
+
+def run(app: FastAPI | str, settings: Settings, listeners: list[socket.socket]) -> int:
+    """Serve an app until it is stopped, and return the exit code."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            log_level=settings.log_level,
+            http=ShopProtocol,
+            timeout_keep_alive=settings.keep_alive,
+            timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
+            proxy_headers=False,  # the app reads those itself, by FORWARDED_ALLOW_IPS
+            server_header=False,
         )
-        server.run(sockets=listeners)
+    )
+    server.run(sockets=listeners)
     return 0 if server.started else 1
 
 
-def _introduce(listeners: list[socket.socket]) -> None:
+def introduce(listeners: list[socket.socket]) -> None:
     """Say on what the shop really listens, where the address of its documentation does not say all of it."""
     url, names = url_for_browsers(listeners), [name_of(each) for each in listeners]
     if names != [url]:

@@ -47,7 +47,7 @@ async def create_first_admin(database: Database) -> UserCreate | None:
     """
     if await _has_staff(database):
         return None
-    admin = UserCreate(username="admin", email="admin@example.com", password=_strong_password())
+    admin = UserCreate(username="admin", email="admin@example.com", password=strong_password())
     try:
         await add_staff_user(database, admin)
     except IntegrityError:
@@ -74,7 +74,7 @@ async def _has_staff(database: Database) -> bool:
         return staff.first() is not None
 
 
-def _strong_password() -> str:
+def strong_password() -> str:
     """128 random bits, with an upper-case letter and a digit."""
     while True:
         password = secrets.token_urlsafe(16)

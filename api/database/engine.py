@@ -8,6 +8,7 @@ from typing import Any
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Dialect, ExceptionContext, Pool, PoolResetState, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.sql.compiler import InsertmanyvaluesSentinelOpts
 
 from api.database.errors import ends_session
 from api.database.pools import Patient, PatientNullPool, PatientQueuePool
@@ -31,6 +32,12 @@ IN_TRANSACTION: dict[str, Callable[[Any], bool]] = {
     "postgresql": lambda driver: driver.pgconn.transaction_status != TransactionStatus.IDLE,
     "mysql": lambda driver: bool(driver.get_transaction_status()),
 }
+
+IDS_RISE = InsertmanyvaluesSentinelOpts.ANY_AUTOINCREMENT
+"""SQLite's AUTOINCREMENT gives rising ids to the rows of one INSERT, in the order in which they stand there.
+
+SQLAlchemy does not rely on it, and would insert the rows of a session one by one.
+"""
 
 DEFAULT_POOL_SIZE = 8
 """Connections of one process: two workers, a release and a console stay below the 20 of the smallest hosted databases.
@@ -67,6 +74,8 @@ def create_engine(settings: Settings) -> AsyncEngine:
     engine = create_async_engine(settings.database, **options)
     if isinstance(engine.pool, Patient):
         engine.pool.patience = settings.database_pool_timeout
+    if engine.dialect.name == "sqlite":
+        engine.dialect.insertmanyvalues_implicit_sentinel = IDS_RISE
     prepare_connections(engine, settings)
     event.listen(engine.sync_engine, "handle_error", _replace_session)
     event.listen(engine.sync_engine, "begin", partial(_begin, begin_statements(settings)))

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, ClassVar
@@ -23,8 +25,21 @@ SQLModel.metadata.naming_convention = {
 }
 
 
+_moment: ContextVar[datetime | None] = ContextVar("moment", default=None)
+
+
 def utcnow() -> datetime:
-    return datetime.now(UTC)
+    return _moment.get() or datetime.now(UTC)
+
+
+@contextmanager
+def at(moment: datetime) -> Iterator[None]:
+    """Have it be another time in the block, for this task alone, so that the rules write a past (`api/demo/`)."""
+    token = _moment.set(moment)
+    try:
+        yield
+    finally:
+        _moment.reset(token)
 
 
 def _drop_null_defaults(schema: dict[str, Any]) -> None:

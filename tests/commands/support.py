@@ -8,10 +8,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 from sqlalchemy import make_url
 
 from tests.databases import ask
+
+
+def serve_nothing(environment: pytest.MonkeyPatch) -> None:
+    """Have a server end as soon as it has started."""
+    environment.setattr("uvicorn.Server", lambda config: SimpleNamespace(started=True, run=lambda sockets: None))
 
 
 def count(url: str, table: str, where: str = "1 = 1") -> int:

@@ -13,7 +13,7 @@ class TestCommandLine:
             cli.main(["--help"])
         assert stopped.value.code == 0
         output = capsys.readouterr().out
-        for command in ("serve", "create-admin", "verify", "purge", "backup"):
+        for command in ("serve", "create-admin", "verify", "purge", "backup", "demo", "seed"):
             assert re.search(rf"^    {command}\b", output, re.MULTILINE), f"{command} is not in the help:\n{output}"
 
     def test_an_interrupted_command_ends_without_a_traceback(self, environment: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ import re
 import signal
 import socket
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -13,16 +12,11 @@ from sqlalchemy import make_url
 from api import __main__ as cli
 from api.models.user import User
 from tests.alembic_support import alembic, put
-from tests.commands.support import count, finish, read_until, running
+from tests.commands.support import count, finish, read_until, running, serve_nothing
 from tests.databases import ask
 from tests.support import PASSWORD_HASH
 
 pytestmark = pytest.mark.usefixtures("environment")
-
-
-def serve_nothing(environment: pytest.MonkeyPatch) -> None:
-    """Have the server end as soon as it has started."""
-    environment.setattr("uvicorn.Server", lambda config: SimpleNamespace(started=True, run=lambda sockets: None))
 
 
 class TestServe:

@@ -11,6 +11,7 @@ from api.database.sessions import Database
 from api.models.tag import Tag
 from tests.databases import Backend
 from tests.factories import a_tag
+from tests.support import count_statements
 
 
 async def is_in_transaction(session: AsyncSession, backend: Backend) -> bool:
@@ -98,3 +99,13 @@ class TestWrites:
         with pytest.raises(ZeroDivisionError):
             await fail()
         assert await tag_names(database) == set()
+
+    async def test_many_rows_are_one_insert_and_each_gets_the_id_that_is_its_own(self, database: Database) -> None:
+        tags = [Tag(name=f"Tag {number}", slug=f"tag-{number}") for number in range(200)]
+        with count_statements(database) as statements:
+            async with database.transaction() as session:
+                session.add_all(tags)
+        assert len(statements) == 1
+        async with database.reads() as session:
+            stored = dict((await session.exec(select(Tag.id, Tag.name))).all())
+        assert stored == {tag.id: tag.name for tag in tags}

@@ -15,7 +15,7 @@ LAYERS = (
     ("__main__",),
     ("commands",),
     ("main",),
-    ("routers", "admin", "import_export", "worker"),
+    ("routers", "admin", "import_export", "worker", "demo"),
     ("web", "auth", "openapi"),
     ("rules", "reads"),
     ("database", "models"),

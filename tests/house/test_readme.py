@@ -58,8 +58,15 @@ def test_every_module_and_folder_of_the_api_has_its_place_in_the_architecture() 
     assert named == modules | folders
 
 
-def test_the_two_commands_are_one_line_each() -> None:
-    serve, test = blocks(section(README, "Two commands"), "sh")
-    assert serve.count("\n") == test.count("\n") == 1
+def test_every_picture_is_there_and_small() -> None:
+    pictures = re.findall(r'src="([^"]+)"', README)
+    assert pictures
+    assert all((ROOT / each).stat().st_size < 150_000 for each in pictures)
+
+
+def test_the_commands_are_one_line_each() -> None:
+    serve, demo, test = blocks(section(README, "Two commands"), "sh")
+    assert serve.count("\n") == demo.count("\n") == test.count("\n") == 1
     assert "python -m api" in serve
+    assert "python -m api demo" in demo
     assert "pytest" in test
