@@ -79,8 +79,8 @@ def noun_of(model: type[SQLModel]) -> str:
 
 
 def model_of_table(table: Table) -> type[SQLModel] | None:
-    """The table class of a table; `None` where it has none."""
-    return next((model for model in _subclasses(SQLModel) if getattr(model, "__table__", None) is table), None)
+    """The table class of a table; `None` where it has none. A statement has an annotated copy, which is equal."""
+    return next((model for model in _subclasses(SQLModel) if table == getattr(model, "__table__", None)), None)
 
 
 def noun_of_table(table: Table) -> str:
