@@ -124,9 +124,10 @@ async def _save(session: AsyncSession, post: Post, data: PostCreate | PostUpdate
     """Write a post and, unless they are absent, its tags; return it as it is now."""
     post.note_publication()
     post.updated_at = utcnow()  # also where only its tags change
-    tag_ids = None if data.tags is None else await _tag_ids(session, set(data.tags))
-    if tag_ids is not None and tag_ids != await _present_tag_ids(session, post):
-        post.raise_version()
+    with session.no_autoflush:  # the post is written below, where a duplicate is explained
+        tag_ids = None if data.tags is None else await _tag_ids(session, set(data.tags))
+        if tag_ids is not None and tag_ids != await _present_tag_ids(session, post):
+            post.raise_version()
     await flush_unique(session, [post], [data], seen_by=Post.visible_to(user))
     if tag_ids is not None:
         await session.exec(delete(PostTag).where(col(PostTag.post_id) == post.id))
