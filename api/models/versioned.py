@@ -1,11 +1,11 @@
 """Versions: which edition of a row somebody has read, so that nobody overwrites another one unknowingly.
 
 A version rises by one with each change of what people edit, and not with what the shop changes by itself: a sale, a
-view, a sign-in. Three ways lead to a row, and each raises it:
+view, a sign-in. What writes a row raises it, and no router does:
 
-- a session that flushes a row: here, and the UPDATE itself names the version that was read (`version_id_col`), so a row
-  that somebody else has changed meanwhile is not written, and the request is run again;
-- an UPDATE of many rows, run by a session or straight by the driver: `api/database/versions.py`.
+- A session that flushes a row does it here. Its UPDATE also names the version that was read (`version_id_col`): a row
+  that was edited meanwhile is not overwritten, also where it was not locked, and the request is run again.
+- `api/database/versions.py` adds it to an UPDATE statement, whether a session runs it or the driver.
 
 What a request says of versions: `api/web/preconditions.py`.
 """
