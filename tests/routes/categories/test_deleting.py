@@ -128,5 +128,6 @@ class TestDeleteCategory:
 
         with count_statements(database) as statements:
             await as_staff.delete(f"/categories/{category.id}")
-        assert len(statements) == 6  # the token, the category, the tree, the update of the children, the deletion
+        # The token, the category, the tree, the updates of the children and the products, the deletion.
+        assert len(statements) == 6
         assert (await session.exec(select(Category).where(col(Category.parent_id) == category.id))).all() == []
