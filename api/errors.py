@@ -1,14 +1,15 @@
 """The family of errors by which the shop refuses something. Nothing here knows of HTTP but the status of each.
 
 ShopError
-├── BadRequest       400  a header that this route does not take
-├── Unauthorized     401  no token, or an invalid one
-├── Forbidden        403  signed in, but not allowed
-├── NotFound         404  does not exist, or belongs to another user
-├── Conflict         409  the present state does not allow it
-├── Unprocessable    422  well-formed, but a value cannot be right
-├── TooManyRequests  429  wait before the next attempt
-└── Unavailable      503  the database is busy or unreachable; nothing was done, or the detail says otherwise
+├── BadRequest          400  a header that this route does not take
+├── Unauthorized        401  no token, or an invalid one
+├── Forbidden           403  signed in, but not allowed
+├── NotFound            404  does not exist, or belongs to another user
+├── Conflict            409  the present state does not allow it
+├── PreconditionFailed  412  the row has changed since the client read it
+├── Unprocessable       422  well-formed, but a value cannot be right
+├── TooManyRequests     429  wait before the next attempt
+└── Unavailable         503  the database is busy or unreachable; nothing was done, or the detail says otherwise
 
 `api/web/problems.py` turns them into responses.
 """
@@ -43,6 +44,10 @@ class NotFound(ShopError):
 
 class Conflict(ShopError):
     status = 409
+
+
+class PreconditionFailed(ShopError):
+    status = 412
 
 
 class Unprocessable(ShopError):

@@ -27,6 +27,7 @@ from api.web.dispatch import install_dispatch
 from api.web.error_handlers import install_error_handlers
 from api.web.hosts import AllowedHosts
 from api.web.middleware import BodyLimit, FinishedAnswers, ForwardedAddress
+from api.web.preconditions import IF_MATCH, IF_NONE_MATCH
 
 logger = logging.getLogger(__name__)
 
@@ -101,8 +102,15 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", *settings.cors_headers],
-            expose_headers=["Idempotent-Replayed", "Retry-After"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                IF_MATCH,
+                IF_NONE_MATCH,
+                *settings.cors_headers,
+            ],
+            expose_headers=["ETag", "Idempotent-Replayed", "Retry-After"],
         )
     app.add_middleware(FinishedAnswers, only_https=settings.is_production)
     app.add_middleware(ForwardedAddress, trusted_hosts=list(settings.forwarded_allow_ips))

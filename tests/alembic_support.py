@@ -10,7 +10,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import MetaData, Row, Select, Table, insert, select
+from sqlalchemy import MetaData, Row, Select, Table, column, insert, select
+from sqlalchemy import table as table_of
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
@@ -76,7 +77,8 @@ def put(url: str, *rows: SQLModel) -> None:
                     for name, value in row.model_dump(exclude={"id"}).items()
                     if name in existing[table.name]
                 }
-                await connection.execute(insert(table).values(values))
+                known = (column(name, table.c[name].type) for name in values)  # others would bring their defaults
+                await connection.execute(insert(table_of(table.name, *known)).values(values))
 
     on_engine(url, run)
 

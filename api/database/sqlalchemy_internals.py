@@ -6,13 +6,14 @@
   `tests/database/test_connections.py`.
 - `_generate_cache_key` tells the shape of a statement from its values, as the cache of an engine does:
   `tests/reads/test_json.py`.
+- `_values` are what an UPDATE writes, by its columns or their names: `tests/models/test_versioned.py`.
 - `_invalidate` marks all connections of a pool that are as old as a dead one: `tests/database/test_connections.py`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, Pool, PoolProxiedConnection, Select
+from sqlalchemy import BindParameter, Connection, Engine, Pool, PoolProxiedConnection, Select, Update
 from sqlalchemy.util import await_only
 from sqlmodel import Session
 
@@ -42,6 +43,11 @@ def shape_and_parameters(statement: Select[Any]) -> tuple[Any, Sequence[BindPara
     if key is None:
         raise TypeError(f"the statement cannot be compiled once for all its values: {statement}")
     return key.key, key.bindparams
+
+
+def written_columns(statement: Update) -> set[str]:
+    """The names of the columns that an UPDATE writes."""
+    return {column if isinstance(column, str) else column.key for column in statement._values or ()}
 
 
 def invalidate_pool(pool: Pool, connection: PoolProxiedConnection, error: BaseException) -> None:

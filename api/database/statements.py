@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any
 
-from sqlalchemy import BindParameter, ClauseElement, Column, Dialect, inspect
+from sqlalchemy import BindParameter, ClauseElement, Column, Dialect, Update, inspect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel, bindparam, insert
+
+from api.database.versions import raising_versions
 
 Row = Sequence[Any]
 Processor = Callable[[Any], Any]
@@ -17,6 +19,8 @@ class CompiledStatement:
     """A statement on one kind of database. Values go through the types of their columns, both ways."""
 
     def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
+        if isinstance(statement, Update):
+            statement = raising_versions(statement)
         compiled = statement.compile(dialect=_with_positions(dialect))
         if not isinstance(compiled, SQLCompiler):
             raise TypeError(f"{statement} is no statement")

@@ -93,9 +93,15 @@ def noun_of(model: type[SQLModel]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", " ", model.__name__).lower()
 
 
+def model_of_table(table: Table) -> type[SQLModel] | None:
+    """The table class of a table; `None` where it has none. A statement has an annotated copy, which is equal."""
+    return next((model for model in _subclasses(SQLModel) if table == getattr(model, "__table__", None)), None)
+
+
 def noun_of_table(table: Table) -> str:
     """The same for a table."""
-    return next(noun_of(model) for model in _subclasses(SQLModel) if getattr(model, "__table__", None) is table)
+    model = model_of_table(table)
+    return table.name if model is None else noun_of(model)
 
 
 def with_article(noun: str) -> str:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field as Limits
 from sqlmodel import Field
 
-from api.models.base import Schema, Timestamps, related
+from api.models.base import Schema, related
 from api.models.searchable import Searchable
 from api.models.texts import LINE, LINES
 from api.models.types import ABSENT, Id, Slug
+from api.models.versioned import Versioned
 
 if TYPE_CHECKING:
     from api.models.product import Product
@@ -36,7 +37,7 @@ class CategoryBase(Schema):
     parent_id: Id | None = Field(default=None, foreign_key="categories.id", ondelete="SET NULL", index=True)
 
 
-class Category(CategoryBase, Timestamps, Searchable, table=True):
+class Category(CategoryBase, Versioned, Searchable, table=True):
     """A shelf. `rules/category_tree.py` sees to it that no category is its own ancestor."""
 
     __tablename__ = "categories"

@@ -75,6 +75,9 @@ def stored_order_number(text: str) -> str:
 class OrderBase(Schema):
     """What a client may write."""
 
+    versioned_by: ClassVar[str] = "status"
+    """An order is edited by its status alone, and no status comes back: so it tells one edition from all others."""
+
     elsewhere: ClassVar[dict[str, str]] = {
         "status": "an order is `pending` at first, and `PATCH /orders/{id}/status` changes it",
         "total_amount": "the total follows from the items and the prices of today",

@@ -9,13 +9,14 @@ from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
 from sqlmodel import Field, Index, col, or_
 
-from api.models.base import Schema, Timestamps, check, one_of, related, utcnow
+from api.models.base import Schema, check, one_of, related, utcnow
 from api.models.columns import EnumValue
 from api.models.searchable import Searchable
 from api.models.tag import PostTag, TagRead, TagSlug
 from api.models.texts import LINE, LINES
 from api.models.types import ABSENT, Id, Slug
 from api.models.user import UserRead, UserSummary
+from api.models.versioned import Versioned
 
 if TYPE_CHECKING:
     from api.models.tag import Tag
@@ -55,7 +56,7 @@ class PostBase(Schema):
     status: PostStatus = Field(default=PostStatus.DRAFT, sa_type=EnumValue(PostStatus))
 
 
-class Post(PostBase, Timestamps, Searchable, table=True):
+class Post(PostBase, Versioned, Searchable, table=True):
     """An article. The public sees published posts; their authors and staff see them in every status."""
 
     __tablename__ = "posts"

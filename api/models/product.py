@@ -10,12 +10,13 @@ from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
 from sqlmodel import JSON, Field, Index, UniqueConstraint, col, true
 
-from api.models.base import Schema, Timestamps, check, related
+from api.models.base import Schema, check, related
 from api.models.category import CategoryRead
 from api.models.money import Amount
 from api.models.searchable import Searchable
 from api.models.texts import LINE, LINES
 from api.models.types import ABSENT, Id, Integral, IsActive, JsonObject, Slug, in_words
+from api.models.versioned import Versioned
 
 if TYPE_CHECKING:
     from api.models.category import Category
@@ -87,7 +88,7 @@ class ProductBase(Schema):
     category_id: Id | None = Field(default=None, foreign_key="categories.id", ondelete="SET NULL")
 
 
-class Product(ProductBase, Timestamps, Searchable, table=True):
+class Product(ProductBase, Versioned, Searchable, table=True):
     """An article and its stock. The stock changes only together with a stock movement, in `rules/stock.py`."""
 
     __tablename__ = "products"

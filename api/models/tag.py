@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field as Limits
 from sqlmodel import Field, SQLModel
 
-from api.models.base import Schema, Timestamps, related
+from api.models.base import Schema, related
 from api.models.searchable import Searchable
 from api.models.texts import LINE
 from api.models.types import ABSENT, Id, Slug
+from api.models.versioned import Versioned
 
 if TYPE_CHECKING:
     from api.models.post import Post
@@ -33,7 +34,7 @@ class TagBase(Schema):
     slug: TagSlug | None = Field(default=None, description="Generated from the name if absent.")
 
 
-class Tag(TagBase, Timestamps, Searchable, table=True):
+class Tag(TagBase, Versioned, Searchable, table=True):
     """A word that posts are filed under. Staff keep the list of them."""
 
     __tablename__ = "tags"

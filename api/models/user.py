@@ -10,11 +10,12 @@ from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
 from sqlmodel import Field, String, bindparam, cast, col, literal, true
 
-from api.models.base import Schema, Timestamps, related, utcnow
+from api.models.base import Schema, related, utcnow
 from api.models.columns import BigInt
 from api.models.searchable import Searchable
 from api.models.texts import LINE, LINES
 from api.models.types import ABSENT, SECRET, Email, Id, IsActive, in_words
+from api.models.versioned import Version, Versioned
 
 if TYPE_CHECKING:
     from api.models.order import Order
@@ -71,11 +72,12 @@ class UserBase(Schema):
     bio: Bio = None
 
 
-class User(UserBase, Timestamps, Searchable, table=True):
+class User(UserBase, Versioned, Searchable, table=True):
     """A person who signs in. A user with orders or money is erased by forgetting the person and keeping the row."""
 
     __tablename__ = "users"
     searched = ("username", "email", "full_name")
+    edited: ClassVar[tuple[str, ...]] = ("is_active", "is_superuser")
 
     id: Id = Field(default=None, primary_key=True)
     username: Username = Field(unique=True)
@@ -168,6 +170,7 @@ class Caller(UserRead):
     """The user who sends a request, as stored when it came in, and the token that it came with."""
 
     hashed_password: str
+    version: Version
     token_id: Id
 
     def may_act_for(self, user_id: int) -> bool:

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from api.reads.rows import Read
 from api.web.framework_internals import dependencies_of
 from api.web.key_rules import KeyRules, key_rules_of
+from api.web.preconditions import Preconditions
 
 
 class DocumentedRoute(NamedTuple):
@@ -29,6 +30,8 @@ class DocumentedRoute(NamedTuple):
     """Whether the database is asked after the route has returned."""
     keys: KeyRules | None
     """How it deals with an `Idempotency-Key`; `None` where it only reads."""
+    preconditions: Preconditions
+    """How it deals with `If-Match` and `If-None-Match`."""
 
 
 def documented_routes(app: FastAPI) -> Iterator[DocumentedRoute]:
@@ -42,4 +45,5 @@ def documented_routes(app: FastAPI) -> Iterator[DocumentedRoute]:
                 dependencies=dependencies_of(route),
                 answers_read=signature(route.endpoint).return_annotation is Read,
                 keys=key_rules_of(route),
+                preconditions=Preconditions(route),
             )

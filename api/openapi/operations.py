@@ -10,6 +10,10 @@ from api.openapi.framework_internals import DocumentedRoute
 from api.openapi.nodes import Json
 from api.openapi.texts import (
     ERROR_HEADERS,
+    ETAG_EXAMPLE,
+    ETAG_HEADER,
+    IF_MATCH_DESCRIPTION,
+    IF_NONE_MATCH_DESCRIPTION,
     INITIALISMS,
     KEY_DESCRIPTION,
     KEY_EXAMPLE,
@@ -18,24 +22,27 @@ from api.openapi.texts import (
     TYPICAL_DETAILS,
 )
 from api.web.idempotency import KEY_PATTERN, MAX_KEY_LENGTH
+from api.web.preconditions import IF_MATCH, IF_NONE_MATCH, TAGS_PATTERN
 from api.web.problems import PROBLEM_JSON, FieldProblem, Problem, ValidationProblem, problems, title_of
 from api.web.sessions import read_session, write_session
 from api.web.stored_answers import HEADER
 
-KEY_HEADER: Json = {
-    "name": HEADER,
-    "in": "header",
-    "required": False,
-    "description": KEY_DESCRIPTION,
-    "schema": {
-        "type": "string",
-        "minLength": 1,
-        "maxLength": MAX_KEY_LENGTH,
-        "pattern": KEY_PATTERN,
-        "title": HEADER,
-        "examples": [KEY_EXAMPLE],
-    },
-}
+
+def _header(name: str, description: str, **schema: Any) -> Json:
+    typed = {"type": "string", **schema, "title": name}
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": typed}
+
+
+KEY_HEADER = _header(
+    HEADER,
+    KEY_DESCRIPTION,
+    minLength=1,
+    maxLength=MAX_KEY_LENGTH,
+    pattern=KEY_PATTERN,
+    examples=[KEY_EXAMPLE],
+)
+IF_MATCH_HEADER = _header(IF_MATCH, IF_MATCH_DESCRIPTION, pattern=TAGS_PATTERN, examples=[ETAG_EXAMPLE])
+IF_NONE_MATCH_HEADER = _header(IF_NONE_MATCH, IF_NONE_MATCH_DESCRIPTION, pattern=TAGS_PATTERN, examples=[ETAG_EXAMPLE])
 
 DATABASE_DEPENDENCIES: set[Callable[..., Any]] = {read_session, write_session, optional_caller}
 """A route that depends on one of these fails where the database does not answer."""
@@ -45,8 +52,7 @@ def finish_operation(operation: Json, route: DocumentedRoute) -> None:
     if route.summary is None:
         summary = _words(route.name)
         operation["summary"] = summary[0].upper() + summary[1:]
-    if _takes_key(route):
-        operation.setdefault("parameters", []).append(deepcopy(KEY_HEADER))
+    operation.setdefault("parameters", []).extend(deepcopy(list(_headers(route))))
     for parameter in operation.get("parameters", ()):
         _finish_parameter(parameter)
     operation["responses"] = _declared(*_implied_refusals(operation, route)) | operation["responses"]
@@ -55,6 +61,16 @@ def finish_operation(operation: Json, route: DocumentedRoute) -> None:
         nobody: list[Json] = [] if current_user in route.dependencies else [{}]
         operation["security"] = [*nobody, *schemes, {"BearerToken": []}]
     _finish_responses(operation, route)
+
+
+def _headers(route: DocumentedRoute) -> Iterator[Json]:
+    """The headers that a route takes."""
+    if _takes_key(route):
+        yield KEY_HEADER
+    if route.preconditions.row is not None:
+        yield IF_MATCH_HEADER
+    if route.preconditions.takes_if_none_match:
+        yield IF_NONE_MATCH_HEADER
 
 
 def _words(name: str) -> str:
@@ -68,15 +84,16 @@ def _implied_refusals(operation: Json, route: DocumentedRoute) -> Iterator[int]:
     if route.answers_read or dependencies & DATABASE_DEPENDENCIES:
         yield 503
     if "requestBody" in operation:
-        yield from (400, 413, 415)
+        yield from (413, 415)
     if "security" in operation:
         yield 401
     if staff in dependencies:
         yield 403
     if _takes_key(route):
         yield 409
-    elif route.keys is not None:
-        yield 400
+    if route.preconditions.row is not None:
+        yield 412
+    yield 400  # for a header that the route does not take
 
 
 def _takes_key(route: DocumentedRoute) -> bool:
@@ -113,13 +130,19 @@ def _finish_parameter(parameter: Json) -> None:
 def _finish_responses(operation: Json, route: DocumentedRoute) -> None:
     responses = operation["responses"]
     responses |= _declared(422)  # every route refuses a query parameter that it does not know
-    keyed = _takes_key(route)
-    if route.keys is not None and route.keys.refusal is not None:
-        responses["400"]["description"] = f"{title_of(400)}. {route.keys.refusal}"
+    if route.preconditions.takes_if_none_match:
+        responses["304"] = {"description": title_of(304)}
+    refusals = (route.keys and route.keys.refusal, route.preconditions.refusal_of_match)
+    responses["400"]["description"] = " ".join((f"{title_of(400)}.", *filter(None, refusals)))
     for code, response in responses.items():
         status = HTTPStatus(int(code))
-        if keyed and status < 300:
-            response["headers"] = REPLAYED_HEADER
+        headers: Json = {}
+        if _takes_key(route) and status < 300:
+            headers |= REPLAYED_HEADER
+        if route.preconditions.has_etag and status < 400:
+            headers |= ETAG_HEADER
+        if headers:
+            response["headers"] = headers
         if response.get("description") in (None, "Successful Response"):
             response["description"] = title_of(status)
         if PROBLEM_JSON in response.get("content", {}):

@@ -3,6 +3,7 @@
 from api.auth.callers import STAFF_ONLY
 from api.openapi.nodes import Json
 from api.web.app_state import INVALID_TOKEN
+from api.web.preconditions import CHANGED, ONLY_EDITS, WITHOUT_HEADER
 from api.web.transactions import COMPRESSED_BODY
 
 SUMMARY = "Users, a catalog, orders, payments, store credit and posts, over one HTTP API."
@@ -37,16 +38,23 @@ refuse the header (400). `GET` and `HEAD` change nothing, so they need no key an
 A request that was answered with 503 did nothing, unless the answer says that the change was not confirmed: send it
 again after `Retry-After` seconds. With a key it is never done twice.
 
+**Preconditions.** An answer that is one row has an `ETag`. Send it as `If-None-Match` to be answered with 304 while
+nothing has changed, or as `If-Match` with a `PUT`, `PATCH` or `DELETE`, which is refused with 412 where somebody has
+edited the row meanwhile. `If-Match` guards what people edit: a sale changes the ETag of a product, and refuses no edit
+of it. The answer to an edit has the new ETag, but the stored answer to a repeated request has none. Where `If-Match`
+cannot work, it is refused (400).
+
 **Errors** are `application/problem+json` (RFC 9457): `title`, `status` and `detail` say what is wrong, and a 422 lists
 each field in `errors`. Unknown fields in a request are refused.
 """
 
 TYPICAL_DETAILS = {
-    400: "The body is not encoded as UTF-8.",
+    400: f"{ONLY_EDITS} {WITHOUT_HEADER}",
     401: INVALID_TOKEN,
     403: STAFF_ONLY,
     404: "There is no such row.",
     409: "A product with this slug already exists.",
+    412: CHANGED,
     413: "The body is too large.",
     415: COMPRESSED_BODY,
     429: "Too many attempts. Try again later.",
@@ -74,6 +82,17 @@ REPLAYED_HEADER = {
     "Idempotent-Replayed": {
         "description": "Set where this is the stored answer to an earlier request with the same `Idempotency-Key`.",
         "schema": {"type": "string", "enum": ["true"]},
+    }
+}
+
+ETAG_EXAMPLE = '"3-7d5b8a1f0c9e2463"'
+IF_MATCH_DESCRIPTION = "The `ETag` of the row that is to be changed: the request is refused where it was edited since."
+IF_NONE_MATCH_DESCRIPTION = "The `ETag` of an earlier answer: where it is still the same, the answer is 304."
+
+ETAG_HEADER = {
+    "ETag": {
+        "description": "Tells this state of the row from all others. A stored answer, to a repeated request, has none.",
+        "schema": {"type": "string", "examples": [ETAG_EXAMPLE]},
     }
 }
 

@@ -28,6 +28,8 @@ class Read(ABC):
     def __init__(self, statement: Select[Any], values: dict[str, Any]) -> None:
         self.statement = statement
         self.values = values
+        self.version: Any = None
+        """That of the row, once it is read, for its ETag; a list has none."""
 
     async def rows(self, connection: DriverConnection, read: type[BaseModel]) -> list[bytes]:
         """The JSON of each row that the statement finds."""
@@ -46,10 +48,20 @@ def read_one(statement: Select[Any], **values: Any) -> Read:
 
 class _One(Read):
     async def run(self, connection: DriverConnection, response_model: Any) -> bytes:
-        rows = await self.rows(connection, response_model)
+        build = partial(_with_version, read=response_model, dialect=connection.dialect)
+        rows = await fetch_planned(connection, self.statement, ("one", response_model), build, self.values)
         if not rows:
             raise no_such(model_of(self.statement))
-        return rows[0]
+        text, *version = rows[0]
+        self.version = version[0] if version else None
+        content: bytes = text.encode()
+        return content
+
+
+def _with_version(statement: Select[Any], read: type[BaseModel], dialect: Dialect) -> Select[Any]:
+    versioned_by = getattr(model_of(statement), "versioned_by", None)
+    row = as_json(statement, read=read, dialect=dialect)
+    return row if versioned_by is None else row.add_columns(getattr(model_of(statement), versioned_by))
 
 
 def as_json(

@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import Depends, Query
 from pydantic import BaseModel, Field
 from sqlmodel import col, select
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth.callers import Staff
 from api.models.category import Category, CategoryCreate, CategoryRead, CategoryTree, CategoryUpdate
@@ -31,10 +30,9 @@ async def _category_to_read(category_id: PathId, session: ReadSession) -> Catego
     return await get_or_404(session, Category, category_id)
 
 
-async def _category_to_change(session: AsyncSession, category_id: int, parent_id: int | None) -> Category:
-    """A category that is locked: after the tree where a parent is sent, or the two locks would deadlock."""
-    await category_tree.check_parent(session, parent_id, of=category_id)
-    return await get_or_404(session, Category, category_id, lock=True)
+async def _category_to_write(category_id: PathId, session: WriteSession, staff: Staff) -> Category:
+    """Not locked: a change of the tree locks all categories in order, and one that was locked before would deadlock."""
+    return await get_or_404(session, Category, category_id)
 
 
 class CategoryProducts(Paging):
@@ -47,6 +45,7 @@ class TreeQuery(BaseModel):
 
 
 CategoryToRead = Annotated[Category, Depends(_category_to_read)]
+CategoryToWrite = Annotated[Category, Depends(_category_to_write)]
 
 
 @router.get("", response_model=Page[CategoryRead] | CursorPage[CategoryRead])
@@ -104,24 +103,24 @@ async def create_category(data: CategoryCreate, session: WriteSession, staff: St
 
 
 @router.put("/{id}", response_model=CategoryRead, responses=problems(404, 409))
-async def replace_category(data: CategoryCreate, category_id: PathId, session: WriteSession, staff: Staff) -> Category:
+async def replace_category(data: CategoryCreate, category: CategoryToWrite, session: WriteSession) -> Category:
     """Replace all writable fields of a category; absent fields are cleared, but an absent slug is kept."""
-    category = await _category_to_change(session, category_id, data.parent_id)
+    await category_tree.check_parent(session, data.parent_id, of=category.id)
     category.sqlmodel_update(data, update={"slug": data.slug or category.slug})
     await flush_unique(session, [category], [data])
     return category
 
 
 @router.patch("/{id}", response_model=CategoryRead, responses=problems(404, 409))
-async def update_category(data: CategoryUpdate, category_id: PathId, session: WriteSession, staff: Staff) -> Category:
+async def update_category(data: CategoryUpdate, category: CategoryToWrite, session: WriteSession) -> Category:
     """Change only the fields that are sent."""
-    category = await _category_to_change(session, category_id, data.parent_id)
+    await category_tree.check_parent(session, data.parent_id, of=category.id)
     category.sqlmodel_update(data.model_dump(exclude_unset=True))
     await flush_unique(session, [category], [data])
     return category
 
 
 @router.delete("/{id}", status_code=204, responses=problems(404))
-async def delete_category(category_id: PathId, session: WriteSession, staff: Staff) -> None:
+async def delete_category(category: CategoryToWrite, session: WriteSession) -> None:
     """Delete a category. Its subcategories move to its parent, and its products are left without a category."""
-    await category_tree.remove(session, category_id)
+    await category_tree.remove(session, category)

@@ -65,6 +65,11 @@ def _order_by_id(is_superuser: bool) -> PlainStatement[StoredOrder]:
     return PlainStatement(_visible_order(is_superuser), StoredOrder)
 
 
+@cache
+def _locked_order_by_id(is_superuser: bool) -> PlainStatement[StoredOrder]:
+    return PlainStatement(_visible_order(is_superuser).with_for_update(key_share=True), StoredOrder)
+
+
 async def _order_to_read(order_id: PathId, user: CurrentUser, session: ReadSession) -> StoredOrder:
     return await _order_by_id(user.is_superuser).one_or_404(session, id=order_id, caller_id=user.id)
 
@@ -74,8 +79,14 @@ async def _order_to_write(order_id: PathId, user: CurrentUser, session: WriteSes
     return await _order_by_id(user.is_superuser).one_or_404(session, id=order_id, caller_id=user.id)
 
 
+async def _order_to_advance(order_id: PathId, user: CurrentUser, session: WriteSession) -> StoredOrder:
+    """Locked, so that its status stays what an If-Match says."""
+    return await _locked_order_by_id(user.is_superuser).one_or_404(session, id=order_id, caller_id=user.id)
+
+
 OrderToRead = Annotated[StoredOrder, Depends(_order_to_read)]
 OrderToWrite = Annotated[StoredOrder, Depends(_order_to_write)]
+OrderToAdvance = Annotated[StoredOrder, Depends(_order_to_advance)]
 
 
 @router.post(
@@ -152,7 +163,7 @@ async def read_order_details(order_id: PathId, user: CurrentUser) -> Read:
 
 @router.patch("/{id}/status", response_model=OrderRead, responses=problems(404, 409))
 async def change_order_status(
-    order: OrderToWrite,
+    order: OrderToAdvance,
     new_status: Annotated[OrderStatus, Query(description="The status that the order gets.", examples=["confirmed"])],
     session: WriteSession,
     staff: Staff,

@@ -132,9 +132,12 @@ async def _save(session: AsyncSession, post: Post, data: PostCreate | PostUpdate
     """Write a post and, unless they are absent, its tags; return it as it is now."""
     post.note_publication()
     post.updated_at = utcnow()  # also where only its tags change
+    with session.no_autoflush:  # the post is written below, where a duplicate is explained
+        tag_ids = None if data.tags is None else await _tag_ids(session, set(data.tags))
+        if tag_ids is not None and tag_ids != await _present_tag_ids(session, post):
+            post.raise_version()
     await flush_unique(session, [post], [data], seen_by=Post.visible_to(user))
-    if data.tags is not None:
-        tag_ids = await _tag_ids(session, set(data.tags))
+    if tag_ids is not None:
         await session.exec(delete(PostTag).where(col(PostTag.post_id) == post.id))
         session.add_all(PostTag(post_id=post.id, tag_id=tag_id) for tag_id in tag_ids)
         await session.flush()
@@ -147,6 +150,11 @@ async def _tag_ids(session: AsyncSession, slugs: set[str]) -> list[int]:
     if missing := slugs - set(found):
         raise Unprocessable("body.tags", f"the tag {min(missing)} does not exist")
     return sorted(found.values())
+
+
+async def _present_tag_ids(session: AsyncSession, post: Post) -> list[int]:
+    tags = select(PostTag.tag_id).where(PostTag.post_id == post.id).order_by(col(PostTag.tag_id))
+    return list((await session.exec(tags)).all())
 
 
 @router.delete("/{id}", status_code=204, responses=problems(404))

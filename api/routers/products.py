@@ -213,7 +213,7 @@ async def delete_product(product: ProductToWrite, session: WriteSession) -> None
     ordered = exists().where(col(OrderItem.product_id) == product.id)
     deleted = await session.exec(delete(Product).where(this, not_(ordered)))
     if deleted.rowcount == 0:
-        await session.exec(update(Product).where(this).values(is_active=False))
+        await session.exec(update(Product).where(this, col(Product.is_active)).values(is_active=False))
 
 
 @router.post(

@@ -8,7 +8,7 @@ from sqlmodel import col, delete, select
 from api.auth.callers import Staff
 from api.models.tag import Tag, TagCreate, TagRead, TagUpdate
 from api.reads.pages import read_page
-from api.reads.rows import Read
+from api.reads.rows import Read, read_one
 from api.rules.slugs import free_slug
 from api.rules.unique_values import flush_unique
 from api.web.loading import PathId, get_or_404
@@ -34,6 +34,12 @@ async def list_tags(query: SearchParams) -> Read:
     if query.search is not None:
         tags = tags.where(Tag.matches(query.search))
     return read_page(tags, query, sort="name")
+
+
+@router.get("/{id}", response_model=TagRead, responses=problems(404))
+async def read_tag(tag_id: PathId) -> Read:
+    """Read a tag."""
+    return read_one(select(Tag).where(Tag.id == tag_id))
 
 
 @router.post("", status_code=201, response_model=TagRead, responses=problems(409))

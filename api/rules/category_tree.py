@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from sqlalchemy import CTE
-from sqlmodel import col, delete, literal, select, update
+from sqlmodel import col, literal, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.errors import Conflict, NotFound, Unprocessable
 from api.models.category import Category
+from api.models.product import Product
 
 MAX_DEPTH = 100
 """Levels of the tree: the answer nests as deeply, and Python's JSON parser stops at about a thousand levels."""
@@ -60,18 +61,22 @@ def _height(parents: Mapping[int, int | None], category_id: int | None) -> int:
     return 1 + max((path.index(category_id) for path in paths if category_id in path), default=0)
 
 
-async def remove(session: AsyncSession, category_id: int) -> None:
+async def remove(session: AsyncSession, category: Category) -> None:
     """Delete a category. Its children move up to its parent; its products are left without a category.
 
     Raises:
-        NotFound: There is none, or not any more.
+        NotFound: Another request deleted it.
     """
     parents = await _locked_parents(session)
-    if category_id not in parents:
+    if category.id not in parents:
         raise NotFound("There is no such category.")
-    children = update(Category).where(col(Category.parent_id) == category_id)
-    await session.exec(children.values(parent_id=parents[category_id]))
-    await session.exec(delete(Category).where(col(Category.id) == category_id))
+    children = update(Category).where(col(Category.parent_id) == category.id)
+    await session.exec(children.values(parent_id=parents[category.id]))
+    # By a statement, and not by the foreign key, so that their versions rise.
+    await session.exec(update(Product).where(col(Product.category_id) == category.id).values(category_id=None))
+    # By the session, whose DELETE names the version: the category was read before the tree was locked.
+    await session.delete(category)
+    await session.flush()
 
 
 def branch(category_id: int) -> CTE:

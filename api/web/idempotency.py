@@ -30,6 +30,7 @@ from api.errors import BadRequest, ShopError, Unprocessable
 from api.web.app_state import caller_id_of, hash_slowly
 from api.web.framework_internals import path_template
 from api.web.key_rules import KeyRules
+from api.web.preconditions import IF_MATCH
 from api.web.problems import PROBLEM_JSON, refusal_response
 from api.web.stored_answers import (
     HEADER,
@@ -155,7 +156,8 @@ async def _fingerprint(request: Request, key: Key, rules: KeyRules) -> str:
     """A hash of all that makes a request what it is."""
     scope = request.scope  # `request.url` would have the query as text, which its bytes need not be
     target = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"] + b"\n"
-    content = target + await request.body()
+    conditions = b"".join(f"{IF_MATCH}: {each}\n".encode() for each in request.headers.getlist(IF_MATCH))
+    content = target + conditions + await request.body()
     if rules.carries_secret:
         return await hash_slowly(request, content, hashlib.sha256(repr(key).encode()).digest())
     return hashlib.sha256(content).hexdigest()

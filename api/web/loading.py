@@ -70,6 +70,7 @@ def load_many(related: Sequence[SQLModel], *options: ExecutableOption) -> Execut
 
 
 def columns_of(model: type[SQLModel], read: type[SQLModel]) -> ExecutableOption:
-    """Load only the columns that an answer has; touching another one raises."""
+    """Load only the columns that an answer has, and the version for its ETag; touching another one raises."""
     columns = inspect(model).columns.keys()
-    return load_only(*(getattr(model, name) for name in read.model_fields if name in columns), raiseload=True)
+    names = {*read.model_fields, "version"}
+    return load_only(*(getattr(model, name) for name in columns if name in names), raiseload=True)

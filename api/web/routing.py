@@ -12,10 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.errors import ShopError
+from api.models.versioned import version_of
 from api.reads.rows import Read
 from api.web.answers import json_of
 from api.web.idempotency import answer_once
 from api.web.key_rules import key_rules_of
+from api.web.preconditions import Preconditions
 from api.web.queries import KnownQuery
 from api.web.transactions import Handler, in_transaction, run_of
 
@@ -49,6 +51,7 @@ class TransactionRoute(APIRoute):
         @wraps(endpoint)
         async def answer(**arguments: Any) -> Any:
             request = arguments[request_name] if takes_request else arguments.pop(request_name)
+            self.preconditions.check(request, arguments)
             returned = await endpoint(**arguments)
             if isinstance(returned, Read):
                 async with run_of(request).connection() as connection:
@@ -57,19 +60,22 @@ class TransactionRoute(APIRoute):
                 return returned
             else:
                 content = json_of(returned, self.response_model)
-            return JSONContent(content, self.status_code or 200)
+            response = JSONContent(content, self.status_code or 200)
+            return self.preconditions.tagged(request, response, version_of(returned))
 
         answer.__signature__ = signature  # type: ignore[attr-defined]
         super().__init__(path, answer, **options)
 
     def get_route_handler(self) -> Handler:
-        """The query is checked before anything else is done; a request without one pays nothing."""
+        """The query and the preconditions are read before anything else; a request without them pays nothing."""
+        self.preconditions = Preconditions(self)
         answer, keys = super().get_route_handler(), key_rules_of(self)
         run = in_transaction(answer if keys is None else answer_once(answer, keys))
         known = KnownQuery(self)
 
         async def handle(request: Request) -> Response:
             try:
+                self.preconditions.read_headers(request)
                 return await run(known.checked(request) if request.scope["query_string"] else request)
             except (ShopError, HTTPException, RequestValidationError):
                 raise

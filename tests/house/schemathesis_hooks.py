@@ -24,6 +24,8 @@ BEYOND_SCHEMAS = {
     r"query\.cursor": r"is not a cursor that this list returned",
     r"query\.(skip|limit)": r"must not be sent together with .*",
     r"header\.Idempotency-Key": r"was already used for another request",
+    # The pattern says it, but the values that stand for all of a header are made without it: `If-Match: 0`.
+    r"header\.If-(None-)?Match": r"must be ETags in quotes, .*",
     # What another row has to be there for.
     r"body(\.\d+)?\.category_id": r"the category \d+ does not exist",
     r"body\.parent_id": r"there is no such category",

@@ -40,7 +40,7 @@ PERSON = {
 """Who the owner of the world's rows is. No other text of the tests has these values."""
 
 
-KEPT_OF_USERS = {"id", "created_at", "updated_at"}
+KEPT_OF_USERS = {"id", "created_at", "updated_at", "version"}
 """The columns of `users` that tell nothing of the person."""
 
 

@@ -51,6 +51,12 @@ OMISSIONS = {
     "the index of a foreign key": Omission(
         FAMILY, r", index=True", HOUSE % "tables", r"api/models/review\.py.*index=True.*author_id"
     ),
+    "the version": Omission(
+        FAMILY,
+        r", Versioned(?=, table)",
+        f"{HOUSE % 'preconditions'}::TestRules",
+        r"api/models/review\.py.*inherit from `Versioned`",
+    ),
     "the maximum length of a text": Omission(
         FAMILY, r", max_length=2_000", HOUSE % "tables", r"api/models/review\.py.*max_length.*text"
     ),

@@ -16,6 +16,9 @@ from tests.alembic_support import alembic, contents, put, sql
 from tests.databases import Backend
 from tests.house.migrations import DEFAULT_CATEGORIES, REVISIONS, SCHEMA, write_world
 
+NOW = "'2026-05-12 09:30:00.000000', '2026-05-12 09:30:00.000000'"
+"""The two times of a row."""
+
 
 class TestDefaultCategories:
     def categories(self, url: str) -> dict[str, str]:
@@ -79,14 +82,13 @@ class TestRefundsOfOrders:
         alembic(url, "upgrade", self.BEFORE)
         put(url, User(username="buyer", email="buyer@example.com", hashed_password=""))
         (user,) = sql(url, "SELECT id FROM users")
-        now = "'2026-05-12 09:30:00.000000', '2026-05-12 09:30:00.000000'"
-        orders = [f"('N-{number}', {user.id}, 'delivered', 10000, 10000, {now})" for number in range(3 + more)]
+        orders = [f"('N-{number}', {user.id}, 'delivered', 10000, 10000, {NOW})" for number in range(3 + more)]
         columns = "order_number, user_id, status, total_amount, paid_amount, created_at, updated_at"
         sql(url, f"INSERT INTO orders ({columns}) VALUES {', '.join(orders)}")
         ids = [row.id for row in sql(url, "SELECT id FROM orders ORDER BY id")]
         parts = {ids[0]: [3000, 2050], ids[1]: [5000, 5000], ids[2]: [0, 0], ids[-1]: [1, 0]}
         payments = [
-            f"({order}, 'card', 'completed', 5000, {part}, {now})" for order, its in parts.items() for part in its
+            f"({order}, 'card', 'completed', 5000, {part}, {NOW})" for order, its in parts.items() for part in its
         ]
         columns = "order_id, method, status, amount, refunded_amount, created_at, updated_at"
         sql(url, f"INSERT INTO payments ({columns}) VALUES {', '.join(payments)}")
@@ -99,6 +101,31 @@ class TestRefundsOfOrders:
                 sql(url, f"UPDATE orders SET refunded_amount = 10001 WHERE id = {ids[0]}")
             alembic(url, "downgrade", self.BEFORE)
             assert contents(url)["orders"] == before
+
+
+class TestVersions:
+    BEFORE = "a93c6f2e51d8"
+
+    @pytest.mark.parametrize("more", [0, 1_100], ids=["few", "many"])
+    def test_rows_that_people_edit_get_version_1_also_those_that_an_older_release_adds(
+        self, url: str, more: int
+    ) -> None:
+        """A table with many rows is changed by itself, one with few within the command's transaction."""
+        alembic(url, "upgrade", self.BEFORE)
+        put(url, Tag(name="Vinyl", slug="vinyl"))
+        values = [f"('{name}', '{name}', '', {NOW})" for name in map("t-{}".format, range(more))]
+        add = "INSERT INTO tags (name, slug, search_text, created_at, updated_at) VALUES"
+        if values:
+            sql(url, f"{add} {', '.join(values)}")
+        before = contents(url)["tags"]
+
+        for _ in range(2):
+            alembic(url, "upgrade", "head")
+            sql(url, f"{add} ('new', 'new', '', {NOW})")
+            assert [tuple(row) for row in sql(url, "SELECT DISTINCT version FROM tags")] == [(1,)]
+            sql(url, "DELETE FROM tags WHERE name = 'new'")
+            alembic(url, "downgrade", self.BEFORE)
+            assert contents(url)["tags"] == before
 
 
 class TestAccountsOfTheShop:

@@ -18,6 +18,7 @@ from tests.support import assert_refused, count_statements
 ACCESS = """
                                               nobody  owner  other  staff
 GET    /tags                                     200    200    200    200
+GET    /tags/{id}                                200    200    200    200
 POST   /tags                                     401    403    403    201
 PATCH  /tags/{id}                                401    403    403    200
 DELETE /tags/{id}                                401    403    403    204
