@@ -80,7 +80,12 @@ def noun_of(model: type[SQLModel]) -> str:
 
 def noun_of_table(table: Table) -> str:
     """The same for a table."""
-    return next(noun_of(model) for model in _subclasses(SQLModel) if getattr(model, "__table__", None) is table)
+    return next(noun_of(model) for model in table_classes() if getattr(model, "__table__", None) is table)
+
+
+def table_classes() -> Iterator[type[SQLModel]]:
+    """Every table class that is imported."""
+    return (model for model in _subclasses(SQLModel) if hasattr(model, "__table__"))
 
 
 def with_article(noun: str) -> str:

@@ -90,7 +90,22 @@ async def give_back(
     await _record(driver, quantities, StockReason.CANCELLATION, order_id=order_id, user_id=user_id, sign=1)
 
 
-def record_initial(session: AsyncSession, products: Sequence[Product], user_id: int) -> None:
+async def set_counted(
+    session: AsyncSession, counted: Mapping[int, tuple[int, int]], *, user_id: int | None, note: str
+) -> None:
+    """Set the stock of products that are locked, each from its quantity of now to one that was counted."""
+    driver = await driver_of(session)
+    deltas = {product_id: after - before for product_id, (before, after) in sorted(counted.items())}
+    for product_id, delta in deltas.items():
+        await _change_quantity(driver, product_id, delta)
+    session.add_all(
+        StockMovement(product_id=product_id, delta=delta, reason=StockReason.ADJUSTMENT, note=note, user_id=user_id)
+        for product_id, delta in deltas.items()
+    )
+    await session.flush()
+
+
+def record_initial(session: AsyncSession, products: Sequence[Product], user_id: int | None) -> None:
     """Add the movements by which new products got their stock."""
     session.add_all(
         StockMovement(product_id=product.id, delta=product.stock_quantity, reason=StockReason.INITIAL, user_id=user_id)
