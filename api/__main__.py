@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import logs
-from api.commands import backup, create_admin, export_file, purge, serve, verify
+from api.commands import backup, create_admin, export_file, import_file, purge, serve, verify
 from api.commands.command import Command, CommandFailed, reason_of
 from api.errors import ShopError
 from api.settings import InvalidSettings, get_settings
@@ -26,6 +26,7 @@ COMMANDS = (
     purge.command,
     backup.command,
     export_file.command,
+    import_file.command,
 )
 
 EXPECTED = (CommandFailed, InvalidSettings, ValidationError, CommandError, ShopError, SQLAlchemyError, OSError)

@@ -56,14 +56,13 @@ async def write_export(database: Database, export: Export, file_format: FileForm
         sqlalchemy.exc.DBAPIError: The database stays unreachable.
     """
     write = _csv_rows(export) if file_format is FileFormat.CSV else _json_lines
-    if file_format is FileFormat.CSV:
-        yield BYTE_ORDER_MARK + _written([_header(export)])
-    after = 0
-    while rows := await _part(database, export, after):
+    header = BYTE_ORDER_MARK + csv_text([_header(export)]) if file_format is FileFormat.CSV else b""
+    rows, after = await _part(database, export, 0), 0
+    yield header + write([_row(export, row) for row in rows])
+    while len(rows) == ROWS_AT_A_TIME:
         after = rows[-1][1]
+        rows = await _part(database, export, after)
         yield write([_row(export, row) for row in rows])
-        if len(rows) < ROWS_AT_A_TIME:
-            return
 
 
 async def _part(database: Database, export: Export, after: int) -> Sequence[Row]:
@@ -111,7 +110,7 @@ def _json_lines(rows: Sequence[dict[str, Any]]) -> bytes:
 
 def _csv_rows(export: Export) -> Callable[[Sequence[dict[str, Any]]], bytes]:
     if export.lines is None:
-        return lambda rows: _written([each.values() for each in rows])
+        return lambda rows: csv_text([each.values() for each in rows])
     lines, columns = export.lines, list(_line_columns(export))
 
     def cells(row: dict[str, Any]) -> Iterator[list[Any]]:
@@ -119,7 +118,7 @@ def _csv_rows(export: Export) -> Callable[[Sequence[dict[str, Any]]], bytes]:
         for line in row[lines] or [{}]:
             yield [*own, *(line.get(each) for each in columns)]
 
-    return lambda rows: _written(each for row in rows for each in cells(row))
+    return lambda rows: csv_text(each for row in rows for each in cells(row))
 
 
 def _header(export: Export) -> list[str]:
@@ -135,8 +134,8 @@ def _line_columns(export: Export) -> Iterable[str]:
     return line.model_fields
 
 
-def _written(rows: Iterable[Iterable[Any]]) -> bytes:
-    """RFC 4180."""
+def csv_text(rows: Iterable[Iterable[Any]]) -> bytes:
+    """Rows of CSV, as RFC 4180 has it."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\r\n").writerows(map(cell_of, row) for row in rows)
     return text.getvalue().encode()

@@ -18,6 +18,8 @@ MODULES = (
     "posts",
     "tags",
     "notifications",
+    "exports",
+    "imports",
 )
 """A file of this folder each; it holds one `Router` or, with a sub-resource, two."""
 

@@ -106,7 +106,13 @@ class _KeyedRequest:
         self._fingerprint = ""
 
     async def begin(self) -> StoredAnswer | None:
-        """Claim the key, or have it claimed where the transaction begins; return the answer where there is one."""
+        """Claim the key, or have it claimed where the transaction begins; return the answer where there is one.
+
+        A file is read once it is known that the caller may send one, so its key waits for that.
+        """
+        if self._rules.takes_upload:
+            self._run.after_upload, self._run.before_writing = self._look_up_or_stop, self._claim_or_stop
+            return None
         self._fingerprint = await _fingerprint(self._request, self._key, self._rules)
         if not self._rules.writes_beside:
             return await self._claim(await self._run.write_session())
@@ -128,6 +134,15 @@ class _KeyedRequest:
     async def _claim(self, session: AsyncSession) -> StoredAnswer | None:
         caller = LOCK_CALLER if self._rules.locks_caller else None
         return await claim(session, self._key, self._fingerprint, caller=caller)
+
+    async def _look_up_or_stop(self, digest: str) -> None:
+        salt = hashlib.sha256(repr(self._key).encode()).digest()
+        content = _target_of(self._request) + digest.encode()
+        self._fingerprint = await hash_slowly(self._request, content, salt)  # a file of users holds passwords
+        async with self._run.connection() as connection:
+            answered = await stored_answer(connection, self._key, self._fingerprint)
+        if answered is not None:
+            raise _Stopped(answered)
 
     async def _claim_or_stop(self, session: AsyncSession) -> None:
         try:
@@ -153,12 +168,15 @@ def _key_of(request: Request, user_id: int) -> Key:
 
 async def _fingerprint(request: Request, key: Key, rules: KeyRules) -> str:
     """A hash of all that makes a request what it is."""
-    scope = request.scope  # `request.url` would have the query as text, which its bytes need not be
-    target = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"] + b"\n"
-    content = target + await request.body()
+    content = _target_of(request) + await request.body()
     if rules.carries_secret:
         return await hash_slowly(request, content, hashlib.sha256(repr(key).encode()).digest())
     return hashlib.sha256(content).hexdigest()
+
+
+def _target_of(request: Request) -> bytes:
+    scope = request.scope  # `request.url` would have the query as text, which its bytes need not be
+    return f"{scope['method']} {scope['path']}?".encode() + bytes(scope["query_string"]) + b"\n"
 
 
 def _replay(answered: StoredAnswer) -> Response:
