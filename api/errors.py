@@ -64,8 +64,9 @@ class BadRows(ShopError):
 
     status = 422
 
-    def __init__(self, detail: str, problems: Sequence[tuple[str, str]]) -> None:
-        super().__init__(detail)
+    def __init__(self, summary: str, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__(" ".join([summary, "; ".join(f"{place}: {message}" for place, message in problems[:3])]))
+        self.summary = summary
         self.problems = problems
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from api.commands.command import Command, with_database
+from api.commands.command import Command, CommandFailed, with_database
 from api.commands.export_file import format_of
 from api.commands.progress import Progress
 from api.database.sessions import Database
+from api.errors import BadRows
 from api.import_export.exports import FileFormat
 from api.import_export.imports import ImportReport, Options, RowProblem, imports
 from api.import_export.running import import_file
@@ -34,7 +35,10 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
                 database, options.entity, file, file_format, chosen, on_progress=progress.show, on_problem=tell
             )
 
-        report = with_database(settings, work)
+        try:
+            report = with_database(settings, work)
+        except BadRows as error:  # each of which was told already
+            raise CommandFailed(error.summary) from error
     for line in _told(options.entity, report):
         print(line)
     return 1 if report.bad else 0
@@ -72,7 +76,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--skip-bad-rows",
         action="store_true",
-        help="import the good rows, in short transactions, although some are bad",
+        help="import the good rows although others are bad, in short transactions",
     )
     parser.add_argument("--stock", action="store_true", help="set the stock of products that exist, by stock movements")
 

@@ -29,6 +29,7 @@ INTEGER = re.compile(r"-?[0-9]{1,40}")
 """Python would refuse a text of thousands of digits; the limits of a field are far below."""
 
 DECIMAL_COMMA = re.compile(r"-?[0-9]{1,3}([. '\u00a0\u202f]?[0-9]{3})*,[0-9]{1,2}")
+GROUPED_INTEGER = re.compile(r"-?[0-9]{1,3}([., '\u00a0\u202f][0-9]{3})+")
 THOUSANDS = re.compile(r"-?[0-9]{1,3}([, '\u00a0\u202f][0-9]{3})+(\.[0-9]+)?")
 
 
@@ -82,7 +83,7 @@ def _plain_type(annotation: Any) -> Any:
 
 def _integer(cell: str) -> Any:
     text = cell.strip()
-    if THOUSANDS.fullmatch(text):
+    if GROUPED_INTEGER.fullmatch(text):
         raise ValueError("must be written without separators between the thousands, such as 1000")
     return int(text) if INTEGER.fullmatch(text) else text
 

@@ -27,6 +27,7 @@ class Row:
     line: int
     values: dict[str, Any]
     problems: list[RowProblem] = field(default_factory=list)
+    is_readable: bool = True
     key: tuple[str, Any] | None = None
     stored: Any = None
     later: dict[str, str] = field(default_factory=dict)
@@ -40,7 +41,8 @@ class Row:
         return bool(self.changes or self.later)
 
     def refuse(self, name: str, message: str) -> None:
-        self.problems.append(RowProblem(line=self.line, field=name, message=message))
+        if all(each.field != name for each in self.problems):  # the first mistake of a field explains the others
+            self.problems.append(RowProblem(line=self.line, field=name, message=message))
 
 
 class Check:
@@ -58,12 +60,12 @@ class Check:
         rows = [self._read(each) for each in raw]
         for row in rows:
             row.set_by_shop = [name for name in self._columns.set_by_shop if row.values.get(name) is not None]
-        good = [row for row in rows if not row.problems]
-        await self._resolve(session, good)
-        for row in good:
+        readable = [row for row in rows if row.is_readable]
+        await self._resolve(session, readable)
+        for row in readable:
             row.key = self._key_of(row)
-        await self._find_stored(session, good)
-        for row in good:
+        await self._find_stored(session, readable)
+        for row in readable:
             self._validate(row)
         good = [row for row in rows if not row.problems]
         await self._refuse_duplicates(session, good)
@@ -71,7 +73,7 @@ class Check:
 
     def _read(self, raw: RawRow) -> Row:
         if raw.problem:
-            return Row(raw.line, {}, [RowProblem(line=raw.line, field="", message=raw.problem)])
+            return Row(raw.line, {}, [RowProblem(line=raw.line, field="", message=raw.problem)], is_readable=False)
         if self._is_csv:
             return Row(raw.line, *self._columns.values_of(raw))
         return Row(raw.line, raw.values, list(self._columns.problems_of_names(raw)))

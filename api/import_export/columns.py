@@ -7,6 +7,7 @@ from functools import cache
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, create_model
+from pydantic.fields import FieldInfo
 
 from api.import_export.cells import is_nullable, reader_of
 from api.import_export.exports import FileFormat, csv_text
@@ -117,11 +118,12 @@ def columns_of(what: Import) -> Columns:
 @cache
 def part_of(model: type[BaseModel], names: tuple[str, ...]) -> type[BaseModel]:
     """Some fields of a class, each of which may be absent."""
-    fields: dict[str, Any] = {
-        name: (Annotated[model.model_fields[name].annotation, *model.model_fields[name].metadata], None)
-        for name in names
-    }
+    fields: dict[str, Any] = {name: (_type_of(model.model_fields[name]), None) for name in names}
     return create_model(f"PartOf{model.__name__}", __base__=Schema, **fields)
+
+
+def _type_of(field: FieldInfo) -> Any:
+    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
 
 
 def example_of(name: str, file_format: FileFormat) -> str:

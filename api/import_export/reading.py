@@ -133,6 +133,5 @@ class _Reading:
 def _bad_rows(report: ImportReport) -> BadRows:
     """The refusal that names the first mistakes."""
     places = [(each.place, each.message) for each in report.problems]
-    first = "; ".join(f"{place}: {message}" for place, message in places[:3])
     are = "are" if report.bad > 1 else "is"
-    return BadRows(f"{report.bad:,} of {report.rows:,} rows {are} wrong, and nothing was imported. {first}", places)
+    return BadRows(f"{report.bad:,} of {report.rows:,} rows {are} wrong, and nothing was imported.", places)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.row_ids import reserve_ids
 from api.errors import Unprocessable
 from api.models.category import Category
 from api.models.product import Product, ProductBase, ProductCreate, ProductUpdate
@@ -24,9 +25,13 @@ async def add(
     """
     await check_categories(session, *data, in_list=in_list)
     slugs = await free_slugs(session, Product, [(each.slug, each.name) for each in data])
-    products = [Product.model_validate(each, update={"slug": slug}) for each, slug in zip(data, slugs, strict=True)]
+    ids = await reserve_ids(session, Product, len(data))
+    products = [
+        Product.model_validate(each, update={"id": row_id, "slug": slug})
+        for each, slug, row_id in zip(data, slugs, ids, strict=True)
+    ]
     await flush_unique(session, products, data, in_list=in_list)
-    stock.record_initial(session, products, user_id)
+    await stock.record_initial(session, products, user_id)
     await session.flush()
     return products
 

@@ -15,6 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
 from api.database.drivers import DriverConnection
+from api.database.row_ids import reserve_ids
 from api.database.statements import Insertion, Statement, numbered, numbered_values
 from api.errors import Conflict, ShopError, Unprocessable
 from api.models.base import utcnow
@@ -105,12 +106,14 @@ async def set_counted(
     await session.flush()
 
 
-def record_initial(session: AsyncSession, products: Sequence[Product], user_id: int | None) -> None:
+async def record_initial(session: AsyncSession, products: Sequence[Product], user_id: int | None) -> None:
     """Add the movements by which new products got their stock."""
+    stocked = [product for product in products if product.stock_quantity]
+    ids = await reserve_ids(session, StockMovement, len(stocked))
+    initial: dict[str, Any] = {"reason": StockReason.INITIAL, "user_id": user_id}
     session.add_all(
-        StockMovement(product_id=product.id, delta=product.stock_quantity, reason=StockReason.INITIAL, user_id=user_id)
-        for product in products
-        if product.stock_quantity
+        StockMovement(id=row_id, product_id=product.id, delta=product.stock_quantity, **initial)
+        for product, row_id in zip(stocked, ids, strict=True)
     )
 
 
