@@ -130,7 +130,14 @@ def example_of(name: str, file_format: FileFormat) -> str:
     """A file of one row, from the examples of the class family."""
     columns = columns_of(imports()[name])
     ids = {each.field for each in columns.references.values()}
-    row = {name: field.examples[0] for name, field in columns.writable.items() if field.examples and name not in ids}
+    properties = imports()[name].create.model_json_schema()["properties"]
+    examples = {field: _example(schema) for field, schema in properties.items() if field not in ids}
+    row = {field: example for field, example in examples.items() if example is not None}
     if file_format is FileFormat.JSONL:
         return f"{json.dumps(row)}\n"
     return csv_text([row, row.values()]).decode()
+
+
+def _example(schema: dict[str, Any]) -> Any:
+    """The first example of a field's type, also of one that may be null."""
+    return next((each["examples"][0] for each in [schema, *schema.get("anyOf", ())] if each.get("examples")), None)
