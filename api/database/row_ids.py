@@ -5,8 +5,6 @@ thread, which takes ten times as long as the row. A write transaction of SQLite 
 and all rows go into one statement. The other databases return the ids of many rows at once.
 """
 
-from typing import Any
-
 from sqlalchemy import inspect
 from sqlmodel import SQLModel, text
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -17,10 +15,10 @@ from api.database.statements import Statement
 LAST_ID = Statement(text("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = :name), 0)"))
 
 
-async def reserve_ids(session: AsyncSession, model: type[SQLModel], count: int) -> list[Any]:
-    """An id for each of so many new rows; `None` where the database gives them. Write the rows in this transaction."""
+async def reserve_ids(session: AsyncSession, model: type[SQLModel], count: int) -> list[dict[str, int]]:
+    """The `id` of each of so many new rows, or nothing where the database gives it. Write them in this transaction."""
     driver = await driver_of(session)
     if driver.dialect.name != "sqlite":
-        return [None] * count
+        return [{}] * count
     ((last,),) = await driver.fetch(LAST_ID, name=str(inspect(model).local_table.name))
-    return list(range(last + 1, last + 1 + count))
+    return [{"id": row_id} for row_id in range(last + 1, last + 1 + count)]

@@ -65,6 +65,11 @@ async def write_export(database: Database, export: Export, file_format: FileForm
         yield write([_row(export, row) for row in rows])
 
 
+def start_of(export: Export, file_format: FileFormat) -> str:
+    """How a file begins, to show what it is."""
+    return csv_text([_header(export)]).decode() if file_format is FileFormat.CSV else '{"id": 1, …}\n'
+
+
 async def _part(database: Database, export: Export, after: int) -> Sequence[Row]:
     """The next rows: the JSON of each, its id, and its slugs."""
     for attempt in range(1, ATTEMPTS + 1):

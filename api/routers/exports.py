@@ -9,21 +9,26 @@ from starlette.responses import Response, StreamingResponse
 
 from api.auth.callers import Staff
 from api.database.sessions import Database
-from api.errors import NotFound
-from api.import_export.exports import FileFormat, write_export
+from api.errors import Unprocessable
+from api.import_export.exports import FileFormat, start_of, write_export
 from api.import_export.families import Export, export_of, exports
 from api.models.base import utcnow
 from api.routers.products import ProductFilters, filtered
 from api.web.app_state import AppDatabase
-from api.web.problems import problems
 from api.web.routing import Router
 from api.web.wrong_names import suggestion
 
 router = Router("/exports", tag="exports")
 
-FILE: dict[int | str, dict[str, Any]] = {
-    200: {"content": {each.media_type: {"schema": {"type": "string"}} for each in FileFormat}}
-}
+
+def _declared(name: str) -> dict[int | str, dict[str, Any]]:
+    """The answer as /docs shows it."""
+    content = {
+        each.media_type: {"schema": {"type": "string", "examples": [start_of(exports()[name], each)]}}
+        for each in FileFormat
+    }
+    return {200: {"content": content}}
+
 
 ExportName = Annotated[
     str, Path(description="What to export.", examples=["orders"], json_schema_extra={"enum": list(exports())})
@@ -38,7 +43,7 @@ class ProductExport(ProductFilters):
     format: FileFormat = Field(default=FileFormat.CSV, description="`jsonl` is JSON Lines: one object a line.")
 
 
-@router.get("/products", response_class=Response, responses=FILE)
+@router.get("/products", response_class=Response, responses=_declared("products"))
 async def export_products(
     staff: Staff, query: Annotated[ProductExport, Query()], database: AppDatabase
 ) -> StreamingResponse:
@@ -46,7 +51,7 @@ async def export_products(
     return await _file(database, export_of("products", filtered(query, staff)), query.format)
 
 
-@router.get("/{entity}", response_class=Response, responses=FILE | problems(404))
+@router.get("/{entity}", response_class=Response, responses=_declared("orders"))
 async def export_rows(
     entity: ExportName, staff: Staff, query: Annotated[ExportQuery, Query()], database: AppDatabase
 ) -> StreamingResponse:
@@ -57,7 +62,7 @@ async def export_rows(
     files of `categories` and `users` can be imported again.
     """
     if entity not in exports():
-        raise NotFound(f"There is no such export: {suggestion(entity, list(exports()))}")
+        raise Unprocessable("path.entity", f"is no export: {suggestion(entity, list(exports()))}")
     return await _file(database, exports()[entity], query.format)
 
 

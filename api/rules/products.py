@@ -27,7 +27,7 @@ async def add(
     slugs = await free_slugs(session, Product, [(each.slug, each.name) for each in data])
     ids = await reserve_ids(session, Product, len(data))
     products = [
-        Product.model_validate(each, update={"id": row_id, "slug": slug})
+        Product.model_validate(each, update={"slug": slug, **row_id})
         for each, slug, row_id in zip(data, slugs, ids, strict=True)
     ]
     await flush_unique(session, products, data, in_list=in_list)

@@ -112,7 +112,7 @@ async def record_initial(session: AsyncSession, products: Sequence[Product], use
     ids = await reserve_ids(session, StockMovement, len(stocked))
     initial: dict[str, Any] = {"reason": StockReason.INITIAL, "user_id": user_id}
     session.add_all(
-        StockMovement(id=row_id, product_id=product.id, delta=product.stock_quantity, **initial)
+        StockMovement(product_id=product.id, delta=product.stock_quantity, **initial, **row_id)
         for product, row_id in zip(stocked, ids, strict=True)
     )
 

@@ -83,7 +83,7 @@ class TestFiles:
             assert [row["sku"] for row in table(answer.content)] == skus
 
     async def test_a_name_that_is_no_export_is_refused_with_the_nearest(self, as_staff: AsyncClient) -> None:
-        assert_refused(await as_staff.get("/exports/order"), 404, "did you mean `orders`?")
+        assert_refused(await as_staff.get("/exports/order"), 422, "did you mean `orders`?")
 
     async def test_a_text_that_a_spreadsheet_would_run_is_escaped(
         self, as_staff: AsyncClient, session: AsyncSession
