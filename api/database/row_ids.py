@@ -5,6 +5,8 @@ thread, which takes ten times as long as the row. A write transaction of SQLite 
 and all rows go into one statement. The other databases return the ids of many rows at once.
 """
 
+from typing import Any
+
 from sqlalchemy import inspect
 from sqlmodel import SQLModel, text
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -15,7 +17,7 @@ from api.database.statements import Statement
 LAST_ID = Statement(text("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = :name), 0)"))
 
 
-async def reserve_ids(session: AsyncSession, model: type[SQLModel], count: int) -> list[dict[str, int]]:
+async def reserve_ids(session: AsyncSession, model: type[SQLModel], count: int) -> list[dict[str, Any]]:
     """The `id` of each of so many new rows, or nothing where the database gives it. Write them in this transaction."""
     driver = await driver_of(session)
     if driver.dialect.name != "sqlite":
