@@ -17,8 +17,14 @@ from api.database.statements import Statement
 LAST_ID = Statement(text("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = :name), 0)"))
 
 
+FEW = 10
+"""Rows for which one more statement is not worth it."""
+
+
 async def reserve_ids(session: AsyncSession, model: type[SQLModel], count: int) -> list[dict[str, Any]]:
     """The `id` of each of so many new rows, or nothing where the database gives it. Write them in this transaction."""
+    if count < FEW:
+        return [{}] * count
     driver = await driver_of(session)
     if driver.dialect.name != "sqlite":
         return [{}] * count

@@ -16,7 +16,7 @@ from api.import_export.imports import Import, Options, RowProblem
 from api.import_export.staging import Staged, Staging
 from api.models.base import Schema, noun_of
 from api.models.texts import composed
-from api.models.types import MAX_ID, in_plain_words
+from api.models.types import in_plain_words
 from api.rules.unique_values import Key, stored_keys, unique_columns
 
 
@@ -67,6 +67,8 @@ class Check:
         await self._find_stored(session, readable)
         for row in readable:
             self._validate(row)
+        for reference in self._what.references:
+            await self._refuse_unknown_ids(session, reference.field, reference.target, readable)
         good = [row for row in rows if not row.problems]
         await self._refuse_duplicates(session, good)
         return rows
@@ -95,16 +97,15 @@ class Check:
                         row.later[reference.field] = text  # perhaps a row of this file
                     else:
                         row.refuse(reference.name, f"is no slug and no name of a {noun_of(reference.target)}")
-            await self._refuse_unknown_ids(session, reference.field, reference.target, rows)
 
     async def _refuse_unknown_ids(self, session: AsyncSession, name: str, target: Any, rows: Sequence[Row]) -> None:
-        given = (row.values.get(name) for row in rows)
-        wanted = {each for each in given if type(each) is int and 0 < each <= MAX_ID}
-        if not wanted:
+        named = {row.line: row_id for row in rows if (row_id := getattr(row.data, name, None)) is not None}
+        if not named:
             return
+        wanted = set(named.values())
         found = set((await session.exec(select(target.id).where(col(target.id).in_(wanted)))).all())
         for row in rows:
-            if row.values.get(name) in wanted - found:
+            if row.line in named and named[row.line] not in found:
                 row.refuse(name, f"there is no such {noun_of(target)}")
 
     def _key_of(self, row: Row) -> tuple[str, Any] | None:

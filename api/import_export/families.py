@@ -17,8 +17,11 @@ from sqlmodel import col, not_, select
 from api import models  # noqa: F401 - all table classes
 from api.models.base import table_classes
 from api.models.category import Category
+from api.models.notification import Notification
 from api.models.order import Order, OrderReadWithItems
+from api.models.order_item import OrderItem
 from api.models.product import Product
+from api.models.token import Token
 from api.models.user import User
 
 
@@ -40,6 +43,14 @@ REFERENCES: dict[type[Any], Sequence[Reference]] = {
 
 LINES: dict[type[Any], tuple[type[BaseModel], str]] = {Order: (OrderReadWithItems, "items")}
 """The Read class whose rows have lines, and the field that holds them: in CSV each line is a row."""
+
+
+NOT_EXPORTED: dict[type[Any], str] = {
+    Token: "a token is its user's, and staff do not see those of others",
+    Notification: "a notification is its user's, and staff do not see those of others",
+    OrderItem: "orders have their lines",
+}
+"""Families with a Read class that nobody exports, each with the reason."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,8 @@ def export_of(name: str, rows: Select[Any]) -> Export:
 
 def _export_of(model: type[Any]) -> Export | None:
     """`None` where the family has no Read class, so that nobody is shown its rows."""
+    if model in NOT_EXPORTED:
+        return None
     read, lines = LINES.get(model, (getattr(modules[model.__module__], f"{model.__name__}Read", None), None))
     if read is None:
         return None

@@ -14,7 +14,7 @@ CACHE = 4_096
 """Kilobytes of the file that SQLite keeps in memory."""
 
 TABLES = """
-CREATE TABLE staged (line INTEGER PRIMARY KEY, row_id INTEGER, content BLOB NOT NULL);
+CREATE TABLE staged (line INTEGER PRIMARY KEY, row_id INTEGER, has_slug INTEGER NOT NULL, content BLOB NOT NULL);
 CREATE TABLE keys (columns TEXT, value TEXT, line INTEGER NOT NULL, PRIMARY KEY (columns, value)) WITHOUT ROWID;
 """
 
@@ -48,8 +48,11 @@ class Staging:
         self._database.close()
 
     def add(self, rows: Sequence[Staged]) -> None:
-        content = ((each.line, each.row_id, pickle.dumps((each.values, each.later))) for each in rows)
-        self._database.executemany("INSERT INTO staged VALUES (?, ?, ?)", content)
+        content = (
+            (each.line, each.row_id, each.values.get("slug") is not None, pickle.dumps((each.values, each.later)))
+            for each in rows
+        )
+        self._database.executemany("INSERT INTO staged VALUES (?, ?, ?, ?)", content)
 
     def claim(self, columns: Sequence[str], values: Sequence[Any], line: int) -> int | None:
         """Note that a line has these values, which may stand only once; where another has them, return that line."""
@@ -70,8 +73,9 @@ class Staging:
         self._database.execute("DELETE FROM staged WHERE line = ?", (line,))
 
     def new(self, size: int) -> Iterator[list[Staged]]:
-        """The rows to insert, in parts, in the order of the file."""
-        return self._parts("row_id IS NULL", "line", size)
+        """The rows to insert, in parts, in the order of the file; first those with a slug, which is then not made."""
+        yield from self._parts("row_id IS NULL AND has_slug", "line", size)
+        yield from self._parts("row_id IS NULL AND NOT has_slug", "line", size)
 
     def changed(self, size: int) -> Iterator[list[Staged]]:
         """The rows to update, in ascending order of their ids, in which rows are locked."""

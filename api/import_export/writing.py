@@ -85,7 +85,7 @@ class Part:
         counted: dict[int, tuple[int, int]] = {}
         for each in self.rows:
             row = found.get(each.row_id)
-            if row is None:
+            if row is None or getattr(row, "erased_at", None) is not None:
                 raise _stale()
             values = {name: value for name, value in each.values.items() if name not in self.what.finished}
             wanted = values.pop(self.what.stock, None) if self.what.stock else None

@@ -86,7 +86,7 @@ def answer_once(answer: Handler, rules: KeyRules) -> Handler:
             if isinstance(error, SQLAlchemyError) and is_duplicate_slug(error):
                 raise  # the route is run again, and generates another one
             refusal = error if isinstance(error, ShopError) else refusal_for(error)
-            if refusal is None or refusal.status >= 500 or refusal.status in NOT_STORED:
+            if refusal is None or refusal.status >= 500 or refusal.status in NOT_STORED or not keyed.is_known:
                 raise
             response = refusal_response(refusal)
             if answered := await keyed.begin_again():
@@ -104,6 +104,11 @@ class _KeyedRequest:
         self._request, self._key, self._rules = request, key, rules
         self._run = run_of(request)
         self._fingerprint = ""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the whole request was read; a file is not where its caller was refused before."""
+        return bool(self._fingerprint)
 
     async def begin(self) -> StoredAnswer | None:
         """Claim the key, or have it claimed where the transaction begins; return the answer where there is one.

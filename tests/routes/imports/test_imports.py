@@ -185,6 +185,17 @@ class TestProducts:
         assert counts(await upload_lines(as_staff, "products", rows[0])) == (1, 0, 0, 0)
         assert await stored_skus(session) == ["A-1"]
 
+    async def test_a_slug_that_a_later_row_brings_is_not_made_for_an_earlier_one(
+        self, as_staff: AsyncClient, session: AsyncSession
+    ) -> None:
+        file = "sku,name,price,slug\nA-1,One,1.00,\nA-2,Two,1.00,one\n"
+
+        assert counts(await upload(as_staff, "products", file)) == (2, 0, 0, 0)
+
+        slugs = {product.sku: product.slug for product in await rows_of(session, Product)}
+        assert slugs["A-2"] == "one"
+        assert slugs["A-1"].startswith("one-")
+
 
 class TestCategories:
     async def test_a_parent_may_stand_further_down_in_the_file(self, as_staff: AsyncClient) -> None:
@@ -262,6 +273,19 @@ class TestKeys:
         assert again.headers["Idempotent-Replayed"] == "true"
         assert_refused(other, 422, "was already used for another request")
         assert len(await rows_of(session, IdempotencyKey)) == 1
+
+    async def test_a_key_is_not_used_up_by_a_request_whose_file_was_not_read(self, as_staff: AsyncClient) -> None:
+        key, file = {"Idempotency-Key": "first"}, b"sku,name,price\nA-1,One,1.00\n"
+
+        refused = await as_staff.post("/imports/products", content=file, headers={**key, "Content-Type": "text/plain"})
+        packed = await as_staff.post(
+            "/imports/products", content=file, headers={**CSV, **key, "Content-Encoding": "gzip"}
+        )
+        done = await as_staff.post("/imports/products", content=file, headers={**CSV, **key})
+
+        assert_refused(refused, 422, "must be sent with the Content-Type text/csv or application/jsonl")
+        assert_refused(packed, 415, "compressed")
+        assert counts(done) == (1, 0, 0, 0)
 
     async def test_a_refused_import_is_refused_again(self, as_staff: AsyncClient, session: AsyncSession) -> None:
         headers = {**CSV, "Idempotency-Key": "bad"}
