@@ -17,6 +17,7 @@ from collections.abc import Callable
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -31,6 +32,14 @@ INTEGER = re.compile(r"-?[0-9]{1,40}")
 DECIMAL_COMMA = re.compile(r"-?[0-9]{1,3}([. '\u00a0\u202f]?[0-9]{3})*,[0-9]{1,2}")
 GROUPED_INTEGER = re.compile(r"-?[0-9]{1,3}([., '\u00a0\u202f][0-9]{3})+")
 THOUSANDS = re.compile(r"-?[0-9]{1,3}([, '\u00a0\u202f][0-9]{3})+(\.[0-9]+)?")
+
+
+_anything: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+def json_value(value: Any) -> Any:
+    """A value of Python as JSON has it."""
+    return _anything.dump_python(value, mode="json")
 
 
 def cell_of(value: Any) -> str:

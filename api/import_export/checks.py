@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import to_jsonable_python
 from sqlmodel import SQLModel, col, or_, select, true
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.errors import already_exists
+from api.import_export.cells import json_value
 from api.import_export.columns import Columns, columns_of, part_of
 from api.import_export.files import RawRow
 from api.import_export.imports import Import, Options, RowProblem
@@ -167,7 +167,7 @@ class Check:
         for name in self._columns.fixed:
             if row.values.get(name) is not None:
                 now = getattr(row.stored, name) if row.stored is not None else fields[name].default
-                if to_jsonable_python(now) != row.values[name]:
+                if json_value(now) != row.values[name]:
                     row.refuse(name, self._why_fixed(name))
 
     def _why_fixed(self, name: str) -> str:
