@@ -17,9 +17,9 @@ MODULES = (
     "accounts",
     "posts",
     "tags",
-    "notifications",
     "exports",
     "imports",
+    "notifications",
 )
 """A file of this folder each; it holds one `Router` or, with a sub-resource, two."""
 
