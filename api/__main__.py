@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import logs
-from api.commands import backup, create_admin, demo, purge, seed, serve, verify
+from api.commands import backup, create_admin, demo, export_file, import_file, purge, seed, serve, verify
 from api.commands.command import Command, CommandFailed, reason_of
 from api.errors import ShopError
 from api.settings import InvalidSettings, get_settings
@@ -25,6 +25,8 @@ COMMANDS = (
     verify.command,
     purge.command,
     backup.command,
+    export_file.command,
+    import_file.command,
     demo.command,
     seed.command,
 )

@@ -8,11 +8,14 @@ ShopError
 ├── Conflict            409  the present state does not allow it
 ├── PreconditionFailed  412  the row has changed since the client read it
 ├── Unprocessable       422  well-formed, but a value cannot be right
+├── BadRows             422  rows of a file cannot be right
 ├── TooManyRequests     429  wait before the next attempt
 └── Unavailable         503  the database is busy or unreachable; nothing was done, or the detail says otherwise
 
 `api/web/problems.py` turns them into responses.
 """
+
+from collections.abc import Sequence
 
 
 class ShopError(Exception):
@@ -59,6 +62,17 @@ class Unprocessable(ShopError):
         super().__init__(f"{field}: {message}")
         self.field = field
         self.message = message
+
+
+class BadRows(ShopError):
+    """Rows of a file are wrong, and nothing of it was imported; `problems` are the first places and messages."""
+
+    status = 422
+
+    def __init__(self, summary: str, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__(" ".join([summary, "; ".join(f"{place}: {message}" for place, message in problems[:3])]))
+        self.summary = summary
+        self.problems = problems
 
 
 class TooManyRequests(ShopError):

@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     currency: Annotated[str, BeforeValidator(str.upper), AfterValidator(check_currency)] = "EUR"
     session_days: Annotated[int, Field(ge=1, le=3_650)] = 14
     max_body_size: Annotated[int, Field(ge=1, le=104_857_600)] = 1_048_576  # bytes; 500 products with all texts fit
+    max_import_size: Annotated[int, Field(ge=1, le=1_073_741_824)] = 52_428_800  # bytes; 100,000 products fit
 
     # In 15 minutes. Ten are more than a person mistypes; an address can be that of a whole office.
     failed_sign_ins_per_account: Attempts = 10

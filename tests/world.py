@@ -40,6 +40,9 @@ ODD = "5%_\\'"
 PATH_TABLES = {"auth": "tokens"}
 """The tables of the paths that do not begin with the name of their table."""
 
+FIXED = {"entity": "orders"}
+"""The values of parameters in paths that name no row."""
+
 REFERENCES = {
     column.name: key.column.table.name
     for table in SQLModel.metadata.sorted_tables
@@ -164,6 +167,8 @@ class World:
         `/reviews/{id}` is the row of the table `reviews`, `/reviews/by-slug/{slug}` its column `slug`, and
         `/reviews/user/{user_id}` the row of `users`.
         """
+        if name in FIXED:
+            return FIXED[name]
         if name in REFERENCES:
             return self.row(REFERENCES[name])["id"]
         first = path.split("/")[1]

@@ -40,14 +40,16 @@ TRANSACTION = "transaction"
 
 
 @asynccontextmanager
-async def time_limit(ends: float) -> AsyncIterator[None]:
+async def time_limit(ends: float) -> AsyncIterator[tuple[asyncio.Timeout, asyncio.Timeout]]:
     """End the block at a time of the event loop's clock, and what it is cleaned up with soon after.
+
+    Both clocks can be set anew.
 
     Raises:
         TimeoutError: The block did not end in time.
     """
-    async with asyncio.timeout_at(ends + CANCEL_GRACE), asyncio.timeout_at(ends):
-        yield
+    async with asyncio.timeout_at(ends + CANCEL_GRACE) as hard, asyncio.timeout_at(ends) as soft:
+        yield soft, hard
 
 
 async def undo(session: AsyncSession) -> None:

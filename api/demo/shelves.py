@@ -56,7 +56,7 @@ async def _add_batch(
     session.add_all(products)
     await session.flush()
     with at(days[-1]):
-        stock.record_initial(session, products, staff_id)
+        await stock.record_initial(session, products, staff_id)
         await session.flush()
 
 

@@ -104,6 +104,11 @@ def noun_of_table(table: Table) -> str:
     return table.name if model is None else noun_of(model)
 
 
+def table_classes() -> Iterator[type[SQLModel]]:
+    """Every table class that is imported."""
+    return (model for model in _subclasses(SQLModel) if hasattr(model, "__table__"))
+
+
 def with_article(noun: str) -> str:
     return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"  # "a user"
 

@@ -1,5 +1,6 @@
 """The field types that several class families share, each with its limits and its example."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -47,6 +48,15 @@ def in_words(pattern: str, words: str) -> str:
     """A pattern, with the words that a refusal and the document say of it."""
     WORDS_FOR_PATTERNS[pattern] = words
     return pattern
+
+
+def in_plain_words(mistake: Mapping[str, Any]) -> str:
+    """What a person is told of a mistake that pydantic found; never the value."""
+    if mistake["type"] == "string_pattern_mismatch":
+        return WORDS_FOR_PATTERNS.get(mistake["ctx"]["pattern"], str(mistake["msg"]))
+    if mistake["type"] == "string_unicode":  # in a value, or in the name of a field, which then cannot be named
+        return "must not contain a lone surrogate"
+    return str(mistake["msg"]).removeprefix("Value error, ")
 
 
 def _integral(value: Any) -> Any:

@@ -170,7 +170,7 @@ def _related_json(
 ) -> ColumnElement[Any]:
     """The JSON of the row, or the rows, that a relationship leads to."""
     target = relationship.mapper.local_table.alias()
-    each = _object_of(_read_class_in(annotation), relationship.mapper, target, dialect)
+    each = _object_of(read_class_in(annotation), relationship.mapper, target, dialect)
     found: Any = select(each).select_from(target).where(_joined(relationship, rows, target)).correlate(rows)
     if relationship.uselist:
         order = [target.c[column.name] for column in _order_of(relationship)]
@@ -207,10 +207,10 @@ def _order_of(relationship: RelationshipProperty[Any]) -> list[Column[Any]]:
     return declared
 
 
-def _read_class_in(annotation: Any) -> type[BaseModel]:
+def read_class_in(annotation: Any) -> type[BaseModel]:
     """`OrderItemRead` of `list[OrderItemRead]`, and `CategoryRead` of `CategoryRead | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) is None:
         raise TypeError(f"{annotation} has no Read class")
-    return next(_read_class_in(each) for each in get_args(annotation) if each is not type(None))
+    return next(read_class_in(each) for each in get_args(annotation) if each is not type(None))

@@ -17,6 +17,8 @@ MODULES = (
     "accounts",
     "posts",
     "tags",
+    "exports",
+    "imports",
     "notifications",
 )
 """A file of this folder each; it holds one `Router` or, with a sub-resource, two."""

@@ -1,17 +1,15 @@
 """Products and their stock."""
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Annotated
 
 from fastapi import Body, Depends, Query
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, Field
 from sqlmodel import bindparam, case, col, delete, exists, func, not_, select, update
-from sqlmodel.ext.asyncio.session import AsyncSession
 from sqlmodel.sql.expression import SelectOfScalar
 
 from api.auth.callers import OptionalUser, Staff, is_staff
-from api.errors import Forbidden, Unprocessable
+from api.errors import Forbidden
 from api.models.category import Category
 from api.models.money import AmountLimit, average
 from api.models.order_item import OrderItem
@@ -28,16 +26,16 @@ from api.models.product import (
 )
 from api.models.reports import CategoryStats
 from api.models.stock_movement import StockMovement, StockMovementCreate, StockMovementRead, StockReason
-from api.models.user import any_caller
+from api.models.user import Caller, any_caller
 from api.reads.pages import read_page
 from api.reads.rows import Read, read_one
-from api.rules import stock
-from api.rules.slugs import free_slugs
+from api.rules import products, stock
 from api.rules.unique_values import flush_unique
 from api.web.loading import PathId, PathText, QueryId, get_or_404
-from api.web.pagination import CursorPage, GroupParams, Page, Paging, PagingParams, SearchableList
+from api.web.pagination import CursorPage, GroupParams, Page, Paging, PagingParams
 from api.web.problems import problems
 from api.web.routing import Router
+from api.web.search import SearchText
 from api.web.sessions import ReadSession, WriteSession
 
 router = Router("/products", tag="products")
@@ -51,12 +49,16 @@ LOW_STOCK = 10
 PriceLimit = Annotated[AmountLimit | None, Field(description="The limit itself is included.", examples=["50.00"])]
 
 
-class ProductList(SearchableList):
+class ProductFilters(BaseModel):
+    search: SearchText | None = None
     category_id: QueryId | None = Field(default=None, description="Only products of this category.")
     min_price: PriceLimit = None
     max_price: PriceLimit = None
     in_stock: bool | None = Field(default=None, description="`true`: only in stock; `false`: only out of stock.")
     is_active: bool | None = Field(default=None, description="`true`: only active; `false`: only inactive (staff).")
+
+
+class ProductList(ProductFilters, Paging):
     sort: ProductSort = Field(default=ProductSort.NEWEST, description="A leading minus sorts in descending order.")
 
 
@@ -77,6 +79,30 @@ def _visible_product(is_staff: bool) -> SelectOfScalar[Product]:
     return _visible_products(is_staff).where(col(Product.id) == bindparam("id"))
 
 
+def filtered(query: ProductFilters, user: Caller | None) -> SelectOfScalar[Product]:
+    """The products that a user may read and the filters find.
+
+    Raises:
+        Forbidden: Only staff may see inactive products.
+    """
+    found = _visible_products(is_staff(user))
+    if query.search is not None:
+        found = found.where(Product.matches(query.search))
+    if query.category_id is not None:
+        found = found.where(Product.category_id == query.category_id)
+    if query.min_price is not None:
+        found = found.where(col(Product.price) >= query.min_price)
+    if query.max_price is not None:
+        found = found.where(col(Product.price) <= query.max_price)
+    if query.in_stock is not None:
+        found = found.where((col(Product.stock_quantity) > 0) == query.in_stock)
+    if query.is_active is not None:
+        if not query.is_active and not is_staff(user):
+            raise Forbidden("Only staff may list inactive products.")
+        found = found.where(Product.is_active == query.is_active)
+    return found
+
+
 async def _product_to_write(product_id: PathId, session: WriteSession, staff: Staff) -> Product:
     return await get_or_404(session, Product, product_id, lock=True)
 
@@ -89,22 +115,7 @@ ProductToWrite = Annotated[Product, Depends(_product_to_write)]
 )
 async def list_products(user: OptionalUser, query: Annotated[ProductList, Query()]) -> Read:
     """List products with their categories. Only staff see inactive products."""
-    products = _visible_products(is_staff(user))
-    if query.search is not None:
-        products = products.where(Product.matches(query.search))
-    if query.category_id is not None:
-        products = products.where(Product.category_id == query.category_id)
-    if query.min_price is not None:
-        products = products.where(col(Product.price) >= query.min_price)
-    if query.max_price is not None:
-        products = products.where(col(Product.price) <= query.max_price)
-    if query.in_stock is not None:
-        products = products.where((col(Product.stock_quantity) > 0) == query.in_stock)
-    if query.is_active is not None:
-        if not query.is_active and not is_staff(user):
-            raise Forbidden("Only staff may list inactive products.")
-        products = products.where(Product.is_active == query.is_active)
-    return read_page(products, query, sort=query.sort)
+    return read_page(filtered(query, user), query, sort=query.sort)
 
 
 @router.get("/stats/by-category")
@@ -155,7 +166,7 @@ async def read_product(product_id: PathId, user: OptionalUser) -> Read:
 @router.post("", status_code=201, response_model=ProductRead, responses=problems(409))
 async def create_product(data: ProductCreate, session: WriteSession, staff: Staff) -> Product:
     """Add a product with its initial stock."""
-    (product,) = await _add(session, [data], staff.id, in_list=False)
+    (product,) = await products.add(session, [data], staff.id, in_list=False)
     return product
 
 
@@ -166,32 +177,13 @@ async def create_products(
     staff: Staff,
 ) -> list[Product]:
     """Add up to 500 products. If one cannot be added, none is."""
-    return await _add(session, data, staff.id, in_list=True)
-
-
-async def _add(session: AsyncSession, data: Sequence[ProductCreate], user_id: int, *, in_list: bool) -> list[Product]:
-    await _check_categories(session, *data, in_list=in_list)
-    slugs = await free_slugs(session, Product, [(each.slug, each.name) for each in data])
-    products = [Product.model_validate(each, update={"slug": slug}) for each, slug in zip(data, slugs, strict=True)]
-    await flush_unique(session, products, data, in_list=in_list)
-    stock.record_initial(session, products, user_id)
-    await session.flush()
-    return products
-
-
-async def _check_categories(session: AsyncSession, *data: ProductBase | ProductUpdate, in_list: bool = False) -> None:
-    if wanted := {each.category_id for each in data if each.category_id is not None}:
-        found = (await session.exec(select(Category.id).where(col(Category.id).in_(wanted)))).all()
-        for index, category_id in enumerate(each.category_id for each in data):
-            if category_id not in (None, *found):
-                place = f"body.{index}.category_id" if in_list else "body.category_id"
-                raise Unprocessable(place, f"the category {category_id} does not exist")
+    return await products.add(session, data, staff.id, in_list=True)
 
 
 @router.put("/{id}", response_model=ProductRead, responses=problems(404, 409))
 async def replace_product(data: ProductBase, product: ProductToWrite, session: WriteSession) -> Product:
     """Replace all writable fields of a product but its stock; absent fields are cleared, but an absent slug is kept."""
-    await _check_categories(session, data)
+    await products.check_categories(session, data)
     product.sqlmodel_update(data, update={"slug": data.slug or product.slug})
     await flush_unique(session, [product], [data])
     return product
@@ -200,7 +192,7 @@ async def replace_product(data: ProductBase, product: ProductToWrite, session: W
 @router.patch("/{id}", response_model=ProductRead, responses=problems(404, 409))
 async def update_product(data: ProductUpdate, product: ProductToWrite, session: WriteSession) -> Product:
     """Change only the fields that are sent. The stock changes by `POST /products/{id}/stock`."""
-    await _check_categories(session, data)
+    await products.check_categories(session, data)
     product.sqlmodel_update(data.model_dump(exclude_unset=True))
     await flush_unique(session, [product], [data])
     return product

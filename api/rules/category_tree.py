@@ -35,6 +35,37 @@ async def check_parent(session: AsyncSession, parent_id: int | None, *, of: int 
         raise Conflict(f"Categories can be nested at most {MAX_DEPTH} levels deep.")
 
 
+async def move(session: AsyncSession, moves: Mapping[int, int | None]) -> None:
+    """Give categories their parents, many at once: what counts is the tree that comes of all moves together.
+
+    Raises:
+        Conflict: A category would be its own ancestor, or the tree would get too deep.
+    """
+    parents = {**await _locked_parents(session), **moves}
+    depths: dict[int, int] = {}
+    for category_id in moves:
+        _note_depths(parents, category_id, depths)
+    for category_id, parent_id in sorted(moves.items()):
+        move_one = update(Category).where(col(Category.id) == category_id)
+        await session.exec(move_one.values(parent_id=parent_id))
+
+
+def _note_depths(parents: Mapping[int, int | None], category_id: int, depths: dict[int, int]) -> None:
+    above: list[int] = []
+    place: int | None = category_id
+    while place is not None and place not in depths:
+        if len(above) > MAX_DEPTH or place in above:
+            raise Conflict("A category cannot be its own ancestor, nor be nested more than a hundred levels deep.")
+        above.append(place)
+        place = parents.get(place)
+    depth = depths[place] if place is not None else 0
+    for each in reversed(above):
+        depth += 1
+        depths[each] = depth
+        if depth > MAX_DEPTH:
+            raise Conflict(f"Categories can be nested at most {MAX_DEPTH} levels deep.")
+
+
 async def _locked_parents(session: AsyncSession) -> dict[int, int | None]:
     """The parent of each category, all of them locked."""
     statement = select(Category.id, Category.parent_id).order_by(col(Category.id)).with_for_update(key_share=True)

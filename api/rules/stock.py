@@ -15,6 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
 from api.database.drivers import DriverConnection
+from api.database.row_ids import reserve_ids
 from api.database.statements import Insertion, Statement, numbered, numbered_values
 from api.errors import Conflict, ShopError, Unprocessable
 from api.models.base import utcnow
@@ -90,12 +91,29 @@ async def give_back(
     await _record(driver, quantities, StockReason.CANCELLATION, order_id=order_id, user_id=user_id, sign=1)
 
 
-def record_initial(session: AsyncSession, products: Sequence[Product], user_id: int) -> None:
-    """Add the movements by which new products got their stock."""
+async def set_counted(
+    session: AsyncSession, counted: Mapping[int, tuple[int, int]], *, user_id: int | None, note: str
+) -> None:
+    """Set the stock of products that are locked, each from its quantity of now to one that was counted."""
+    driver = await driver_of(session)
+    deltas = {product_id: after - before for product_id, (before, after) in sorted(counted.items())}
+    for product_id, delta in deltas.items():
+        await _change_quantity(driver, product_id, delta)
     session.add_all(
-        StockMovement(product_id=product.id, delta=product.stock_quantity, reason=StockReason.INITIAL, user_id=user_id)
-        for product in products
-        if product.stock_quantity
+        StockMovement(product_id=product_id, delta=delta, reason=StockReason.ADJUSTMENT, note=note, user_id=user_id)
+        for product_id, delta in deltas.items()
+    )
+    await session.flush()
+
+
+async def record_initial(session: AsyncSession, products: Sequence[Product], user_id: int | None) -> None:
+    """Add the movements by which new products got their stock."""
+    stocked = [product for product in products if product.stock_quantity]
+    ids = await reserve_ids(session, StockMovement, len(stocked))
+    initial: dict[str, Any] = {"reason": StockReason.INITIAL, "user_id": user_id}
+    session.add_all(
+        StockMovement(product_id=product.id, delta=product.stock_quantity, **initial, **row_id)
+        for product, row_id in zip(stocked, ids, strict=True)
     )
 
 

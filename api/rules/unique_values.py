@@ -1,6 +1,7 @@
 """Duplicates: which row of a request has a value that another row has already, and which row that is."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, inspect, tuple_
@@ -58,13 +59,19 @@ async def flush_unique(
 
 
 def _keys(row: SQLModel, data: Any) -> Iterator[Key]:
-    for constraint in inspect(type(row)).local_table.constraints:
-        if isinstance(constraint, UniqueConstraint):
-            names = tuple(column.name for column in constraint.columns)
-            values = tuple(getattr(row, name) for name in names)
-            generated = names == ("slug",) and getattr(data, "slug", None) is None
-            if None not in values and not generated:
-                yield Key(names, values)
+    for names in unique_columns(type(row)):
+        values = tuple(getattr(row, name) for name in names)
+        generated = names == ("slug",) and getattr(data, "slug", None) is None
+        if None not in values and not generated:
+            yield Key(names, values)
+
+
+@cache
+def unique_columns(model: type[SQLModel]) -> list[tuple[str, ...]]:
+    """The columns of each unique constraint of a table."""
+    constraints = inspect(model).local_table.constraints
+    unique = [each for each in constraints if isinstance(each, UniqueConstraint)]
+    return sorted(tuple(column.name for column in each.columns) for each in unique)
 
 
 async def _explained(
@@ -77,7 +84,7 @@ async def _explained(
     in_list: bool,
 ) -> Conflict | None:
     """The refusal of the first row that is a duplicate; `None` where there is none."""
-    stored = await _stored(session, model, {key for each in keys for key in each}, others)
+    stored = await stored_keys(session, model, {key for each in keys for key in each}, others)
     shown = await _shown(session, model, list(stored.values()), visible)
     seen: dict[Key, str] = {}
     for index, of_row in enumerate(keys):
@@ -92,7 +99,7 @@ async def _explained(
     return None
 
 
-async def _stored(
+async def stored_keys(
     session: AsyncSession, model: type[SQLModel], keys: set[Key], others: ColumnElement[bool]
 ) -> dict[Key, int]:
     """The ids of the rows that have these keys."""

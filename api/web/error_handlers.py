@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from api.errors import ShopError
-from api.models.types import WORDS_FOR_PATTERNS
+from api.models.types import in_plain_words
 from api.web.dispatch import other_method
 from api.web.framework_internals import endpoints, reads_form, why_body_is_unreadable
 from api.web.middleware import SECURITY_HEADERS
@@ -131,10 +131,6 @@ def _message(request: Request, error: dict[str, Any]) -> str:
         return "must be sent with the Content-Type application/json"
     if error["type"] == "extra_forbidden":
         return why_unknown(request, error["loc"][1:])
-    if error["type"] == "string_pattern_mismatch":
-        return WORDS_FOR_PATTERNS.get(error["ctx"]["pattern"], str(error["msg"]))
     if error["type"] == "missing" and error["loc"][0] == "body" and reads_form(request) and _is_json(request):
         return "Field required: send a form (application/x-www-form-urlencoded), and not JSON"
-    if error["type"] == "string_unicode":  # in a value, or in the name of a field, which then cannot be named
-        return "must not contain a lone surrogate"
-    return str(error["msg"]).removeprefix("Value error, ")
+    return in_plain_words(error)

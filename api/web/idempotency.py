@@ -87,7 +87,7 @@ def answer_once(answer: Handler, rules: KeyRules) -> Handler:
             if isinstance(error, SQLAlchemyError) and is_duplicate_slug(error):
                 raise  # the route is run again, and generates another one
             refusal = error if isinstance(error, ShopError) else refusal_for(error)
-            if refusal is None or refusal.status >= 500 or refusal.status in NOT_STORED:
+            if refusal is None or refusal.status >= 500 or refusal.status in NOT_STORED or not keyed.is_known:
                 raise
             response = refusal_response(refusal)
             if answered := await keyed.begin_again():
@@ -106,8 +106,19 @@ class _KeyedRequest:
         self._run = run_of(request)
         self._fingerprint = ""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the whole request was read; a file is not where its caller was refused before."""
+        return bool(self._fingerprint)
+
     async def begin(self) -> StoredAnswer | None:
-        """Claim the key, or have it claimed where the transaction begins; return the answer where there is one."""
+        """Claim the key, or have it claimed where the transaction begins; return the answer where there is one.
+
+        A file is read once it is known that the caller may send one, so its key waits for that.
+        """
+        if self._rules.takes_upload:
+            self._run.after_upload, self._run.before_writing = self._look_up_or_stop, self._claim_or_stop
+            return None
         self._fingerprint = await _fingerprint(self._request, self._key, self._rules)
         if not self._rules.writes_beside:
             return await self._claim(await self._run.write_session())
@@ -129,6 +140,15 @@ class _KeyedRequest:
     async def _claim(self, session: AsyncSession) -> StoredAnswer | None:
         caller = LOCK_CALLER if self._rules.locks_caller else None
         return await claim(session, self._key, self._fingerprint, caller=caller)
+
+    async def _look_up_or_stop(self, digest: str) -> None:
+        salt = hashlib.sha256(repr(self._key).encode()).digest()
+        content = _target_of(self._request) + digest.encode()
+        self._fingerprint = await hash_slowly(self._request, content, salt)  # a file of users holds passwords
+        async with self._run.connection() as connection:
+            answered = await stored_answer(connection, self._key, self._fingerprint)
+        if answered is not None:
+            raise _Stopped(answered)
 
     async def _claim_or_stop(self, session: AsyncSession) -> None:
         try:
@@ -154,13 +174,16 @@ def _key_of(request: Request, user_id: int) -> Key:
 
 async def _fingerprint(request: Request, key: Key, rules: KeyRules) -> str:
     """A hash of all that makes a request what it is."""
-    scope = request.scope  # `request.url` would have the query as text, which its bytes need not be
-    target = f"{scope['method']} {scope['path']}?".encode() + scope["query_string"] + b"\n"
-    conditions = b"".join(f"{IF_MATCH}: {each}\n".encode() for each in request.headers.getlist(IF_MATCH))
-    content = target + conditions + await request.body()
+    content = _target_of(request) + await request.body()
     if rules.carries_secret:
         return await hash_slowly(request, content, hashlib.sha256(repr(key).encode()).digest())
     return hashlib.sha256(content).hexdigest()
+
+
+def _target_of(request: Request) -> bytes:
+    scope = request.scope  # `request.url` would have the query as text, which its bytes need not be
+    target = f"{scope['method']} {scope['path']}?".encode() + bytes(scope["query_string"]) + b"\n"
+    return target + b"".join(f"{IF_MATCH}: {each}\n".encode() for each in request.headers.getlist(IF_MATCH))
 
 
 def _replay(answered: StoredAnswer) -> Response:

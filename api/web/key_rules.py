@@ -24,6 +24,7 @@ Dependency = TypeVar("Dependency", bound=Callable[..., Any])
 
 _signed_in: set[Callable[..., Any]] = set()
 _locking_the_caller: set[Callable[..., Any]] = set()
+_reading_uploads: set[Callable[..., Any]] = set()
 
 
 def demands_sign_in(dependency: Dependency) -> Dependency:
@@ -35,6 +36,12 @@ def demands_sign_in(dependency: Dependency) -> Dependency:
 def may_lock_caller(dependency: Dependency) -> Dependency:
     """Mark a dependency of routes that may change or lock the row of the user who calls them."""
     _locking_the_caller.add(dependency)
+    return dependency
+
+
+def reads_upload(dependency: Dependency) -> Dependency:
+    """Mark a dependency that reads the body as a file."""
+    _reading_uploads.add(dependency)
     return dependency
 
 
@@ -53,6 +60,9 @@ class KeyRules(NamedTuple):
     locks_caller: bool
     """Whether it may lock its caller's row: a key refers to that row, and would be locked in the wrong order."""
 
+    takes_upload: bool = False
+    """Whether the body is a file, which is read once the caller is known, and takes longer than other requests."""
+
 
 def key_rules_of(route: APIRoute) -> KeyRules | None:
     """The rules of a route; `None` for one that only reads."""
@@ -69,6 +79,7 @@ def key_rules_of(route: APIRoute) -> KeyRules | None:
         carries_secret=any(_has_secret(each) for each in _parameters(route.endpoint)),
         writes_beside=uses_database_itself in dependencies,
         locks_caller=bool(dependencies & _locking_the_caller),
+        takes_upload=bool(dependencies & _reading_uploads),
     )
 
 

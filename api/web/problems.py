@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from api.errors import ShopError, Unprocessable
+from api.errors import BadRows, ShopError, Unprocessable
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -61,7 +61,11 @@ def refusal_response(error: ShopError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
-    errors = [FieldProblem(field=error.field, message=error.message)] if isinstance(error, Unprocessable) else None
+    errors = None
+    if isinstance(error, Unprocessable):
+        errors = [FieldProblem(field=error.field, message=error.message)]
+    elif isinstance(error, BadRows):
+        errors = [FieldProblem(field=field, message=message) for field, message in error.problems]
     return problem_response(error.status, error.detail, errors=errors, headers=headers)
 
 

@@ -20,6 +20,7 @@ from api.web.key_rules import key_rules_of
 from api.web.preconditions import Preconditions
 from api.web.queries import KnownQuery
 from api.web.transactions import Handler, in_transaction, run_of
+from api.web.uploads import UploadLimit, without_leftovers
 
 
 class JSONContent(Response):
@@ -65,12 +66,20 @@ class TransactionRoute(APIRoute):
 
         answer.__signature__ = signature  # type: ignore[attr-defined]
         super().__init__(path, answer, **options)
+        if self._takes_upload:
+            self.app = UploadLimit(self.app)
+
+    @property
+    def _takes_upload(self) -> bool:
+        keys = key_rules_of(self)
+        return keys is not None and keys.takes_upload
 
     def get_route_handler(self) -> Handler:
         """The query and the preconditions are read before anything else; a request without them pays nothing."""
         self.preconditions = Preconditions(self)
         answer, keys = super().get_route_handler(), key_rules_of(self)
-        run = in_transaction(answer if keys is None else answer_once(answer, keys))
+        once = answer if keys is None else answer_once(answer, keys)
+        run = without_leftovers(in_transaction(once, takes_upload=True)) if self._takes_upload else in_transaction(once)
         known = KnownQuery(self)
 
         async def handle(request: Request) -> Response:

@@ -49,6 +49,7 @@ LONGEST_REQUEST = sum(
 FIRST_BACKOFF = 0.04
 """Seconds to wait at most before the second attempt, doubled before each later one. A transaction lasts about 20 ms."""
 
+HUNG_UP = "The client hung up before the request was complete."
 COMPRESSED_BODY = "The body is compressed, which the shop does not undo: send it as it is, without Content-Encoding."
 
 
@@ -62,7 +63,10 @@ class RouteRun:
         self._write_session: AsyncSession | None = None
         self.before_writing: Callable[[AsyncSession], Awaitable[None]] | None = None
         """What the transaction begins with, where it does not begin at once."""
+        self.after_upload: Callable[[str], Awaitable[None]] | None = None
+        """What is done once a file is read, of which it is told the hash."""
         self._found: dict[Any, Any] = {}
+        self._clocks: tuple[asyncio.Timeout, ...] = ()
 
     async def __aenter__(self) -> Self:
         return self
@@ -70,6 +74,17 @@ class RouteRun:
     async def __aexit__(self, *error: Any) -> None:
         if self._sessions is not None:
             await self._sessions.__aexit__(*error)
+
+    @asynccontextmanager
+    async def ends_at(self, deadline: float) -> AsyncIterator[None]:
+        """End what is done in the block at a time of the event loop's clock."""
+        async with time_limit(deadline) as self._clocks:
+            yield
+
+    def set_deadline(self, deadline: float | None) -> None:
+        """Move the end of this run, such as while a client sends a file; `None` is without end."""
+        for clock, grace in zip(self._clocks, (0, CANCEL_GRACE), strict=True):
+            clock.reschedule(None if deadline is None else deadline + grace)
 
     async def read_session(self) -> AsyncSession:
         if self._read_session is None:
@@ -119,15 +134,16 @@ def run_of(request: Request) -> RouteRun:
     return run
 
 
-def in_transaction(answer: Handler) -> Handler:
-    """Run a route, and run it again on fresh sessions where that helps.
+def in_transaction(answer: Handler, *, takes_upload: bool = False) -> Handler:
+    """Run a route, and run it again on fresh sessions where that helps. A file is read by the route itself.
 
     Raises:
         Unavailable: The deadline is over, or the database stays busy or unreachable.
     """
 
     async def run(request: Request) -> Response:
-        await _read_body(request)
+        if not takes_upload:
+            await _read_body(request)
         deadline = asyncio.get_running_loop().time() + REQUEST_DEADLINE
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
@@ -159,7 +175,7 @@ async def _run_once(answer: Handler, request: Request, deadline: float) -> Respo
     """
     async with RouteRun(request) as run:
         request.state.route_run = run
-        async with time_limit(deadline):
+        async with run.ends_at(deadline):
             return await answer(request)
 
 
@@ -170,8 +186,17 @@ async def _read_body(request: Request) -> None:
     try:
         body = await request.body()
     except ClientDisconnect as error:
-        raise HTTPException(400, "The client hung up before the request was complete.") from error
-    if body and request.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
+        raise HTTPException(400, HUNG_UP) from error
+    if body:
+        refuse_compressed(request)
+
+
+def refuse_compressed(request: Request) -> None:
+    """
+    Raises:
+        HTTPException: The body is compressed.
+    """
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
         raise HTTPException(415, COMPRESSED_BODY, {"Accept-Encoding": "identity"})
 
 

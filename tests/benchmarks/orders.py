@@ -114,7 +114,7 @@ async def open_shop(database: Database) -> Shop:
             for n in range(1 + COLD_PRODUCTS)
         ]
         await save(session, *users, *products)
-        record_initial(session, products, users[0].id)
+        await record_initial(session, products, users[0].id)
         tokens = [new_token(user, TokenKind.SESSION, "Benchmark", timedelta(days=1)) for user in users]
         for _, token in tokens:
             token.last_used_at = utcnow()  # so that no request has to note its use

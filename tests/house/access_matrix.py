@@ -24,7 +24,7 @@ from tests.support import ROOT
 from tests.world import PRIVATE, World
 
 CALLERS = ["nobody", "owner", "other", "staff"]
-PARTS_OF_A_REQUEST = {"json", "data", "params"}
+PARTS_OF_A_REQUEST = {"json", "data", "params", "content", "headers"}
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class Sender:
         if operation.media_type:
             sent.setdefault(b"Content-Type", operation.media_type.encode())
             if content is None:
-                content = self.form(operation) if operation.media_type == FORM else written(self.body(operation))
+                content = self.content(operation)
         target = operation.path.format_map({**self.path(operation), **(path or {})})
         response = await self._send(operation.method, target, sent, content)
         assert response.status_code < 500, response.text
@@ -123,7 +123,7 @@ class Sender:
         content = None
         if operation.media_type:
             sent[b"Content-Type"] = operation.media_type.encode()
-            content = self.form(operation) if operation.media_type == FORM else written(self.body(operation))
+            content = self.content(operation)
         target = operation.path.format_map(self.path(operation))
         return await asyncio.gather(*(self._send(operation.method, target, sent, content) for _ in range(times)))
 
@@ -156,6 +156,13 @@ class Sender:
         known = {name: QUERIES[name] if name in QUERIES else self.document.example(required[name]) for name in required}
         sent = {name: str(value) for name, value in known.items()} | changed
         return "&".join(f"{name}={quoted(text)}" for name, text in sent.items()).encode()
+
+    def content(self, operation: Operation) -> bytes:
+        """A valid body: a form, JSON, or a file."""
+        if operation.media_type == FORM:
+            return self.form(operation)
+        body = self.body(operation)
+        return written(body) if operation.media_type == JSON else str(body).encode()
 
     def body(self, operation: Operation) -> Any:
         """The example of the document. Its references name rows of the world."""

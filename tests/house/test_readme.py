@@ -21,7 +21,9 @@ def steps(script: str) -> list[tuple[str, list[str]]]:
     return [(commands, [line.removeprefix("#> ") for line in promised.splitlines()]) for commands, promised in found]
 
 
-@pytest.mark.parametrize(("title", "promises"), [("Ten minutes", 16), ("The tutorial's eight calls", 10)])
+@pytest.mark.parametrize(
+    ("title", "promises"), [("Ten minutes", 16), ("Files in and out", 1), ("The tutorial's eight calls", 10)]
+)
 def test_every_answer_of_a_tour_is_as_the_readme_promises(
     title: str, promises: int, backend: Backend, tmp_path: Path
 ) -> None:

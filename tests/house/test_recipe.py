@@ -58,6 +58,13 @@ def test_the_tests_of_the_new_entity_pass_on_sqlite(shop: Path, environment: dic
     assert "passed" in run([*PYTEST, "-n", "0", "--database", "sqlite", "tests/routes/reviews"], environment, shop)
 
 
+def test_the_new_entity_is_exported_without_a_line_written_for_it(
+    shop: Path, environment: dict[str, str], revision: Path
+) -> None:
+    exported = run([sys.executable, "-m", "api", "export", "reviews"], environment, shop)
+    assert exported.strip("\ufeff\r\n") == "rating,text,id,product_id,author_id,created_at,updated_at"
+
+
 @pytest.mark.copies
 def test_all_tests_of_the_house_pass_on_every_database(shop: Path, environment: dict[str, str], revision: Path) -> None:
     which = [

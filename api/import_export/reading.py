@@ -1,0 +1,137 @@
+"""The first pass over a file: every row is read and checked, and what is to be written is staged."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from api.database.sessions import Database
+from api.errors import BadRows
+from api.import_export.checks import Check, Row
+from api.import_export.columns import columns_of
+from api.import_export.exports import FileFormat
+from api.import_export.files import Lines, RawRow, csv_rows, json_rows, take
+from api.import_export.imports import MAX_PROBLEMS, Import, ImportReport, Options, RowProblem
+from api.import_export.staging import Staging
+
+ROWS_AT_A_TIME = 200
+"""Rows that are checked together: some 15 ms in which no other request is answered."""
+
+OnProgress = Callable[[str, int, int], None]
+"""Is told what is being done, how much of it is done, and how much there is."""
+
+OnProblem = Callable[[RowProblem], None]
+"""Is told of every mistake; the report names the first ones."""
+
+
+@dataclass
+class CheckedFile:
+    """What a file comes to, and the rows that are to be written."""
+
+    report: ImportReport
+    staging: Staging
+
+
+def tell_nobody(*_: object) -> None:
+    pass
+
+
+@asynccontextmanager
+async def check(
+    database: Database,
+    what: Import,
+    file: BinaryIO,
+    file_format: FileFormat,
+    options: Options,
+    on_progress: OnProgress = tell_nobody,
+    on_problem: OnProblem = tell_nobody,
+) -> AsyncIterator[CheckedFile]:
+    """Check all rows of a file; no transaction is held meanwhile.
+
+    Raises:
+        BrokenFile: The file cannot be read.
+        BadRows: Some rows are wrong, and are not to be skipped.
+    """
+    with Staging() as staging:
+        reading = _Reading(what, file, file_format, options, staging, on_problem)
+        while raw := take(reading.rows, ROWS_AT_A_TIME):
+            async with database.reads() as session:
+                checked = await reading.check.check(session, raw)
+            await reading.check.stage([row for row in checked if not row.problems])
+            for row in checked:
+                reading.note(row)
+            on_progress("checking", reading.lines.bytes_read, reading.size)
+            await asyncio.sleep(0)  # others have their turn
+        reading.note_lost_references()
+        if reading.report.bad and not options.skip_bad_rows:
+            raise _bad_rows(reading.report)
+        yield CheckedFile(reading.report, staging)
+
+
+class _Reading:
+    """A file that is being read, and what was found so far."""
+
+    def __init__(
+        self,
+        what: Import,
+        file: BinaryIO,
+        file_format: FileFormat,
+        options: Options,
+        staging: Staging,
+        on_problem: OnProblem,
+    ) -> None:
+        self.size = file.seek(0, 2)
+        file.seek(0)
+        self.lines = Lines(file)
+        self.report = ImportReport(dry_run=options.dry_run)
+        self.check = Check(what, options, staging, is_csv=file_format is FileFormat.CSV)
+        self.rows = self._rows_of(what, file_format)
+        self._on_problem = on_problem
+
+    def _rows_of(self, what: Import, file_format: FileFormat) -> Iterator[RawRow]:
+        columns = columns_of(what)
+        if file_format is FileFormat.JSONL:
+            return json_rows(self.lines)
+        header, rows = csv_rows(self.lines, columns.known)
+        columns.check_header(header)
+        return rows
+
+    def note(self, row: Row) -> None:
+        report = self.report
+        report.rows += 1
+        for name in row.set_by_shop:
+            if name not in report.not_imported:
+                report.not_imported.append(name)
+        if row.problems:
+            self._note_bad(row.problems)
+            return
+        report.stock_kept += row.keeps_stock
+        if row.stored is None:
+            report.created += 1
+        elif row.is_changed:
+            report.updated += 1
+        else:
+            report.unchanged += 1
+
+    def note_lost_references(self) -> None:
+        for row, problem in self.check.lost_references():
+            if row.row_id is None:
+                self.report.created -= 1
+            else:
+                self.report.updated -= 1
+            self._note_bad([problem])
+
+    def _note_bad(self, problems: list[RowProblem]) -> None:
+        self.report.bad += 1
+        for problem in problems:
+            if len(self.report.problems) < MAX_PROBLEMS:
+                self.report.problems.append(problem)
+            self._on_problem(problem)
+
+
+def _bad_rows(report: ImportReport) -> BadRows:
+    """The refusal that names the first mistakes."""
+    places = [(each.place, each.message) for each in report.problems]
+    are = "are" if report.bad > 1 else "is"
+    return BadRows(f"{report.bad:,} of {report.rows:,} rows {are} wrong, and nothing was imported.", places)

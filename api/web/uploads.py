@@ -1,0 +1,121 @@
+"""Files as bodies of requests: read to disk while they are hashed, within a limit and a deadline of their own.
+
+They are read once it is known that the caller may send them. The file has no name, so nothing is left of it, whatever
+ends the request or the process.
+"""
+
+import asyncio
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from typing import Annotated, BinaryIO
+
+from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.errors import Unavailable, Unprocessable
+from api.web.key_rules import reads_upload
+from api.web.transactions import HUNG_UP, Handler, refuse_compressed, run_of
+
+UPLOAD_DEADLINE = 300
+"""Seconds for what is done with a file once it is read, all attempts together."""
+
+MEDIA_TYPES = {
+    "text/csv": "csv",
+    "application/jsonl": "jsonl",
+    "application/x-ndjson": "jsonl",
+    "application/x-jsonlines": "jsonl",
+}
+"""The formats of files by their Content-Type; JSON Lines has no registered one."""
+
+
+@dataclass
+class UploadedFile:
+    """A body that was read."""
+
+    file: BinaryIO
+    file_format: str
+    digest: str
+    deadline: float
+
+
+class UploadLimit:
+    """Limits the body of one route by `MAX_IMPORT_SIZE` in place of `MAX_BODY_SIZE`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = scope["app"].state.settings.max_import_size
+        await RequestBodyLimitMiddleware(self._app, limit)(scope, receive, send)
+
+
+def without_leftovers(run: Handler) -> Handler:
+    """Close the file of a request when it is answered, which also deletes it."""
+
+    async def handle(request: Request) -> Response:
+        try:
+            return await run(request)
+        finally:
+            if (upload := _known(request)) is not None:
+                upload.file.close()
+
+    return handle
+
+
+@reads_upload
+async def _upload(request: Request) -> UploadedFile:
+    """The file, read at the first attempt of a request and kept for the others.
+
+    Raises:
+        Unprocessable: It has another Content-Type.
+        HTTPException: It is compressed, or the client hung up.
+        Unavailable: The disk is full.
+    """
+    run, upload = run_of(request), _known(request)
+    if upload is None:
+        file_format = _format_of(request)
+        refuse_compressed(request)
+        run.set_deadline(None)  # a slow client has all the time it needs
+        upload = request.state.upload = await _read(request, file_format)
+    run.set_deadline(upload.deadline)
+    if run.after_upload is not None:
+        await run.after_upload(upload.digest)
+    return upload
+
+
+Upload = Annotated[UploadedFile, Depends(_upload)]
+
+
+def _known(request: Request) -> UploadedFile | None:
+    upload: UploadedFile | None = getattr(request.state, "upload", None)
+    return upload
+
+
+def _format_of(request: Request) -> str:
+    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if media_type not in MEDIA_TYPES:
+        raise Unprocessable("body", "must be sent with the Content-Type text/csv or application/jsonl")
+    return MEDIA_TYPES[media_type]
+
+
+async def _read(request: Request, file_format: str) -> UploadedFile:
+    file, digest = tempfile.TemporaryFile(), hashlib.sha256()  # noqa: SIM115 - `without_leftovers` closes it
+    try:
+        async for part in request.stream():
+            file.write(part)
+            digest.update(part)
+        file.flush()
+    except BaseException as error:
+        file.close()
+        if isinstance(error, ClientDisconnect):
+            raise HTTPException(400, HUNG_UP) from error
+        if isinstance(error, OSError):
+            raise Unavailable("The server has no room for the file. Try again later.", retry_after=60) from error
+        raise
+    deadline = asyncio.get_running_loop().time() + UPLOAD_DEADLINE
+    return UploadedFile(file, file_format, digest.hexdigest(), deadline)

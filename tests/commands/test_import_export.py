@@ -1,0 +1,95 @@
+"""`python -m api import` and `python -m api export`: files by the command line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands.support import count
+
+FILE = "sku,name,price,stock_quantity\nA-1,One,1.50,3\nA-2,Two,2.00,0\n"
+
+
+def run(*arguments: str, given: bytes | None = None) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, "-m", "api", *arguments]
+    return subprocess.run(command, input=given, capture_output=True, timeout=60, check=False)
+
+
+class TestImport:
+    def test_a_file_is_imported_and_what_is_exported_changes_nothing(self, migrated: str, tmp_path: Path) -> None:
+        file, exported, again = (tmp_path / name for name in ("new.csv", "out.jsonl", "again.jsonl"))
+        file.write_text(FILE)
+
+        imported = run("import", "products", str(file))
+
+        assert imported.stdout.decode() == "2 rows of products: 2 added, 0 changed, 0 unchanged, 0 bad\n"
+        assert (imported.returncode, imported.stderr) == (0, b""), "the bar is for terminals"
+        assert count(migrated, "stock_movements") == 1
+        assert run("export", "products", str(exported)).returncode == 0
+        assert b"0 added, 0 changed, 2 unchanged" in run("import", "products", str(exported)).stdout
+        assert run("export", "products", str(again)).returncode == 0
+        assert again.read_bytes() == exported.read_bytes()
+        assert b"all is well" in run("verify").stdout
+
+    def test_wrong_rows_are_told_and_the_exit_code_says_it(self, migrated: str) -> None:
+        wrong = FILE.replace("1.50", '"1,50"').encode()
+
+        refused = run("import", "products", "-", given=wrong)
+
+        assert refused.returncode == 1
+        told = refused.stderr.decode().splitlines()
+        assert told[0].startswith("line 2.price: must be written with a decimal point")
+        assert told[1:] == ["error: 1 of 2 rows is wrong, and nothing was imported."]
+        assert count(migrated, "products") == 0
+        skipping = run("import", "products", "-", "--skip-bad-rows", given=wrong)
+        assert skipping.returncode == 1
+        assert b"1 added, 0 changed, 0 unchanged, 1 bad" in skipping.stdout
+        assert count(migrated, "products") == 1
+
+    def test_a_dry_run_writes_nothing(self, migrated: str) -> None:
+        tried = run("import", "products", "-", "--dry-run", given=FILE.encode())
+
+        assert (tried.returncode, tried.stdout) == (
+            0,
+            b"2 rows of products: 2 would be added, 0 would be changed, 0 unchanged, 0 bad\n",
+        )
+        assert count(migrated, "products") == 0
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["products", "missing.csv"], "No such file"),
+            (["products", "products.xlsx"], "--format csv or --format jsonl"),
+            (["orders", "orders.csv"], "invalid choice"),
+        ],
+    )
+    def test_what_cannot_be_imported_is_refused_in_one_line(
+        self, migrated: str, arguments: list[str], says: str
+    ) -> None:
+        refused = run("import", *arguments)
+
+        assert refused.returncode in (1, 2)
+        assert says in refused.stderr.decode()
+        assert "Traceback" not in refused.stderr.decode()
+
+
+class TestExport:
+    def test_the_standard_output_has_the_file_alone(self, migrated: str) -> None:
+        done = run("export", "categories")
+
+        assert done.returncode == 0
+        assert done.stdout.decode("utf-8-sig").splitlines()[1].startswith("Electronics,electronics,")
+
+    def test_a_failed_export_leaves_the_file_that_was_there(
+        self, url: str, environment: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        environment.setenv("DATABASE_URL", url)  # without tables
+        file = tmp_path / "products.csv"
+        file.write_text("before")
+
+        failed = run("export", "products", str(file))
+
+        assert failed.returncode == 1
+        assert file.read_text() == "before"
+        assert [each.name for each in tmp_path.glob("products*")] == ["products.csv"]
