@@ -92,8 +92,8 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", *settings.cors_headers],
-            expose_headers=["Idempotent-Replayed", "Retry-After"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-ID", *settings.cors_headers],
+            expose_headers=["Idempotent-Replayed", "Retry-After", "X-Request-ID"],
         )
     app.add_middleware(FinishedAnswers, only_https=settings.is_production)
     app.add_middleware(ForwardedAddress, trusted_hosts=list(settings.forwarded_allow_ips))

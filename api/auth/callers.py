@@ -66,9 +66,12 @@ async def _find_caller(request: Request) -> Caller | None:
     if not rows:
         raise Unauthorized(INVALID_TOKEN)
     *columns, token_id, last_used_at = rows[0]
+    caller = Caller.model_construct(**dict(zip(USER_COLUMNS, columns, strict=True)), token_id=token_id)
+    origin = run_of(request).origin
+    origin.user_id, origin.token_id = caller.id, token_id
     if not _is_recent(last_used_at):
         await _record_use(database, token_id, last_used_at)
-    return Caller.model_construct(**dict(zip(USER_COLUMNS, columns, strict=True)), token_id=token_id)
+    return caller
 
 
 def _is_recent(last_used_at: datetime | None) -> bool:

@@ -2,13 +2,14 @@
 
 import argparse
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import text
 
+from api.commands import trail_check
 from api.commands.checks import Check, checks_on
 from api.commands.command import Command, with_database
 from api.database.sessions import Database
@@ -23,21 +24,43 @@ async def verify(database: Database) -> bool:
     checks = checks_on(database.backend)
     async with database.engine.connect() as connection:
         broken = [check for check in checks if not await _holds(connection, check)]
-    print(f"{len(checks)} checks, {len(broken)} broken" if broken else f"{len(checks)} checks, all is well")
-    return not broken
+        broken_in_all = len(broken) + (not await _trail_holds(connection))
+    checked = len(checks) + 1
+    print(f"{checked} checks, {broken_in_all} broken" if broken_in_all else f"{checked} checks, all is well")
+    return not broken_in_all
 
 
 async def _holds(connection: AsyncConnection, check: Check) -> bool:
     started = time.perf_counter()
     async with _in_its_own_time(connection):
         wrong = (await connection.execute(text(check.wrong))).all()
+    await _print_outcome(connection, check.promise, check.table, started, len(wrong))
+    _print_named([f"{check.table}: {_named(row)}" for row in wrong[:MAX_ROWS_NAMED]], len(wrong))
+    return not wrong
+
+
+async def _print_outcome(connection: AsyncConnection, promise: str, table: str, started: float, wrong: int) -> None:
     milliseconds = (time.perf_counter() - started) * 1_000
-    rows = (await connection.execute(text(f"SELECT COUNT(*) FROM {check.table}"))).scalar_one()  # noqa: S608
-    print(f"{'BROKEN' if wrong else 'ok':6}  {check.promise} ({rows:,} {check.table}, {milliseconds:.0f} ms)")
-    for row in wrong[:MAX_ROWS_NAMED]:
-        print(f"        {check.table}: {_named(row)}")
-    if len(wrong) > MAX_ROWS_NAMED:
-        print(f"        and {len(wrong) - MAX_ROWS_NAMED:,} more")
+    rows = (await connection.execute(text(f"SELECT COUNT(*) FROM {table}"))).scalar_one()  # noqa: S608
+    print(f"{'BROKEN' if wrong else 'ok':6}  {promise} ({rows:,} {table}, {milliseconds:.0f} ms)")
+
+
+def _print_named(named: Sequence[str], wrong: int) -> None:
+    for each in named:
+        print(f"        {each}")
+    if wrong > len(named):
+        print(f"        and {wrong - len(named):,} more")
+
+
+async def _trail_holds(connection: AsyncConnection) -> bool:
+    started, named, wrong = time.perf_counter(), [], 0
+    async with _in_its_own_time(connection):
+        async for difference in trail_check.differences(connection):
+            wrong += 1
+            if wrong <= MAX_ROWS_NAMED:
+                named.append(difference)
+    await _print_outcome(connection, trail_check.PROMISE, "audit_entries", started, wrong)
+    _print_named(named, wrong)
     return not wrong
 
 

@@ -17,6 +17,7 @@ from sqlmodel import text
 
 from api.database.errors import ends_session
 from api.database.statements import CompiledStatement, Insertion, Row, Statement, numbered_values
+from api.database.trail import Trail
 
 LAST_INSERT_ID = Statement(text("SELECT LAST_INSERT_ID()"))
 """For MySQL, which has no INSERT … RETURNING."""
@@ -47,6 +48,8 @@ class DriverConnection(ABC):
         """Whether a statement has been answered, so that the connection was alive in this transaction."""
         self.defers = False
         """Whether `send` may wait for the next statement: whoever sets this sees to it that nothing is left behind."""
+        self.trail: Trail | None = None
+        """Where `insert` records its row; none in autocommit."""
 
     @property
     def dialect(self) -> Dialect:
@@ -103,12 +106,16 @@ class DriverConnection(ABC):
         return
 
     async def insert(self, insertion: Insertion, **row: Any) -> int:
-        """Insert one row, all of whose values are given, and return its id."""
+        """Insert one row, all of whose values are given, record it where its table is audited, and return its id."""
+        if insertion.is_audited and self.trail is None:
+            raise RuntimeError(f"{insertion.table_name} are audited: insert a row in a transaction.")
         if self.dialect.insert_returning:
-            ((row_id,),) = await self.fetch(insertion.one_returning_id, **row)
+            ((row_id,),) = await self.fetch(insertion.recorded_returning_id, **row)
         else:
-            await self.execute(insertion.one, **row)
+            await self.execute(insertion.recorded, **row)
             ((row_id,),) = await self.fetch(LAST_INSERT_ID)
+        if insertion.is_audited and self.trail is not None:
+            self.trail.created(insertion.table_name, row_id, row)
         return int(row_id)
 
     async def insert_many(self, insertion: Insertion, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -6,13 +6,14 @@
   `tests/database/test_connections.py`.
 - `_generate_cache_key` tells the shape of a statement from its values, as the cache of an engine does:
   `tests/reads/test_json.py`.
+- `_values` of an UPDATE is what it sets: `tests/database/test_auditing.py`.
 - `_invalidate` marks all connections of a pool that are as old as a dead one: `tests/database/test_connections.py`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, Pool, PoolProxiedConnection, Select
+from sqlalchemy import BindParameter, ClauseElement, Connection, Engine, Pool, PoolProxiedConnection, Select, Update
 from sqlalchemy.util import await_only
 from sqlmodel import Session
 
@@ -42,6 +43,12 @@ def shape_and_parameters(statement: Select[Any]) -> tuple[Any, Sequence[BindPara
     if key is None:
         raise TypeError(f"the statement cannot be compiled once for all its values: {statement}")
     return key.key, key.bindparams
+
+
+def values_of(statement: Update) -> dict[str, ClauseElement]:
+    """What an UPDATE sets, by the names of the columns."""
+    sets: Any = statement._values or {}
+    return {getattr(column, "key", column): value for column, value in sets.items()}
 
 
 def invalidate_pool(pool: Pool, connection: PoolProxiedConnection, error: BaseException) -> None:

@@ -1,13 +1,20 @@
-"""Statements that are compiled once for each kind of database: their SQL, and how values get into it and out of it."""
+"""Statements that are compiled once for each kind of database: their SQL, and how values get into it and out of it.
+
+No session sees them, so one that changes what the audit trail follows says that its change is recorded where it is run.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Any
 
-from sqlalchemy import BindParameter, ClauseElement, Column, Dialect, inspect
+from sqlalchemy import BindParameter, ClauseElement, Column, Delete, Dialect, Insert, Table, Update, inspect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel, bindparam, insert
+
+from api.database.sqlalchemy_internals import values_of
+from api.models.audit_entry import INSERT_ONLY, AuditEntry
+from api.models.audited import audited_names
 
 Row = Sequence[Any]
 Processor = Callable[[Any], Any]
@@ -71,10 +78,16 @@ class CompiledStatement:
 class Statement:
     """A statement that is always the same but for its values, which `bindparam`s name.
 
-    It is compiled when it is run for the first time on a kind of database.
+    It is compiled when it is run for the first time on a kind of database. `recorded` says that an entry of the audit
+    trail is made of what it changes, where it is run.
+
+    Raises:
+        TypeError: It changes what the trail follows, and is not recorded; or it changes an entry of the trail.
     """
 
-    def __init__(self, statement: ClauseElement) -> None:
+    def __init__(self, statement: ClauseElement, *, recorded: bool = False) -> None:
+        if not recorded and (changed := _audited_by(statement)):
+            raise TypeError(f"nobody records a change of {changed}: call `record_change`, and say `recorded=True`")
         self._statement = statement
         self._compiled: dict[Dialect, CompiledStatement] = {}
 
@@ -85,11 +98,24 @@ class Statement:
         return found
 
 
+def _audited_by(statement: ClauseElement) -> str | None:
+    """What a statement changes that the audit trail follows, in words."""
+    if not isinstance(statement, Insert | Update | Delete) or not isinstance(statement.table, Table):
+        return None
+    if statement.table.name == AuditEntry.__tablename__ and not isinstance(statement, Insert):
+        raise TypeError(INSERT_ONLY)
+    names = audited_names(statement.table)
+    changed = names & values_of(statement).keys() if isinstance(statement, Update) else names
+    return f"{statement.table.name}.{min(changed)}" if changed else None
+
+
 class Insertion:
     """An INSERT of rows of one table class, with the defaults that the class has."""
 
     def __init__(self, model: type[SQLModel]) -> None:
-        self._table = inspect(model).local_table
+        self._table: Table = inspect(model).local_table
+        self.table_name = self._table.name
+        self.is_audited = bool(audited_names(self._table))
         self._columns = [column for column in self._table.columns if column.name != "id"]
         fields = {column.name: model.model_fields[column.name] for column in self._columns}
         self._defaults = {name: None if field.is_required() else field.default for name, field in fields.items()}
@@ -111,8 +137,14 @@ class Insertion:
         return Statement(insert(self._table).values(self.parameters()))
 
     @cached_property
-    def one_returning_id(self) -> Statement:
-        return Statement(insert(self._table).values(self.parameters()).returning(self._table.c.id))
+    def recorded(self) -> Statement:
+        """The same for `DriverConnection.insert`, which records it."""
+        return Statement(insert(self._table).values(self.parameters()), recorded=True)
+
+    @cached_property
+    def recorded_returning_id(self) -> Statement:
+        inserted = insert(self._table).values(self.parameters()).returning(self._table.c.id)
+        return Statement(inserted, recorded=True)
 
     @cache  # noqa: B019 - one for each number of rows, of which there are a hundred
     def many(self, rows: int, *returning: str) -> Statement:

@@ -23,6 +23,10 @@ SQLModel.metadata.naming_convention = {
 }
 
 
+NotAudited = str | dict[str, str]
+"""Why a table, or each of some columns, is not in the audit trail: see `audited.py`."""
+
+
 def utcnow() -> datetime:
     return datetime.now(UTC)
 
@@ -69,6 +73,8 @@ class Schema(SQLModel):
 class Timestamps(SQLModel):
     """The times of a row, set by the shop and never by a client."""
 
+    not_audited: ClassVar[NotAudited] = dict.fromkeys(("created_at", "updated_at"), "each entry has a time of its own")
+
     created_at: AwareDatetime = Field(default_factory=utcnow, nullable=False)
     updated_at: AwareDatetime = Field(default_factory=utcnow, nullable=False, sa_column_kwargs={"onupdate": utcnow})
 
@@ -80,7 +86,12 @@ def noun_of(model: type[SQLModel]) -> str:
 
 def noun_of_table(table: Table) -> str:
     """The same for a table."""
-    return next(noun_of(model) for model in _subclasses(SQLModel) if getattr(model, "__table__", None) is table)
+    return noun_of(model_of_table(table))
+
+
+def model_of_table(table: Table) -> type[SQLModel]:
+    """The class of a table."""
+    return next(model for model in _subclasses(SQLModel) if getattr(model, "__table__", None) is table)
 
 
 def with_article(noun: str) -> str:

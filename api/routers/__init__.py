@@ -18,6 +18,7 @@ MODULES = (
     "posts",
     "tags",
     "notifications",
+    "audit",
 )
 """A file of this folder each; it holds one `Router` or, with a sub-resource, two."""
 

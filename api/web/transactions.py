@@ -25,8 +25,10 @@ from api.database.errors import (
     needs_fresh_session,
     refusal_for,
 )
+from api.database.trail import Origin
 from api.errors import Unavailable
 from api.web.app_state import database_of
+from api.web.request_ids import request_id_of
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,8 @@ class RouteRun:
         self.before_writing: Callable[[AsyncSession], Awaitable[None]] | None = None
         """What the transaction begins with, where it does not begin at once."""
         self._found: dict[Any, Any] = {}
+        self.origin = Origin(request_id=request_id_of(request.scope))
+        """Who makes the changes, for the audit trail: whoever finds out who sends the request notes it here."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,7 +80,7 @@ class RouteRun:
     async def write_session(self) -> AsyncSession:
         """The session of the transaction, which is committed when the run ends without an error."""
         if self._write_session is None:
-            self._write_session = await self._opened(database_of(self._request).transaction())
+            self._write_session = await self._opened(database_of(self._request).transaction(self.origin))
             if self.before_writing is not None:
                 await self.before_writing(self._write_session)
         return self._write_session

@@ -1,0 +1,114 @@
+"""The audit trail of one transaction: its changes are collected, and written at its end, before it commits.
+
+What goes through the session is seen by `auditing.py`, and an `Insertion` is recorded by `DriverConnection.insert`. A
+`Statement` changes rows past both: call `record_change` with the values at hand.
+"""
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import inspect
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.database.statements import Insertion
+from api.models.audit_entry import AuditAction, AuditEntry
+from api.models.audited import writers
+from api.models.base import utcnow
+
+INSERT_ENTRY = Insertion(AuditEntry)
+
+TRAIL = "trail"
+"""The key in a session's `info` of its trail."""
+
+running_command: ContextVar[str | None] = ContextVar("running_command", default=None)
+"""The command of `python -m api` that makes the changes."""
+
+
+@dataclass
+class Origin:
+    """Who makes the changes of a transaction; a request fills in its user when it has found out."""
+
+    user_id: int | None = None
+    token_id: int | None = None
+    request_id: str | None = None
+    command: str | None = None
+
+    @classmethod
+    def of_command(cls) -> "Origin":
+        return cls(command=running_command.get())
+
+
+class Trail:
+    """The changes of one transaction that are not written yet."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self._waiting: list[dict[str, Any]] = []
+        self._savepoints: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def created(self, table: str, row_id: int, values: Mapping[str, Any]) -> None:
+        """Record a new row, with all its values."""
+        changes = {name: write and [None, write(values[name])] for name, write in writers(table).items()}
+        self._add(AuditAction.CREATED, table, row_id, changes)
+
+    def deleted(self, table: str, row_id: int, values: Mapping[str, Any]) -> None:
+        """Record a row that is gone, with all the values that it had."""
+        changes = {name: write and [write(values[name]), None] for name, write in writers(table).items()}
+        self._add(AuditAction.DELETED, table, row_id, changes)
+
+    def changed(self, table: str, row_id: int, values: Mapping[str, tuple[Any, Any]]) -> None:
+        """Record what columns had and have now; those that are not followed, or have the same value, are left out."""
+        known, changes = writers(table), {}
+        for name, (before, after) in values.items():
+            if name in known and before != after:
+                write = known[name]
+                changes[name] = write and [write(before), write(after)]
+        if changes:
+            self._add(AuditAction.CHANGED, table, row_id, changes)
+
+    def _add(self, action: AuditAction, table: str, row_id: int, changes: dict[str, Any]) -> None:
+        self._waiting.append({"action": action, "entity": table, "row_id": row_id, "changes": changes})
+
+    def take(self) -> list[dict[str, Any]]:
+        """The rows to write, which are then forgotten here."""
+        waiting, self._waiting = self._waiting, []
+        shared = self.shared() if waiting else {}
+        return [each | shared for each in waiting]
+
+    def shared(self) -> dict[str, Any]:
+        """What the entries of one transaction have in common."""
+        return {**vars(self.origin), "created_at": utcnow()}
+
+    def forget(self) -> None:
+        """Everything was undone."""
+        self._waiting.clear()
+
+    def begin_savepoint(self) -> None:
+        self._savepoints.append(len(self._waiting))
+
+    def undo_savepoint(self) -> None:
+        """What was changed since the last savepoint was undone."""
+        del self._waiting[self._savepoints[-1] :]
+
+    def end_savepoint(self) -> None:
+        self._savepoints.pop()
+
+
+def trail_of(session: Any) -> Trail:
+    """The trail of a session, of either kind; one that no transaction opened belongs to the running command."""
+    info: dict[Any, Any] = session.info
+    if TRAIL not in info:
+        info[TRAIL] = Trail(Origin.of_command())
+    trail: Trail = info[TRAIL]
+    return trail
+
+
+def record_change(session: AsyncSession, model: type[SQLModel], row_id: int, **values: tuple[Any, Any]) -> None:
+    """Record what a `Statement` changed of one row: what each column had, and has now."""
+    trail_of(session).changed(inspect(model).local_table.name, row_id, values)
