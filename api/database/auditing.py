@@ -231,18 +231,12 @@ def _write_rest(session: Session) -> None:
 @event.listens_for(ConnectingSession, "after_transaction_create")
 def _note_savepoint(session: Session, transaction: SessionTransaction) -> None:
     if transaction.nested:
-        trail_of(session).begin_savepoint()
+        trail_of(session).note_savepoint(transaction)
 
 
 @event.listens_for(ConnectingSession, "after_soft_rollback")
 def _forget_undone(session: Session, undone: SessionTransaction) -> None:
     if undone.nested:
-        trail_of(session).undo_savepoint()
+        trail_of(session).undo_savepoint(undone)
     elif undone.parent is None:
         trail_of(session).forget()
-
-
-@event.listens_for(ConnectingSession, "after_transaction_end")
-def _end_savepoint(session: Session, transaction: SessionTransaction) -> None:
-    if transaction.nested:
-        trail_of(session).end_savepoint()

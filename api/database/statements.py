@@ -5,7 +5,7 @@ No session sees them, so one that changes what the audit trail follows says that
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import BindParameter, ClauseElement, Column, Delete, Dialect, Insert, Table, Update, inspect
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -18,6 +18,12 @@ from api.models.audited import audited_names
 
 Row = Sequence[Any]
 Processor = Callable[[Any], Any]
+
+
+class Recorder(Protocol):
+    """The audit trail of a transaction: `api/database/trail.py`."""
+
+    def created(self, table: str, row_id: int, values: Mapping[str, Any]) -> None: ...
 
 
 class CompiledStatement:
@@ -86,7 +92,8 @@ class Statement:
     """
 
     def __init__(self, statement: ClauseElement, *, recorded: bool = False) -> None:
-        if not recorded and (changed := _audited_by(statement)):
+        changed = _audited_by(statement)
+        if changed and not recorded:
             raise TypeError(f"nobody records a change of {changed}: call `record_change`, and say `recorded=True`")
         self._statement = statement
         self._compiled: dict[Dialect, CompiledStatement] = {}
@@ -114,14 +121,23 @@ class Insertion:
 
     def __init__(self, model: type[SQLModel]) -> None:
         self._table: Table = inspect(model).local_table
-        self.table_name = self._table.name
-        self.is_audited = bool(audited_names(self._table))
         self._columns = [column for column in self._table.columns if column.name != "id"]
         fields = {column.name: model.model_fields[column.name] for column in self._columns}
         self._defaults = {name: None if field.is_required() else field.default for name, field in fields.items()}
         self._factories: dict[str, Any] = {
             name: field.default_factory for name, field in fields.items() if field.default_factory
         }
+
+    def record(self, trail: Recorder | None, row_id: int, values: Mapping[str, Any]) -> None:
+        """Record a row that was inserted, where its table is in the audit trail.
+
+        Raises:
+            RuntimeError: It was inserted outside of a transaction.
+        """
+        if audited_names(self._table):
+            if trail is None:
+                raise RuntimeError(f"{self._table.name} are audited: insert their rows in a transaction.")
+            trail.created(self._table.name, row_id, values)
 
     def values(self, **given: Any) -> dict[str, Any]:
         """The values of all columns."""

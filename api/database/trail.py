@@ -4,7 +4,7 @@ What goes through the session is seen by `auditing.py`, and an `Insertion` is re
 `Statement` changes rows past both: call `record_change` with the values at hand.
 """
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +47,7 @@ class Trail:
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self._waiting: list[dict[str, Any]] = []
-        self._savepoints: list[int] = []
+        self._savepoints: dict[Hashable, int] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -89,15 +89,12 @@ class Trail:
         """Everything was undone."""
         self._waiting.clear()
 
-    def begin_savepoint(self) -> None:
-        self._savepoints.append(len(self._waiting))
+    def note_savepoint(self, savepoint: Hashable) -> None:
+        self._savepoints[savepoint] = len(self._waiting)
 
-    def undo_savepoint(self) -> None:
-        """What was changed since the last savepoint was undone."""
-        del self._waiting[self._savepoints[-1] :]
-
-    def end_savepoint(self) -> None:
-        self._savepoints.pop()
+    def undo_savepoint(self, savepoint: Hashable) -> None:
+        """What was changed since was undone."""
+        del self._waiting[self._savepoints[savepoint] :]
 
 
 def trail_of(session: Any) -> Trail:

@@ -10,13 +10,14 @@ from sqlmodel import JSON, Field, Index
 
 from api.models.base import NotAudited, Schema, one_of, utcnow
 from api.models.columns import EnumValue
+from api.models.texts import LINE
 from api.models.types import Id
 
 MAX_REQUEST_ID_LENGTH = 128
 
 INSERT_ONLY = "the audit trail is insert-only"
 
-EntityName = Annotated[str, Limits(max_length=64, description="The name of the table.", examples=["products"])]
+EntityName = Annotated[str, Limits(max_length=64, description="The name of the table.", examples=["products"]), LINE]
 RowId = Annotated[
     Id, Limits(description="Of a table without ids, such as `post_tags`, the first column of its key.", examples=[1])
 ]
@@ -27,9 +28,10 @@ RequestId = Annotated[
         description="The `X-Request-ID` of the request's answer; null for a command.",
         examples=["4f2a8c1e9b7d43658f0a1c2b3d4e5f60"],
     ),
+    LINE,
 ]
 CommandName = Annotated[
-    str | None, Limits(max_length=50, description="The command of `python -m api`.", examples=["create-admin"])
+    str | None, Limits(max_length=50, description="The command of `python -m api`.", examples=["create-admin"]), LINE
 ]
 ActorId = Annotated[
     Id | None, Limits(description="The user who made the change; null for a command, or for nobody who is signed in.")
