@@ -12,12 +12,11 @@ from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlmodel import SQLModel, and_, exists, not_, select
 
-from api.models.audit_entry import AuditAction, AuditEntry
+from api.database.trail import ENTRIES
+from api.models.audit_entry import AuditAction
 from api.models.audited import Write, writers
 
 PROMISE = "a row is what its last audit entries say, and these follow each other"
-
-ENTRIES = SQLModel.metadata.tables[str(AuditEntry.__tablename__)]
 
 PART = 1_000
 """Entries that are read at once."""

@@ -27,12 +27,10 @@ from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 from sqlmodel import SQLModel, insert, literal, select, true
 
 from api.database.sqlalchemy_internals import ConnectingSession, values_of
-from api.database.trail import trail_of
+from api.database.trail import ENTRIES, trail_of
 from api.errors import Unavailable
-from api.models.audit_entry import INSERT_ONLY, AuditAction, AuditEntry
+from api.models.audit_entry import INSERT_ONLY, AuditAction
 from api.models.audited import audited_names, writers
-
-ENTRIES = SQLModel.metadata.tables[str(AuditEntry.__tablename__)]
 
 MAX_WAITING = 1_000
 """Entries that wait for the end of their transaction: a long import takes no more memory."""
@@ -70,7 +68,8 @@ def write_waiting(session: Session) -> None:
     """Write the entries that wait; but not within a savepoint, whose changes may be undone."""
     trail = trail_of(session)
     if len(trail) and not session.in_nested_transaction():
-        session.connection().execute(insert(ENTRIES), trail.take())
+        shared = trail.shared()
+        session.connection().execute(insert(ENTRIES), [each | shared for each in trail.take(len(trail))])
 
 
 # Flushes

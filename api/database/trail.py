@@ -7,18 +7,21 @@ What goes through the session is seen by `auditing.py`, and an `Insertion` is re
 from collections.abc import Hashable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import inspect
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, bindparam, insert
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.statements import Insertion
+from api.database.statements import Statement, numbered
 from api.models.audit_entry import AuditAction, AuditEntry
 from api.models.audited import writers
 from api.models.base import utcnow
 
-INSERT_ENTRY = Insertion(AuditEntry)
+ENTRIES = SQLModel.metadata.tables[str(AuditEntry.__tablename__)]
+
+OF_ROW = ("action", "entity", "row_id", "changes")
+"""The columns in which the entries of one transaction differ; the others have one parameter for all of them."""
 
 TRAIL = "trail"
 """The key in a session's `info` of its trail."""
@@ -75,11 +78,10 @@ class Trail:
     def _add(self, action: AuditAction, table: str, row_id: int, changes: dict[str, Any]) -> None:
         self._waiting.append({"action": action, "entity": table, "row_id": row_id, "changes": changes})
 
-    def take(self) -> list[dict[str, Any]]:
-        """The rows to write, which are then forgotten here."""
-        waiting, self._waiting = self._waiting, []
-        shared = self.shared() if waiting else {}
-        return [each | shared for each in waiting]
+    def take(self, most: int) -> list[dict[str, Any]]:
+        """So many of the changes at most, which are then forgotten here."""
+        taken, self._waiting = self._waiting[:most], self._waiting[most:]
+        return taken
 
     def shared(self) -> dict[str, Any]:
         """What the entries of one transaction have in common."""
@@ -97,6 +99,18 @@ class Trail:
         del self._waiting[self._savepoints[savepoint] :]
 
 
+@cache
+def insert_entries(count: int) -> Statement:
+    """Inserts so many entries of one transaction."""
+    shared = {each.name: bindparam(each.name, type_=each.type) for each in ENTRIES.columns if each.name not in OF_ROW}
+    del shared["id"]
+    rows = [
+        shared | {name: bindparam(numbered(name, row), type_=ENTRIES.c[name].type) for name in OF_ROW}
+        for row in range(count)
+    ]
+    return Statement(insert(ENTRIES).values(rows))
+
+
 def trail_of(session: Any) -> Trail:
     """The trail of a session, of either kind; one that no transaction opened belongs to the running command."""
     info: dict[Any, Any] = session.info
@@ -108,4 +122,4 @@ def trail_of(session: Any) -> Trail:
 
 def record_change(session: AsyncSession, model: type[SQLModel], row_id: int, **values: tuple[Any, Any]) -> None:
     """Record what a `Statement` changed of one row: what each column had, and has now."""
-    trail_of(session).changed(inspect(model).local_table.name, row_id, values)
+    trail_of(session).changed(str(model.__tablename__), row_id, values)

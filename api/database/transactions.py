@@ -18,7 +18,8 @@ from api.database.drivers import DriverConnection, Listener
 from api.database.engine import is_in_transaction
 from api.database.errors import was_refused_before_commit
 from api.database.sqlalchemy_internals import CONNECT, connection_on
-from api.database.trail import INSERT_ENTRY, TRAIL, Origin, Trail
+from api.database.statements import numbered_values
+from api.database.trail import TRAIL, Origin, Trail, insert_entries
 from api.database.write_slots import WriteSlot
 from api.errors import Unavailable
 
@@ -131,10 +132,10 @@ class Transaction:
 
     async def _write_trail(self) -> None:
         """On PostgreSQL the entries go to the server together with the COMMIT."""
-        entries = self._trail.take()
-        for start in range(0, len(entries), ENTRIES_AT_A_TIME):
+        while entries := self._trail.take(ENTRIES_AT_A_TIME):
             driver = await self._open()
-            await driver.insert_many(INSERT_ENTRY, entries[start : start + ENTRIES_AT_A_TIME])
+            values = numbered_values(entries) | self._trail.shared()
+            await driver.send(insert_entries(len(entries)), **values)
 
     async def _end(self) -> None:
         is_open = self._has_begun

@@ -71,12 +71,13 @@ class AuditEntry(AuditEntryBase, table=True):
         one_of("action", AuditAction),
         Index(None, "entity", "row_id", "id"),
         Index(None, "user_id", "id"),
+        Index(None, "created_at", postgresql_using="brin"),  # which costs next to nothing: rows come in this order
     )
     not_audited: ClassVar[NotAudited] = "it is the trail itself"
 
     id: Id = Field(default=None, primary_key=True)
     changes: dict[str, Any] = Field(sa_type=JSON)
-    created_at: AwareDatetime = Field(default_factory=utcnow, index=True)
+    created_at: AwareDatetime = Field(default_factory=utcnow)
 
 
 class AuditEntryRead(AuditEntryBase):

@@ -35,7 +35,9 @@ def upgrade() -> None:
     with op.batch_alter_table("audit_entries", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_audit_entries_entity_row_id_id"), ["entity", "row_id", "id"], unique=False)
         batch_op.create_index(batch_op.f("ix_audit_entries_user_id_id"), ["user_id", "id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_audit_entries_created_at"), ["created_at"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_audit_entries_created_at"), ["created_at"], unique=False, postgresql_using="brin"
+        )
 
 
 def downgrade() -> None:
