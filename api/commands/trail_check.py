@@ -3,40 +3,65 @@
 One statement reads a table, so it sees one moment, and each row comes with its last entry. It is read in parts, so the
 memory that it takes does not grow with the trail. Of secrets and personal values no entry tells, so they are not held
 against the row; nor are the rows of tables whose key is made of two columns, such as `post_tags`.
+
+What was changed behind the shop's back stays in the trail as a gap. `verify --accept` adds an entry of its own for each
+such row, which says what the row is by now, and the gaps before it are named no more.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Table
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlmodel import SQLModel, and_, exists, not_, select
+from sqlmodel import SQLModel, and_, exists, func, not_, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.trail import ENTRIES
+from api.database.trail import ENTRIES, trail_of
 from api.models.audit_entry import AuditAction
-from api.models.audited import Write, writers
+from api.models.audited import writers
 
 PROMISE = "a row is what its last audit entries say, and these follow each other"
 
 PART = 1_000
 """Entries that are read at once."""
 
+ACCEPTED_BY = "verify"
+"""The command whose entries accept what was changed before them."""
+
 
 def checked_tables() -> list[Table]:
     return [each for each in SQLModel.metadata.sorted_tables if "id" in each.columns and writers(each.name)]
 
 
-async def differences(connection: AsyncConnection) -> AsyncIterator[str]:
-    """Each difference between the trail and the rows, in words."""
+@dataclass
+class Gap:
+    """A row that the trail does not explain."""
+
+    table: Table
+    row_id: int
+    last_entry: int = 0
+    named: list[str] = field(default_factory=list)
+    """What is not explained, in words."""
+    action: AuditAction = AuditAction.CHANGED
+    changes: dict[str, Any] = field(default_factory=dict)
+    """What an entry would have to say of the row as it is now."""
+
+    def name(self, what: str) -> None:
+        self.named.append(f"{self.table.name} {self.row_id}{what}")
+
+
+async def gaps(connection: AsyncConnection) -> AsyncIterator[Gap]:
     for table in checked_tables():
         history: _History | None = None
         async with connection.stream(_entries_and_rows(table), execution_options={"yield_per": PART}) as found:
             async for row in found:
                 entry = dict(row._mapping)
-                if history is None or history.row_id != entry["row_id"]:
-                    history = _History(table, entry["row_id"])
-                for each in history.differences(entry):
-                    yield each
+                if history is None or history.gap.row_id != entry["row_id"]:
+                    history = _History(Gap(table, entry["row_id"]))
+                history.read(entry)
+                if entry["is_last"] and history.gap.named:
+                    yield history.gap
 
 
 def _entries_and_rows(table: Table) -> Any:
@@ -45,7 +70,7 @@ def _entries_and_rows(table: Table) -> Any:
     is_last: Any = not_(
         exists().where(later.c.entity == table.name, later.c.row_id == ENTRIES.c.row_id, later.c.id > ENTRIES.c.id)
     )
-    columns: list[Any] = [ENTRIES.c.id, ENTRIES.c.row_id, ENTRIES.c.action, ENTRIES.c.changes]
+    columns: list[Any] = [ENTRIES.c[name] for name in ("id", "row_id", "action", "command", "changes")]
     columns += [is_last.label("is_last"), table.c.id.label("present_id")]
     columns += [table.c[name].label(f"now_{name}") for name, write in writers(table.name).items() if write]
     joined = ENTRIES.outerjoin(table, and_(table.c.id == ENTRIES.c.row_id, is_last))
@@ -54,34 +79,48 @@ def _entries_and_rows(table: Table) -> Any:
 
 
 class _History:
-    """What the entries of one row said until now."""
+    """What the entries of one row say, one after the other."""
 
-    def __init__(self, table: Table, row_id: int) -> None:
-        self.row_id = row_id
-        self._name = f"{table.name} {row_id}"
-        self._known = {name: write for name, write in writers(table.name).items() if write}
+    def __init__(self, gap: Gap) -> None:
+        self.gap = gap
         self._values: dict[str, Any] = {}
 
-    def differences(self, entry: Mapping[str, Any]) -> Iterator[str]:
-        """How the next entry differs from those before it and, where it is the last one, from the row."""
-        for field, change in entry["changes"].items():
+    def read(self, entry: Mapping[str, Any]) -> None:
+        if entry["command"] == ACCEPTED_BY:
+            self.gap.named.clear()
+        for name, change in entry["changes"].items():
             if change is None:
                 continue
             before, after = change
-            known = self._values.get(field, before)
+            known = self._values.get(name, before)
             if before != known:
-                yield f"{self._name}: {field} became {known!r}, and was {before!r} before entry {entry['id']}"
-            self._values[field] = after
+                self.gap.name(f": {name} became {known!r}, and was {before!r} before entry {entry['id']}")
+            self._values[name] = after
         if entry["is_last"]:
-            yield from self._differences_now(entry)
+            self.gap.last_entry = entry["id"]
+            self._compare(entry)
 
-    def _differences_now(self, entry: Mapping[str, Any]) -> Iterator[str]:
-        is_there, is_deleted = entry["present_id"] is not None, entry["action"] == AuditAction.DELETED
-        if is_there == is_deleted:
+    def _compare(self, entry: Mapping[str, Any]) -> None:
+        """Hold the last entry against the row."""
+        gap, is_there, was_deleted = self.gap, entry["present_id"] is not None, entry["action"] == AuditAction.DELETED
+        if is_there == was_deleted:
+            gap.action = AuditAction.CREATED if is_there else AuditAction.DELETED
             state = "is there" if is_there else "is gone"
-            yield f"{self._name} {state}, and its last entry {entry['id']} says that it was {entry['action']}"
-        if is_there and not is_deleted:
-            for field, value in self._values.items():
-                write: Write | None = self._known.get(field)
-                if write and (now := write(entry[f"now_{field}"])) != value:
-                    yield f"{self._name}: {field} is {now!r}, and its last entry says {value!r}"
+            gap.name(f" {state}, and its last entry {entry['id']} says that it was {entry['action']}")
+        for name, value in self._values.items():
+            write = writers(gap.table.name).get(name)
+            now = write(entry[f"now_{name}"]) if write and is_there else None
+            if write and now != value:
+                gap.changes[name] = [value, now]
+                if is_there and not was_deleted:
+                    gap.name(f": {name} is {now!r}, and its last entry says {value!r}")
+
+
+async def accept(session: AsyncSession, gap: Gap) -> bool:
+    """Add the entry of a gap, unless the row has another one by now; the row is locked meanwhile."""
+    await session.exec(select(gap.table.c.id).where(gap.table.c.id == gap.row_id).with_for_update())
+    of_row = (ENTRIES.c.entity == gap.table.name, ENTRIES.c.row_id == gap.row_id)
+    last = (await session.exec(select(func.max(ENTRIES.c.id)).where(*of_row))).one()
+    if last == gap.last_entry:
+        trail_of(session).add(gap.action, gap.table.name, gap.row_id, gap.changes)
+    return bool(last == gap.last_entry)

@@ -58,12 +58,12 @@ class Trail:
     def created(self, table: str, row_id: int, values: Mapping[str, Any]) -> None:
         """Record a new row, with all its values."""
         changes = {name: write and [None, write(values[name])] for name, write in writers(table).items()}
-        self._add(AuditAction.CREATED, table, row_id, changes)
+        self.add(AuditAction.CREATED, table, row_id, changes)
 
     def deleted(self, table: str, row_id: int, values: Mapping[str, Any]) -> None:
         """Record a row that is gone, with all the values that it had."""
         changes = {name: write and [write(values[name]), None] for name, write in writers(table).items()}
-        self._add(AuditAction.DELETED, table, row_id, changes)
+        self.add(AuditAction.DELETED, table, row_id, changes)
 
     def changed(self, table: str, row_id: int, values: Mapping[str, tuple[Any, Any]]) -> None:
         """Record what columns had and have now; those that are not followed, or have the same value, are left out."""
@@ -73,9 +73,9 @@ class Trail:
                 write = known[name]
                 changes[name] = write and [write(before), write(after)]
         if changes:
-            self._add(AuditAction.CHANGED, table, row_id, changes)
+            self.add(AuditAction.CHANGED, table, row_id, changes)
 
-    def _add(self, action: AuditAction, table: str, row_id: int, changes: dict[str, Any]) -> None:
+    def add(self, action: AuditAction, table: str, row_id: int, changes: dict[str, Any]) -> None:
         self._waiting.append({"action": action, "entity": table, "row_id": row_id, "changes": changes})
 
     def take(self, most: int) -> list[dict[str, Any]]:
