@@ -100,7 +100,7 @@ def _add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept",
         action="store_true",
-        help="note in the audit trail how rows are that were changed behind the shop's back, so that they are named once",
+        help="add entries to the audit trail for rows that were changed behind the shop's back: they are named once",
     )
 
 

@@ -22,7 +22,6 @@ LAST_INSERT_ID = Statement(text("SELECT LAST_INSERT_ID()"))
 """For MySQL, which has no INSERT … RETURNING."""
 
 Run = Callable[[str, Sequence[Any]], Awaitable[Any]]
-
 Listener = Callable[[str, Sequence[Any]], None]
 """Is told of each statement and its values before it is run."""
 

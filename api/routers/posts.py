@@ -127,8 +127,11 @@ async def _save(session: AsyncSession, post: Post, data: PostCreate | PostUpdate
     await flush_unique(session, [post], [data], seen_by=Post.visible_to(user))
     if data.tags is not None:
         tag_ids = await _tag_ids(session, set(data.tags))
-        await session.exec(delete(PostTag).where(col(PostTag.post_id) == post.id))
-        session.add_all(PostTag(post_id=post.id, tag_id=tag_id) for tag_id in tag_ids)
+        of_post = col(PostTag.post_id) == post.id
+        before = set((await session.exec(select(PostTag.tag_id).where(of_post))).all())
+        if dropped := before - set(tag_ids):
+            await session.exec(delete(PostTag).where(of_post, col(PostTag.tag_id).in_(dropped)))
+        session.add_all(PostTag(post_id=post.id, tag_id=tag_id) for tag_id in tag_ids if tag_id not in before)
         await session.flush()
     session.expunge(post)  # so that its tags are read again
     return await one_or_404(session, Post, Post.id == post.id, options=with_author_and_tags)

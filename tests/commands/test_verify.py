@@ -60,7 +60,8 @@ BEHIND_THE_SHOP = [
         r"users \d+: is_superuser is False, and its last entry says True",
     ),
     (
-        "UPDATE orders SET user_id = (SELECT MAX(id) FROM users) WHERE id = (SELECT * FROM (SELECT MIN(id) FROM orders) o)",
+        "UPDATE orders SET user_id = (SELECT MAX(id) FROM users) "
+        "WHERE id = (SELECT * FROM (SELECT MIN(id) FROM orders) o)",
         r"orders \d+: user_id is \d+, and its last entry says \d+",
     ),
     (
