@@ -1,12 +1,13 @@
 """Who changed what: every change of a row, with its user, token and request. Staff read it, and nobody changes it."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from fastapi import Query
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 from sqlmodel import col, select
 
 from api.auth.callers import Staff
+from api.errors import Unprocessable
 from api.models.audit_entry import AuditAction, AuditEntry, AuditEntryRead
 from api.models.types import without_nul
 from api.reads.pages import read_page
@@ -22,11 +23,19 @@ EntityFilter = Annotated[str, Field(max_length=64, examples=["products"]), After
 
 class AuditList(Paging):
     entity: EntityFilter | None = Field(default=None, description="Only changes of rows of this table.")
-    row_id: QueryId | None = Field(default=None, description="Only changes of rows with this id.")
+    row_id: QueryId | None = Field(
+        default=None, description="Only changes of the row with this id; together with `entity`."
+    )
     user_id: QueryId | None = Field(default=None, description="Only changes by this user.")
     action: AuditAction | None = Field(default=None, description="Only changes of this kind.")
     since: AwareDatetime | None = Field(default=None, description="Only changes at this time or later.")
     until: AwareDatetime | None = Field(default=None, description="Only changes before this time.")
+
+    @model_validator(mode="after")
+    def _row_of_a_table(self) -> Self:
+        if self.row_id is not None and self.entity is None:
+            raise Unprocessable("query.row_id", "must be sent together with entity: ids of several tables are alike")
+        return self
 
 
 @router.get("", response_model=Page[AuditEntryRead] | CursorPage[AuditEntryRead])

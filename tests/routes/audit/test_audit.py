@@ -18,7 +18,18 @@ from api.models.token import Token
 from api.models.user import User
 from tests.books import rows_of, stock_of
 from tests.conftest import Connect
-from tests.factories import a_category, a_product, a_tag, a_token, a_user, an_account, an_audit_entry, order_body
+from tests.factories import (
+    a_category,
+    a_product,
+    a_tag,
+    a_token,
+    a_user,
+    an_account,
+    an_audit_entry,
+    an_order,
+    order_body,
+)
+from tests.support import assert_refused
 
 ACCESS = """
                               nobody  owner  other  staff
@@ -75,6 +86,8 @@ class TestListAuditEntries:
         assert await found(entity="tags") == [changed, created]
         assert await found(action="created") == [created, of_product]
         assert await found(row_id=old.row_id, entity="products") == [of_product]
+        refused = await as_staff.get("/audit", params={"row_id": old.row_id})
+        assert_refused(refused, 422, "query.row_id: must be sent together with entity")
         assert await found(user_id=staff.id) == [changed, created, of_product]
         assert await found(user_id=staff.id + 1) == []
         yesterday = (utcnow() - timedelta(days=1)).isoformat()
@@ -99,10 +112,16 @@ class TestRequestId:
 
 
 class TestOneTransaction:
-    async def test_a_refused_order_leaves_no_entry(self, as_customer: AsyncClient, session: AsyncSession) -> None:
-        plenty, none = await a_product(session, stock_quantity=5), await a_product(session)
-        refused = await as_customer.post("/orders", json=order_body((plenty, 1), (none, 1)))
-        assert refused.status_code == 409
+    @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "refused"}], ids=["without a key", "with a key"])
+    async def test_a_refused_payment_leaves_no_entry(
+        self, as_customer: AsyncClient, customer: User, session: AsyncSession, headers: dict[str, str]
+    ) -> None:
+        """It is refused after the order's paid amount was changed, and recorded."""
+        await an_account(session, customer, "1.00")
+        order = await an_order(session, customer)
+        payment = {"amount": "50.00", "method": "store_credit"}
+        refused = await as_customer.post(f"/orders/{order.id}/payments", json=payment, headers=headers)
+        assert_refused(refused, 409, "The balance is too low")
         assert await rows_of(session, AuditEntry) == []
 
     async def test_a_request_that_is_sent_again_adds_no_entry(
