@@ -56,12 +56,14 @@ async def gaps(connection: AsyncConnection) -> AsyncIterator[Gap]:
         history: _History | None = None
         async with connection.stream(_entries_and_rows(table), execution_options={"yield_per": PART}) as found:
             async for row in found:
-                entry = dict(row._mapping)
-                if history is None or history.gap.row_id != entry["row_id"]:
-                    history = _History(Gap(table, entry["row_id"]))
-                history.read(entry)
-                if entry["is_last"] and history.gap.named:
-                    yield history.gap
+                row_id, entry_id, command, changes, is_last = row[:5]
+                if history is None or history.gap.row_id != row_id:
+                    history = _History(Gap(table, row_id))
+                history.read(entry_id, command, changes)
+                if is_last:
+                    history.compare(row._mapping)
+                    if history.gap.named:
+                        yield history.gap
 
 
 def _entries_and_rows(table: Table) -> Any:
@@ -70,8 +72,8 @@ def _entries_and_rows(table: Table) -> Any:
     is_last: Any = not_(
         exists().where(later.c.entity == table.name, later.c.row_id == ENTRIES.c.row_id, later.c.id > ENTRIES.c.id)
     )
-    columns: list[Any] = [ENTRIES.c[name] for name in ("id", "row_id", "action", "command", "changes")]
-    columns += [is_last.label("is_last"), table.c.id.label("present_id")]
+    columns: list[Any] = [ENTRIES.c[name] for name in ("row_id", "id", "command", "changes")]
+    columns += [is_last.label("is_last"), ENTRIES.c.action, table.c.id.label("present_id")]
     columns += [table.c[name].label(f"now_{name}") for name, write in writers(table.name).items() if write]
     joined = ENTRIES.outerjoin(table, and_(table.c.id == ENTRIES.c.row_id, is_last))
     of_table: Any = select(*columns).select_from(joined).where(ENTRIES.c.entity == table.name)
@@ -85,23 +87,22 @@ class _History:
         self.gap = gap
         self._values: dict[str, Any] = {}
 
-    def read(self, entry: Mapping[str, Any]) -> None:
-        if entry["command"] == ACCEPTED_BY:
+    def read(self, entry_id: int, command: str | None, changes: Mapping[str, Any]) -> None:
+        """Hold an entry against those before it."""
+        if command == ACCEPTED_BY:
             self.gap.named.clear()
-        for name, change in entry["changes"].items():
+        for name, change in changes.items():
             if change is None:
                 continue
             before, after = change
             known = self._values.get(name, before)
             if before != known:
-                self.gap.name(f": {name} became {known!r}, and was {before!r} before entry {entry['id']}")
+                self.gap.name(f": {name} became {known!r}, and was {before!r} before entry {entry_id}")
             self._values[name] = after
-        if entry["is_last"]:
-            self.gap.last_entry = entry["id"]
-            self._compare(entry)
+        self.gap.last_entry = entry_id
 
-    def _compare(self, entry: Mapping[str, Any]) -> None:
-        """Hold the last entry against the row."""
+    def compare(self, entry: Mapping[Any, Any]) -> None:
+        """Hold the last entry against the row, which stands beside it."""
         gap, is_there, was_deleted = self.gap, entry["present_id"] is not None, entry["action"] == AuditAction.DELETED
         if is_there == was_deleted:
             gap.action = AuditAction.CREATED if is_there else AuditAction.DELETED

@@ -17,8 +17,8 @@ MODULES = (
     "accounts",
     "posts",
     "tags",
-    "notifications",
     "audit",
+    "notifications",
 )
 """A file of this folder each; it holds one `Router` or, with a sub-resource, two."""
 
