@@ -64,6 +64,10 @@ def _locked(
         yield tuple(row[: len(keys)]), row[len(keys) :]
 
 
+def _parts(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    return (keys[start : start + MAX_NAMED] for start in range(0, len(keys), MAX_NAMED))
+
+
 def write_waiting(session: Session) -> None:
     """Write the entries that wait; but not within a savepoint, whose changes may be undone."""
     trail = trail_of(session)
@@ -83,10 +87,12 @@ def _read_before_flush(session: Session, context: Any, instances: Any) -> None:
         if any(state.attrs[name].history.has_changes() for name in audited_names(table)):
             edited.setdefault(table, {})[state.identity] = row
     read = session.info[READ] = []
-    for table, rows in edited.items():
-        names = sorted(audited_names(table))
-        for key, before in _locked(session, table, _is_one_of(table, rows), [table.c[name] for name in names]):
-            read.append((table.name, key, rows[key], dict(zip(names, before, strict=True))))
+    for table in (each for each in SQLModel.metadata.sorted_tables if each in edited):  # as the flush will
+        rows, names = edited[table], sorted(audited_names(table))
+        columns = [table.c[name] for name in names]
+        for some in _parts(sorted(rows)):
+            for key, before in _locked(session, table, _is_one_of(table, some), columns):
+                read.append((table.name, key, rows[key], dict(zip(names, before, strict=True))))
     for row in session.deleted:
         _record_deletions(session, _table_of(row), _is_one_of(_table_of(row), [inspect(row).identity]))
 
@@ -179,8 +185,8 @@ def _record_deletions(session: Session, table: Table, condition: Any) -> list[Ke
     rows = list(_locked(session, table, condition, [table.c[name] for name in names], deleting=True))
     keys = [key for key, _ in rows]
     for column in _references(table.name):
-        for start in range(0, len(keys), MAX_NAMED):
-            some = [key[0] for key in keys[start : start + MAX_NAMED]]
+        for part in _parts(keys):
+            some = [key[0] for key in part]
             if _ondelete(column) == "CASCADE":
                 _record_deletions(session, column.table, column.in_(some))
             elif column.name in audited_names(column.table):
