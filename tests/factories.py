@@ -389,9 +389,9 @@ async def an_idempotency_key(session: AsyncSession, user: User | None = None, **
     return await _row(session, IdempotencyKey, fields, user_id=user.id, key=f"key-{next(numbers)}", **request, **answer)
 
 
-async def an_audit_entry(session: AsyncSession, **fields: Any) -> AuditEntry:
-    """The entry of a new product's stock, by nobody."""
-    product = await a_product(session)
+async def an_audit_entry(session: AsyncSession, product: Product | None = None, **fields: Any) -> AuditEntry:
+    """The entry of a product's stock as it is, by nobody."""
+    product = product or await a_product(session)
     changes = {"stock_quantity": [None, product.stock_quantity]}
     its = {"action": AuditAction.CREATED, "entity": "products", "row_id": product.id, "changes": changes}
     return await _row(session, AuditEntry, {**its, **fields})
