@@ -209,18 +209,21 @@ def _ondelete(column: Column[Any]) -> str | None:
     return key.ondelete
 
 
-def _record_cleared(session: Session, column: Column[Any], keys: Iterable[Any]) -> None:
-    """Record, in the database itself, that rows lose what they refer to: a category may have any number of products."""
-    table, write = column.table, writers(column.table.name)[column.name]
+def _record_cleared(session: Session, column: Column[Any], keys: Sequence[Any]) -> None:
+    """Record rows that lose what they refer to. Of one row, such as a category, they may be any number."""
+    table = column.table
+    if len(keys) > 1:
+        for key, (before,) in _locked(session, table, column.in_(keys), [column]):
+            trail_of(session).changed(table.name, key[0], {column.name: (before, None)})
+        return
     write_waiting(session)
-    (row_id,) = _key_columns(table)
-    shared = trail_of(session).shared() | {"action": AuditAction.CHANGED, "entity": table.name}
-    for key in keys:
-        values = shared | {"changes": {column.name: write and [write(key), None]}}
-        columns: list[Any] = [literal(value, ENTRIES.c[name].type).label(name) for name, value in values.items()]
-        rows: Any = select(row_id.label("row_id"), *columns).where(column == key).order_by(row_id)
-        entries = insert(ENTRIES).from_select(["row_id", *values], rows.with_for_update(key_share=True), False)
-        session.connection().execute(entries)
+    write, (row_id,) = writers(table.name)[column.name], _key_columns(table)
+    values = trail_of(session).shared() | {"action": AuditAction.CHANGED, "entity": table.name}
+    values["changes"] = {column.name: write and [write(keys[0]), None]}
+    columns: list[Any] = [literal(value, ENTRIES.c[name].type).label(name) for name, value in values.items()]
+    rows: Any = select(row_id.label("row_id"), *columns).where(column == keys[0]).order_by(row_id)
+    entries = insert(ENTRIES).from_select(["row_id", *values], rows.with_for_update(key_share=True), False)
+    session.connection().execute(entries)
 
 
 # The end of a transaction, and of a savepoint
