@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api import logs
 from api.commands import backup, create_admin, demo, export_file, import_file, purge, seed, serve, verify
 from api.commands.command import Command, CommandFailed, reason_of
+from api.database.trail import running_command
 from api.errors import ShopError
 from api.settings import InvalidSettings, get_settings
 
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = get_settings()
         logs.set_up(settings)
+        running_command.set(command.name)
         return command.run(settings, options)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

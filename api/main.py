@@ -108,9 +108,10 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
                 "Idempotency-Key",
                 IF_MATCH,
                 IF_NONE_MATCH,
+                "X-Request-ID",
                 *settings.cors_headers,
             ],
-            expose_headers=["ETag", "Idempotent-Replayed", "Retry-After"],
+            expose_headers=["ETag", "Idempotent-Replayed", "Retry-After", "X-Request-ID"],
         )
     app.add_middleware(FinishedAnswers, only_https=settings.is_production)
     app.add_middleware(ForwardedAddress, trusted_hosts=list(settings.forwarded_allow_ips))

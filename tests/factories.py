@@ -21,6 +21,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.auth.tokens import new_token
 from api.models.account import Account, ShopAccount
 from api.models.attempt import Attempt, AttemptKind
+from api.models.audit_entry import AuditAction, AuditEntry
 from api.models.base import utcnow
 from api.models.category import Category
 from api.models.idempotency_key import IdempotencyKey
@@ -386,6 +387,14 @@ async def an_idempotency_key(session: AsyncSession, user: User | None = None, **
     user, request = user or await a_user(session), {"route": "POST /orders", "fingerprint": "0" * 64}
     answer = {"status_code": 201, "body": "{}"}
     return await _row(session, IdempotencyKey, fields, user_id=user.id, key=f"key-{next(numbers)}", **request, **answer)
+
+
+async def an_audit_entry(session: AsyncSession, product: Product | None = None, **fields: Any) -> AuditEntry:
+    """The entry of a product's stock as it is, by nobody."""
+    product = product or await a_product(session)
+    changes = {"stock_quantity": [None, product.stock_quantity]}
+    its = {"action": AuditAction.CREATED, "entity": "products", "row_id": product.id, "changes": changes}
+    return await _row(session, AuditEntry, {**its, **fields})
 
 
 async def an_attempt(session: AsyncSession, **fields: Any) -> Attempt:

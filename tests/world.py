@@ -90,6 +90,7 @@ async def write_rows(session: AsyncSession) -> dict[str, str]:
 
     await factories.an_idempotency_key(session, owner)
     await factories.an_attempt(session)
+    await factories.an_audit_entry(session, product, user_id=OWNER)
 
     session_token, key = TokenKind.SESSION, TokenKind.KEY
     tokens = {

@@ -67,6 +67,8 @@ async def _find_caller(request: Request) -> Caller | None:
         raise Unauthorized(INVALID_TOKEN)
     *columns, token_id, last_used_at = rows[0]
     caller = Caller.model_construct(**dict(zip(USER_COLUMNS, columns, strict=True)), token_id=token_id)
+    origin = run_of(request).origin
+    origin.user_id, origin.token_id = caller.id, token_id
     if not _is_recent(last_used_at):
         await _record_use(database, caller, last_used_at)
     return caller

@@ -23,6 +23,7 @@ from api.models.user import Caller, PasswordChange, User
 from api.settings import Settings
 from api.web.app_state import AppDatabase, AppSettings
 from api.web.key_rules import may_lock_caller
+from api.web.transactions import run_of
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ async def _verified_sign_in(
     right, new_hash = await _verify(database, settings, subjects, password, user.hashed_password if user else None)
     if user is None or not right:
         raise Unauthorized("The username or the password is wrong.")
+    run_of(request).origin.user_id = user.id
     return VerifiedUser(user, new_hash or user.hashed_password)
 
 

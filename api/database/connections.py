@@ -16,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.drivers import KINDS, Discard, DriverConnection, Listener, as_session_error
 from api.database.sqlalchemy_internals import invalidate_pool
+from api.database.trail import trail_of
 
 OPEN_DRIVER, LISTENERS = "open_driver", "listeners"
 """The keys in a session's `info` of what opens its driver's connection, and of who is told of statements."""
@@ -91,4 +92,6 @@ async def driver_of(session: AsyncSession) -> DriverConnection:
         await throw_away(connection.engine, proxied, error, was_silent=was_silent)
         await connection.invalidate(error)
 
-    return connected(connection.engine, proxied, discard, session.info.get(LISTENERS, ()))
+    driver = connected(connection.engine, proxied, discard, session.info.get(LISTENERS, ()))
+    driver.trail = trail_of(session)
+    return driver

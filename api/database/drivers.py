@@ -16,11 +16,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import text
 
 from api.database.errors import ends_session
-from api.database.statements import CompiledStatement, Insertion, Row, Statement, numbered_values
+from api.database.statements import CompiledStatement, Insertion, Recorder, Row, Statement, numbered_values
 
 LAST_INSERT_ID = Statement(text("SELECT LAST_INSERT_ID()"))
 """For MySQL, which has no INSERT … RETURNING."""
 
+Run = Callable[[str, Sequence[Any]], Awaitable[Any]]
 Listener = Callable[[str, Sequence[Any]], None]
 """Is told of each statement and its values before it is run."""
 
@@ -47,6 +48,7 @@ class DriverConnection(ABC):
         """Whether a statement has been answered, so that the connection was alive in this transaction."""
         self.defers = False
         """Whether `send` may wait for the next statement: whoever sets this sees to it that nothing is left behind."""
+        self.trail: Recorder | None = None  # none in autocommit
 
     @property
     def dialect(self) -> Dialect:
@@ -103,12 +105,13 @@ class DriverConnection(ABC):
         return
 
     async def insert(self, insertion: Insertion, **row: Any) -> int:
-        """Insert one row, all of whose values are given, and return its id."""
+        """Insert one row, all of whose values are given, record it, and return its id."""
         if self.dialect.insert_returning:
-            ((row_id,),) = await self.fetch(insertion.one_returning_id, **row)
+            ((row_id,),) = await self.fetch(insertion.recorded_returning_id, **row)
         else:
-            await self.execute(insertion.one, **row)
+            await self.execute(insertion.recorded, **row)
             ((row_id,),) = await self.fetch(LAST_INSERT_ID)
+        insertion.record(self.trail, row_id, row)
         return int(row_id)
 
     async def insert_many(self, insertion: Insertion, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -120,14 +123,12 @@ class DriverConnection(ABC):
         compiled = statement.on(self.dialect)
         return compiled.with_values(compiled.constants | values)
 
-    async def _run(self, run: Callable[[str, Sequence[Any]], Awaitable[Any]], sql: str, values: Sequence[Any]) -> Any:
+    async def _run(self, run: Run, sql: str, values: Sequence[Any]) -> Any:
         for listener in self._listeners:
             listener(sql, values)
         return await self._guarded(run, sql, values)
 
-    async def _guarded(
-        self, run: Callable[[str, Sequence[Any]], Awaitable[Any]], sql: str, values: Sequence[Any]
-    ) -> Any:
+    async def _guarded(self, run: Run, sql: str, values: Sequence[Any]) -> Any:
         """Run something, and raise its errors as a session does."""
         began = time.monotonic()
         try:

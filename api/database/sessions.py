@@ -16,13 +16,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import schema
+from api.database import auditing, schema  # noqa: F401 - which sees what the sessions change
 from api.database.connections import LISTENERS, checked_out
 from api.database.driver_internals import thread_of
 from api.database.drivers import DriverConnection, Listener
 from api.database.engine import IS_WRITING, begin_statements, create_engine, pool_size
 from api.database.errors import DATABASE_ERRORS
 from api.database.sqlalchemy_internals import ConnectingSession
+from api.database.trail import Origin
 from api.database.transactions import Transaction, time_limit
 from api.database.write_slots import WriteSlot, WriteSlots, slots_for
 from api.errors import Unavailable
@@ -79,8 +80,10 @@ class Database:
         return self.engine.pool if isinstance(self.engine.pool, AsyncAdaptedQueuePool) else None
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
+    async def transaction(self, origin: Origin | None = None) -> AsyncIterator[AsyncSession]:
         """A write session, committed at the end. It waits for a write slot before its first statement.
+
+        `origin` is who makes the changes, for the audit trail; otherwise they are those of the running command.
 
         Raises:
             sqlalchemy.exc.TimeoutError: No slot became free in time.
@@ -88,7 +91,8 @@ class Database:
                 must not be run again; an idempotency key tells.
         """
         slot = WriteSlot(self._write_slots)
-        transaction = Transaction(self.engine, self.writes, slot, self._begin, self.listeners)
+        origin = origin or Origin.of_command()
+        transaction = Transaction(self.engine, self.writes, slot, self._begin, self.listeners, origin)
         try:
             try:
                 yield transaction.session

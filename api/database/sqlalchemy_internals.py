@@ -6,14 +6,14 @@
   `tests/database/test_connections.py`.
 - `_generate_cache_key` tells the shape of a statement from its values, as the cache of an engine does:
   `tests/reads/test_json.py`.
-- `_values` are what an UPDATE writes, by its columns or their names: `tests/models/test_versioned.py`.
+- `_values` of an UPDATE is what it sets: `tests/database/test_auditing.py` and `tests/models/test_versioned.py`.
 - `_invalidate` marks all connections of a pool that are as old as a dead one: `tests/database/test_connections.py`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, Pool, PoolProxiedConnection, Select, Update
+from sqlalchemy import BindParameter, ClauseElement, Connection, Engine, Pool, PoolProxiedConnection, Select, Update
 from sqlalchemy.util import await_only
 from sqlmodel import Session
 
@@ -45,9 +45,10 @@ def shape_and_parameters(statement: Select[Any]) -> tuple[Any, Sequence[BindPara
     return key.key, key.bindparams
 
 
-def written_columns(statement: Update) -> set[str]:
-    """The names of the columns that an UPDATE writes."""
-    return {column if isinstance(column, str) else column.key for column in statement._values or ()}
+def values_of(statement: Update) -> dict[str, ClauseElement]:
+    """What an UPDATE sets, by the names of the columns."""
+    sets: Any = statement._values or {}
+    return {getattr(column, "key", column): value for column, value in sets.items()}
 
 
 def invalidate_pool(pool: Pool, connection: PoolProxiedConnection, error: BaseException) -> None:

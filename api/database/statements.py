@@ -1,18 +1,30 @@
-"""Statements that are compiled once for each kind of database: their SQL, and how values get into it and out of it."""
+"""Statements that are compiled once for each kind of database: their SQL, and how values get into it and out of it.
+
+No session sees them, so one that changes what the audit trail follows says that its change is recorded where it is run.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import BindParameter, ClauseElement, Column, Dialect, Update, inspect
+from sqlalchemy import BindParameter, ClauseElement, Column, Delete, Dialect, Insert, Table, Update, inspect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel, bindparam, insert
 
+from api.database.sqlalchemy_internals import values_of
 from api.database.versions import raising_versions
+from api.models.audit_entry import INSERT_ONLY, AuditEntry
+from api.models.audited import audited_names
 
 Row = Sequence[Any]
 Processor = Callable[[Any], Any]
+
+
+class Recorder(Protocol):
+    """The audit trail of a transaction: `api/database/trail.py`."""
+
+    def created(self, table: str, row_id: int, values: Mapping[str, Any]) -> None: ...
 
 
 class CompiledStatement:
@@ -75,10 +87,17 @@ class CompiledStatement:
 class Statement:
     """A statement that is always the same but for its values, which `bindparam`s name.
 
-    It is compiled when it is run for the first time on a kind of database.
+    It is compiled when it is run for the first time on a kind of database. `recorded` says that an entry of the audit
+    trail is made of what it changes, where it is run.
+
+    Raises:
+        TypeError: It changes what the trail follows, and is not recorded; or it changes an entry of the trail.
     """
 
-    def __init__(self, statement: ClauseElement) -> None:
+    def __init__(self, statement: ClauseElement, *, recorded: bool = False) -> None:
+        changed = _audited_by(statement)
+        if changed and not recorded:
+            raise TypeError(f"nobody records a change of {changed}: call `record_change`, and say `recorded=True`")
         self._statement = statement
         self._compiled: dict[Dialect, CompiledStatement] = {}
 
@@ -89,17 +108,39 @@ class Statement:
         return found
 
 
+def _audited_by(statement: ClauseElement) -> str | None:
+    """What a statement changes that the audit trail follows, in words."""
+    if not isinstance(statement, Insert | Update | Delete) or not isinstance(statement.table, Table):
+        return None
+    if statement.table.name == AuditEntry.__tablename__ and not isinstance(statement, Insert):
+        raise TypeError(INSERT_ONLY)
+    names = audited_names(statement.table)
+    changed = names & values_of(statement).keys() if isinstance(statement, Update) else names
+    return f"{statement.table.name}.{min(changed)}" if changed else None
+
+
 class Insertion:
     """An INSERT of rows of one table class, with the defaults that the class has."""
 
     def __init__(self, model: type[SQLModel]) -> None:
-        self._table = inspect(model).local_table
+        self._table: Table = inspect(model).local_table
         self._columns = [column for column in self._table.columns if column.name != "id"]
         fields = {column.name: model.model_fields[column.name] for column in self._columns}
         self._defaults = {name: None if field.is_required() else field.default for name, field in fields.items()}
         self._factories: dict[str, Any] = {
             name: field.default_factory for name, field in fields.items() if field.default_factory
         }
+
+    def record(self, trail: Recorder | None, row_id: int, values: Mapping[str, Any]) -> None:
+        """Record a row that was inserted, where its table is in the audit trail.
+
+        Raises:
+            RuntimeError: It was inserted outside of a transaction.
+        """
+        if audited_names(self._table):
+            if trail is None:
+                raise RuntimeError(f"{self._table.name} are audited: insert their rows in a transaction.")
+            trail.created(self._table.name, row_id, values)
 
     def values(self, **given: Any) -> dict[str, Any]:
         """The values of all columns."""
@@ -115,8 +156,14 @@ class Insertion:
         return Statement(insert(self._table).values(self.parameters()))
 
     @cached_property
-    def one_returning_id(self) -> Statement:
-        return Statement(insert(self._table).values(self.parameters()).returning(self._table.c.id))
+    def recorded(self) -> Statement:
+        """The same for `DriverConnection.insert`, which records it."""
+        return Statement(insert(self._table).values(self.parameters()), recorded=True)
+
+    @cached_property
+    def recorded_returning_id(self) -> Statement:
+        inserted = insert(self._table).values(self.parameters()).returning(self._table.c.id)
+        return Statement(inserted, recorded=True)
 
     @cache  # noqa: B019 - one for each number of rows, of which there are a hundred
     def many(self, rows: int, *returning: str) -> Statement:

@@ -19,6 +19,8 @@ from api.database.drivers import DriverConnection, Listener
 from api.database.engine import is_in_transaction
 from api.database.errors import was_refused_before_commit
 from api.database.sqlalchemy_internals import CONNECT, connection_on
+from api.database.statements import numbered_values
+from api.database.trail import TRAIL, Origin, Trail, insert_entries
 from api.database.write_slots import WriteSlot
 from api.errors import Unavailable
 
@@ -32,6 +34,9 @@ ROLLBACK_TIMEOUT = 2
 CANCEL_GRACE = 0.7
 """Seconds beyond a time limit in which a driver may ask the server to end its statement. One that hears nothing from
 the server, as on a connection that a firewall forgot, would wait for ten."""
+
+ENTRIES_AT_A_TIME = 101
+"""Entries of the audit trail in one statement: those of the longest order, with its hundred lines."""
 
 NOT_CONFIRMED = "The database did not confirm the change. Look whether it was made, or try again."
 
@@ -71,6 +76,7 @@ class Transaction:
         slot: WriteSlot,
         begin: Sequence[str],
         listeners: Sequence[Listener],
+        origin: Origin,
     ) -> None:
         self._engine = engine
         self._slot = slot
@@ -80,7 +86,9 @@ class Transaction:
         self._driver: DriverConnection | None = None
         self._connection: Connection | None = None
         self._has_begun = False
-        self.session = sessions(info={TRANSACTION: self, OPEN_DRIVER: self._open, CONNECT: self._connect})
+        self._trail = Trail(origin)
+        info = {TRANSACTION: self, OPEN_DRIVER: self._open, CONNECT: self._connect, TRAIL: self._trail}
+        self.session = sessions(info=info)
 
     async def _open(self) -> DriverConnection:
         """The connection, on which the transaction has begun.
@@ -93,6 +101,7 @@ class Transaction:
             self._proxied = await take_from_pool(self._engine)
             self._driver = connected(self._engine, self._proxied, self._discard, self._listeners)
             self._driver.defers = True
+            self._driver.trail = self._trail
         if not self._proxied.is_valid:
             raise RuntimeError("The connection of this transaction was thrown away.")
         if not self._has_begun:
@@ -126,6 +135,7 @@ class Transaction:
         ends = asyncio.get_running_loop().time() + COMMIT_TIMEOUT
         async with time_limit(ends):  # an error of these is no error of the COMMIT
             await write_pending(self.session)
+            await self._write_trail()
             if self._driver is not None and (self.session.in_transaction() or not self._driver.has_run):
                 await self._driver.flush()
         try:
@@ -138,6 +148,13 @@ class Transaction:
         except TimeoutError as error:
             raise Unavailable(NOT_CONFIRMED) from error
         self._has_begun = False
+
+    async def _write_trail(self) -> None:
+        """On PostgreSQL the entries go to the server together with the COMMIT."""
+        while entries := self._trail.take(ENTRIES_AT_A_TIME):
+            driver = await self._open()
+            values = numbered_values(entries) | self._trail.shared()
+            await driver.send(insert_entries(len(entries)), **values)
 
     async def _end(self) -> None:
         is_open = self._has_begun
@@ -153,6 +170,7 @@ class Transaction:
         Raises:
             TimeoutError: The server does not answer; it rolls back when it finds the connection closed.
         """
+        self._trail.forget()
         async with time_limit(asyncio.get_running_loop().time() + ROLLBACK_TIMEOUT):
             await self.session.rollback()
             if self._driver is not None:

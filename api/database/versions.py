@@ -5,7 +5,7 @@ from functools import cache
 from sqlalchemy import Table, Update, event
 from sqlalchemy.orm import ORMExecuteState
 
-from api.database.sqlalchemy_internals import ConnectingSession, written_columns
+from api.database.sqlalchemy_internals import ConnectingSession, values_of
 from api.models.base import model_of_table
 from api.models.versioned import Versioned
 
@@ -15,7 +15,7 @@ def raising_versions(statement: Update) -> Update:
     table = statement.table
     if not isinstance(table, Table):
         return statement
-    written = written_columns(statement)
+    written = values_of(statement).keys()
     if "version" in written or not written & _edited_columns(table):
         return statement
     return statement.values(version=table.c.version + 1)

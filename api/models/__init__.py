@@ -6,6 +6,7 @@ Code imports a class from the file of its family, such as `from api.models.produ
 from api.models import (
     account,
     attempt,
+    audit_entry,
     category,
     idempotency_key,
     notification,

@@ -1,11 +1,12 @@
 """Attempts: how often a throttled action was tried, so that all workers count together."""
 
 from enum import StrEnum
+from typing import ClassVar
 
 from pydantic import AwareDatetime
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
-from api.models.base import one_of
+from api.models.base import NotAudited, one_of
 from api.models.columns import EnumValue
 from api.models.types import Id, Sha256
 
@@ -22,6 +23,7 @@ class Attempt(SQLModel, table=True):
     """The attempts of one account or address within one window of time; a hash stands for the account or address."""
 
     __tablename__ = "attempts"
+    not_audited: ClassVar[NotAudited] = "it counts, for a quarter of an hour"
     __table_args__ = (UniqueConstraint("kind", "subject", "window_start"), one_of("kind", AttemptKind))
 
     id: Id = Field(default=None, primary_key=True)

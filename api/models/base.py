@@ -27,6 +27,9 @@ SQLModel.metadata.naming_convention = {
 
 _moment: ContextVar[datetime | None] = ContextVar("moment", default=None)
 
+NotAudited = str | dict[str, str]
+"""Why a table, or each of some columns, is not in the audit trail: see `audited.py`."""
+
 
 def utcnow() -> datetime:
     return _moment.get() or datetime.now(UTC)
@@ -83,6 +86,8 @@ class Schema(SQLModel):
 
 class Timestamps(SQLModel):
     """The times of a row, set by the shop and never by a client."""
+
+    not_audited: ClassVar[NotAudited] = dict.fromkeys(("created_at", "updated_at"), "each entry has a time of its own")
 
     created_at: AwareDatetime = Field(default_factory=utcnow, nullable=False)
     updated_at: AwareDatetime = Field(default_factory=utcnow, nullable=False, sa_column_kwargs={"onupdate": utcnow})

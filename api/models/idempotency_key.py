@@ -1,9 +1,11 @@
 """Idempotency keys: the answers to requests that a client may send again."""
 
+from typing import ClassVar
+
 from pydantic import AwareDatetime
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
-from api.models.base import utcnow
+from api.models.base import NotAudited, utcnow
 from api.models.types import Id, Sha256
 
 
@@ -11,6 +13,7 @@ class IdempotencyKey(SQLModel, table=True):
     """One request under a user's key, and its answer: see `api/web/stored_answers.py`."""
 
     __tablename__ = "idempotency_keys"
+    not_audited: ClassVar[NotAudited] = "it is an answer, and no row of the shop's"
     __table_args__ = (UniqueConstraint("user_id", "route", "key"),)
 
     id: Id = Field(default=None, primary_key=True)

@@ -2,14 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import AwareDatetime
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
 from sqlmodel import Field, Index, col
 
-from api.models.base import Schema, one_of, utcnow
+from api.models.base import NotAudited, Schema, one_of, utcnow
 from api.models.columns import EnumValue
 from api.models.texts import LINE
 from api.models.types import Id
@@ -42,6 +42,7 @@ class Notification(NotificationBase, table=True):
     """Written in a savepoint: the change that it tells of stands even where the notification fails."""
 
     __tablename__ = "notifications"
+    not_audited: ClassVar[NotAudited] = "it tells of a change that has an entry"
     __table_args__ = (one_of("kind", NotificationKind), Index(None, "user_id", "id"))
 
     id: Id = Field(default=None, primary_key=True)

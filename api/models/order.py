@@ -16,7 +16,7 @@ from api.models.columns import EnumValue
 from api.models.money import ZERO, Amount, Money
 from api.models.order_item import OrderItemCreate, OrderItemRead, OrderItemReadWithProduct
 from api.models.texts import LINES
-from api.models.types import Id
+from api.models.types import PERSONAL, Id
 from api.models.user import UserSummary
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ OrderRefundedAmount = Annotated[
         examples=["0.00"],
     ),
 ]
-ShippingAddress = Annotated[str | None, Limits(max_length=500, examples=["1 Abbey Road, London NW8 9AY"]), LINES]
+ShippingAddress = Annotated[
+    str | None, Limits(max_length=500, examples=["1 Abbey Road, London NW8 9AY"]), PERSONAL, LINES
+]
 
 
 class OrderStatus(StrEnum):

@@ -1,11 +1,12 @@
 """Order events: how an order came to its status."""
 
 from datetime import datetime
+from typing import ClassVar
 
 from pydantic import AwareDatetime
 from sqlmodel import Field
 
-from api.models.base import Schema, one_of, utcnow
+from api.models.base import NotAudited, Schema, one_of, utcnow
 from api.models.columns import EnumValue
 from api.models.order import OrderStatus
 from api.models.types import Id
@@ -22,6 +23,7 @@ class OrderEvent(OrderEventBase, table=True):
     """Insert-only, one row per change of status, the first included."""
 
     __tablename__ = "order_events"
+    not_audited: ClassVar[NotAudited] = "insert-only: the entry of its order says the same"
     __table_args__ = (one_of("from_status", OrderStatus), one_of("to_status", OrderStatus))
 
     id: Id = Field(default=None, primary_key=True)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Optional
 from pydantic import Field as Limits
 from sqlmodel import Field, UniqueConstraint
 
-from api.models.base import Schema, check, related
+from api.models.base import NotAudited, Schema, check, related
 from api.models.money import Amount, Money
 from api.models.product import ProductName, ProductRead, Sku
 from api.models.types import Id, Quantity
@@ -35,6 +35,7 @@ class OrderItem(OrderItemBase, table=True):
     """A line of an order. Its product can be changed or deactivated later; the line stays as it is."""
 
     __tablename__ = "order_items"
+    not_audited: ClassVar[NotAudited] = "insert-only: it comes with its order, which has an entry"
     __table_args__ = (
         UniqueConstraint("order_id", "product_id"),
         check("quantity", "quantity > 0"),

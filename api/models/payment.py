@@ -12,7 +12,7 @@ from api.models.columns import EnumValue
 from api.models.money import ZERO, Amount, Money
 from api.models.refund import RefundRead
 from api.models.texts import LINE
-from api.models.types import Id
+from api.models.types import PERSONAL, Id
 
 if TYPE_CHECKING:
     from api.models.refund import Refund
@@ -25,6 +25,7 @@ Reference = Annotated[
         description="The payment processor's own number. A reference can be used once per payment method.",
         examples=["ch_3MtwBwLkdIwHu7ix28a3tqPa"],
     ),
+    PERSONAL,
     LINE,
 ]
 RefundedAmount = Annotated[Money, Limits(examples=["0.00"])]

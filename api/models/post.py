@@ -9,7 +9,7 @@ from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
 from sqlmodel import Field, Index, col, or_
 
-from api.models.base import Schema, check, one_of, related, utcnow
+from api.models.base import NotAudited, Schema, check, one_of, related, utcnow
 from api.models.columns import EnumValue
 from api.models.searchable import Searchable
 from api.models.tag import PostTag, TagRead, TagSlug
@@ -60,6 +60,7 @@ class Post(PostBase, Versioned, Searchable, table=True):
     """An article. The public sees published posts; their authors and staff see them in every status."""
 
     __tablename__ = "posts"
+    not_audited: ClassVar[NotAudited] = {"view_count": "readers change it"}
     __table_args__ = (
         one_of("status", PostStatus),
         check("view_count", "view_count >= 0"),

@@ -10,12 +10,12 @@ from sqlmodel import Field
 from api.models.base import Schema, check, related, utcnow
 from api.models.money import Amount
 from api.models.texts import LINE
-from api.models.types import Id
+from api.models.types import PERSONAL, Id
 
 if TYPE_CHECKING:
     from api.models.payment import Payment
 
-RefundReason = Annotated[str, Limits(min_length=1, max_length=200, examples=["Arrived scratched"]), LINE]
+RefundReason = Annotated[str, Limits(min_length=1, max_length=200, examples=["Arrived scratched"]), PERSONAL, LINE]
 
 
 class RefundBase(Schema):

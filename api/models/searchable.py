@@ -15,6 +15,8 @@ from sqlalchemy import ColumnElement, Connection, event
 from sqlalchemy.orm import Mapper
 from sqlmodel import SQLModel, col, true
 
+from api.models.base import NotAudited
+
 COMBINING_DOT = "\u0307"
 SEPARATOR = "\n"
 """Between two columns; no folded text has a line break, so no search crosses it."""
@@ -37,6 +39,8 @@ class Searchable(SQLModel):
 
     A statement that writes these columns past the session has to write `search_text` too.
     """
+
+    not_audited: ClassVar[NotAudited] = {"search_text": "it is made of other columns"}
 
     searched: ClassVar[tuple[str, ...]]
     """The columns that a search looks into."""

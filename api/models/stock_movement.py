@@ -8,7 +8,7 @@ from pydantic import AfterValidator, AwareDatetime
 from pydantic import Field as Limits
 from sqlmodel import Field, Index
 
-from api.models.base import Schema, check, one_of, utcnow
+from api.models.base import NotAudited, Schema, check, one_of, utcnow
 from api.models.columns import EnumValue
 from api.models.product import MAX_STOCK
 from api.models.texts import LINE
@@ -61,6 +61,7 @@ class StockMovement(StockMovementBase, table=True):
     """Insert-only. The sum of a product's movements is always its stock."""
 
     __tablename__ = "stock_movements"
+    not_audited: ClassVar[NotAudited] = "insert-only: the entry of its product says the same"
     __table_args__ = (
         one_of("reason", StockReason),
         check("delta", "delta <> 0"),

@@ -2,14 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import AwareDatetime
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
 from sqlmodel import Field, and_, col
 
-from api.models.base import Schema, Timestamps, one_of
+from api.models.base import NotAudited, Schema, Timestamps, one_of
 from api.models.columns import EnumValue
 from api.models.texts import LINE
 from api.models.types import SECRET, Id, Integral, Sha256
@@ -39,6 +39,7 @@ class Token(TokenBase, Timestamps, table=True):
     """A session from a sign-in, or an API key that its user made. Both are opaque, random and revocable."""
 
     __tablename__ = "tokens"
+    not_audited: ClassVar[NotAudited] = {"last_used_at": "each hour of use changes it"}
     __table_args__ = (one_of("kind", TokenKind),)
 
     id: Id = Field(default=None, primary_key=True)

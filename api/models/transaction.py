@@ -7,7 +7,7 @@ from pydantic import AwareDatetime
 from pydantic import Field as Limits
 from sqlmodel import Field
 
-from api.models.base import Schema, check, utcnow
+from api.models.base import NotAudited, Schema, check, utcnow
 from api.models.money import Amount
 from api.models.texts import LINE
 from api.models.types import Id
@@ -34,6 +34,7 @@ class Transaction(TransactionBase, table=True):
     """Insert-only double entry: one row takes from one account and gives to the other."""
 
     __tablename__ = "transactions"
+    not_audited: ClassVar[NotAudited] = "insert-only: the entries of both accounts say the same"
     __table_args__ = (check("amount", "amount > 0"), check("accounts", "from_account_id <> to_account_id"))
 
     id: Id = Field(default=None, primary_key=True)

@@ -8,12 +8,15 @@ from pydantic import AfterValidator, BeforeValidator, EmailStr, JsonValue, Stric
 from pydantic import Field as Limits
 
 
-class _Secret:
-    """The kind of `SECRET`."""
+class _Mark:
+    """The kind of `SECRET` and of `PERSONAL`."""
 
 
-SECRET = _Secret()
+SECRET = _Mark()
 """In the type of a field that holds a password or a token: neither is stored as it is, nor an answer that has one."""
+
+PERSONAL = _Mark()
+"""In the type of a field that may tell of a person: the audit trail says only that it changed."""
 
 MAX_ID = 2**63 - 1
 """The largest signed 64-bit integer, which is what all three databases store."""

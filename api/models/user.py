@@ -10,7 +10,7 @@ from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
 from sqlmodel import Field, String, bindparam, cast, col, literal, true
 
-from api.models.base import Schema, related, utcnow
+from api.models.base import NotAudited, Schema, related, utcnow
 from api.models.columns import BigInt
 from api.models.searchable import Searchable
 from api.models.texts import LINE, LINES
@@ -76,6 +76,10 @@ class User(UserBase, Versioned, Searchable, table=True):
     """A person who signs in. A user with orders or money is erased by forgetting the person and keeping the row."""
 
     __tablename__ = "users"
+    not_audited: ClassVar[NotAudited] = {
+        "last_login_at": "the entry of the session's token says it",
+        "last_active_at": "requests change it, also those that only read",
+    }
     searched = ("username", "email", "full_name")
     edited: ClassVar[tuple[str, ...]] = ("is_active", "is_superuser")
 

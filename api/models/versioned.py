@@ -17,7 +17,7 @@ from sqlalchemy import Connection, event, inspect
 from sqlalchemy.orm import Mapper, declared_attr
 from sqlmodel import Field
 
-from api.models.base import Schema, Timestamps
+from api.models.base import NotAudited, Schema, Timestamps
 from api.models.types import MAX_ID
 
 Version = Annotated[int, Limits(ge=1, le=MAX_ID, examples=[3])]
@@ -26,6 +26,7 @@ Version = Annotated[int, Limits(ge=1, le=MAX_ID, examples=[3])]
 class Versioned(Timestamps):
     """The times and the version of a row that people edit, set by the shop and never by a client."""
 
+    not_audited: ClassVar[NotAudited] = {"version": "it counts edits, each of which has an entry"}
     versioned_by: ClassVar[str] = "version"
     """The column that tells one edition of a row from all others."""
 

@@ -19,6 +19,7 @@ MODULES = (
     "tags",
     "exports",
     "imports",
+    "audit",
     "notifications",
 )
 """A file of this folder each; it holds one `Router` or, with a sub-resource, two."""

@@ -133,14 +133,15 @@ async def _save(session: AsyncSession, post: Post, data: PostCreate | PostUpdate
     post.note_publication()
     post.updated_at = utcnow()  # also where only its tags change
     with session.no_autoflush:  # the post is written below, where a duplicate is explained
-        tag_ids = None if data.tags is None else await _tag_ids(session, set(data.tags))
-        if tag_ids is not None and tag_ids != await _present_tag_ids(session, post):
+        present = [] if data.tags is None else await _present_tag_ids(session, post)
+        wanted = [] if data.tags is None else await _tag_ids(session, set(data.tags))
+        if wanted != present:
             post.raise_version()
     await flush_unique(session, [post], [data], seen_by=Post.visible_to(user))
-    if tag_ids is not None:
-        await session.exec(delete(PostTag).where(col(PostTag.post_id) == post.id))
-        session.add_all(PostTag(post_id=post.id, tag_id=tag_id) for tag_id in tag_ids)
-        await session.flush()
+    if dropped := set(present) - set(wanted):
+        await session.exec(delete(PostTag).where(col(PostTag.post_id) == post.id, col(PostTag.tag_id).in_(dropped)))
+    session.add_all(PostTag(post_id=post.id, tag_id=tag_id) for tag_id in wanted if tag_id not in present)
+    await session.flush()
     session.expunge(post)  # so that its tags are read again
     return await one_or_404(session, Post, Post.id == post.id, options=with_author_and_tags)
 

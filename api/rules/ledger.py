@@ -13,17 +13,24 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.database.connections import driver_of
 from api.database.drivers import DriverConnection
 from api.database.statements import Insertion, Statement
+from api.database.trail import record_change
 from api.errors import Conflict, Unprocessable
 from api.models.account import Account, ShopAccount
 from api.models.base import utcnow
-from api.models.columns import Cents
+from api.models.columns import BigInt, Cents
 from api.models.transaction import Transaction, TransactionRead
 
 BALANCE = col(Account.balance) + bindparam("delta", type_=Cents)
 CHANGE_BALANCE = Statement(
     update(Account)
     .where(col(Account.id) == bindparam("account_id"), or_(col(Account.user_id).is_(None), BALANCE >= 0))
-    .values(balance=BALANCE, updated_at=bindparam("now"))
+    .values(balance=BALANCE, updated_at=bindparam("now")),
+    recorded=True,
+)
+SELECT_BALANCES = Statement(
+    select(col(Account.id), col(Account.balance)).where(
+        col(Account.id).in_([bindparam("source", type_=BigInt), bindparam("target", type_=BigInt)])
+    )
 )
 SELECT_ACCOUNT = Statement(select(col(Account.id)).where(Account.id == bindparam("account_id")))
 SELECT_ACCOUNT_ID = Statement(select(col(Account.id)).where(Account.user_id == bindparam("user_id")))
@@ -81,6 +88,9 @@ async def post(
     driver = await driver_of(session)
     for account_id in sorted((source, target)):
         await _change_balance(driver, account_id, -amount if account_id == source else amount)
+    for account_id, balance in await driver.fetch(SELECT_BALANCES, source=source, target=target):
+        delta = -amount if account_id == source else amount
+        record_change(session, Account, account_id, balance=(balance - delta, balance))
     row = INSERT_TRANSACTION.values(
         from_account_id=source, to_account_id=target, amount=amount, description=description, order_id=order_id
     )

@@ -5,6 +5,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
 from api.database.statements import Insertion, Statement
+from api.database.trail import record_change
 from api.errors import Conflict
 from api.models.base import utcnow
 from api.models.notification import NotificationKind
@@ -19,7 +20,8 @@ from api.rules.orders import stored_order
 ADVANCE_ORDER = Statement(
     update(Order)
     .where(col(Order.id) == bindparam("order_id"), col(Order.status) == bindparam("before"))
-    .values(status=bindparam("after"), updated_at=bindparam("now"))
+    .values(status=bindparam("after"), updated_at=bindparam("now")),
+    recorded=True,
 )
 SELECT_LINES = Statement(
     select(col(OrderItem.product_id), col(OrderItem.quantity)).where(OrderItem.order_id == bindparam("order_id"))
@@ -54,6 +56,7 @@ async def change_status(
         changed = await driver.execute(ADVANCE_ORDER, order_id=order.id, before=before, after=status, now=utcnow())
         order = await stored_order(session, order.id)
         if changed == 1:
+            record_change(session, Order, order.id, status=(before, status))
             break
     await record_status(session, order, before, changed_by=changed_by)
     if status is OrderStatus.CANCELLED:

@@ -10,6 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
 from api.database.statements import Insertion, Statement
+from api.database.trail import record_change
 from api.errors import Conflict
 from api.models.account import ShopAccount
 from api.models.base import utcnow
@@ -30,7 +31,8 @@ ADD_PAID_AMOUNT = Statement(
         col(Order.status) != OrderStatus.CANCELLED,
         col(Order.total_amount) >= PAID_AMOUNT,
     )
-    .values(paid_amount=PAID_AMOUNT, updated_at=bindparam("now"))
+    .values(paid_amount=PAID_AMOUNT, updated_at=bindparam("now")),
+    recorded=True,
 )
 MAX_REFUNDS = 100
 """Refunds of one payment in part: they all stand in one answer, with their payment."""
@@ -39,7 +41,8 @@ REFUNDED_AMOUNT = col(Order.refunded_amount) + bindparam("amount", type_=Cents)
 ADD_REFUNDED_AMOUNT = Statement(
     update(Order)
     .where(col(Order.id) == bindparam("order_id"), col(Order.paid_amount) >= REFUNDED_AMOUNT)
-    .values(refunded_amount=REFUNDED_AMOUNT, updated_at=bindparam("now"))
+    .values(refunded_amount=REFUNDED_AMOUNT, updated_at=bindparam("now")),
+    recorded=True,
 )
 INSERT_PAYMENT = Insertion(Payment)
 
@@ -57,6 +60,7 @@ async def receive(session: AsyncSession, order: StoredOrder, data: PaymentCreate
         if order.status is OrderStatus.CANCELLED:
             raise Conflict("A cancelled order cannot be paid.")
         raise Conflict(f"The amount exceeds the amount due for this order ({order.due_amount}).")
+    record_change(session, Order, order.id, paid_amount=(order.paid_amount - data.amount, order.paid_amount))
     row = INSERT_PAYMENT.values(order_id=order.id, method=data.method, amount=data.amount, reference=data.reference)
     payment = PaymentRead.model_construct(id=await driver.insert(INSERT_PAYMENT, **row), **row)
     if data.method is PaymentMethod.STORE_CREDIT:
@@ -74,8 +78,11 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
     """
     driver = await driver_of(session)
     # It locks the order, too. What exceeds all payments of the order exceeds this one, which is refused below.
-    await driver.execute(ADD_REFUNDED_AMOUNT, order_id=payment.order_id, amount=given.amount, now=utcnow())
+    added = await driver.execute(ADD_REFUNDED_AMOUNT, order_id=payment.order_id, amount=given.amount, now=utcnow())
     order = await stored_order(session, payment.order_id)
+    if added:
+        before = order.refunded_amount - given.amount
+        record_change(session, Order, order.id, refunded_amount=(before, order.refunded_amount))
     refunded = col(Payment.refunded_amount) + given.amount
     within = await session.exec(
         update(Payment)

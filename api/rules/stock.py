@@ -7,6 +7,7 @@ The UPDATE comes before the rows that refer to the product: on MariaDB those wou
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement
@@ -17,6 +18,7 @@ from api.database.connections import driver_of
 from api.database.drivers import DriverConnection
 from api.database.row_ids import reserve_ids
 from api.database.statements import Insertion, Statement, numbered, numbered_values
+from api.database.trail import record_change
 from api.errors import Conflict, ShopError, Unprocessable
 from api.models.base import utcnow
 from api.models.columns import BigInt
@@ -25,12 +27,8 @@ from api.models.stock_movement import StockMovement, StockReason
 
 INSERT_MOVEMENT = Insertion(StockMovement)
 
-AFTER = col(Product.stock_quantity) + bindparam("delta", type_=Integer)
-CHANGE_STOCK = Statement(
-    update(Product)
-    .where(col(Product.id) == bindparam("product_id"), AFTER.between(0, MAX_STOCK))
-    .values(stock_quantity=AFTER, updated_at=bindparam("now"))
-)
+PRODUCTS_AT_A_TIME = 100
+"""As many as the longest order has lines: a statement is compiled for each number of products."""
 
 
 class SoldProduct(NamedTuple):
@@ -50,7 +48,7 @@ async def change(session: AsyncSession, movement: StockMovement) -> StockMovemen
     Raises:
         Conflict: The stock would fall below zero or exceed its limit.
     """
-    await _change_quantity(await driver_of(session), movement.product_id, movement.delta)
+    await _add(session, {movement.product_id: movement.delta})
     session.add(movement)
     await session.flush()
     return movement
@@ -64,11 +62,14 @@ async def take(session: AsyncSession, quantities: Mapping[int, int]) -> Sequence
         Conflict: The stock of one does not suffice.
     """
     driver = await driver_of(session)
-    wanted = numbered_values([{"id": product_id, "units": units} for product_id, units in sorted(quantities.items())])
-    products = [SoldProduct(*row) for row in await driver.fetch(_lock_products(len(quantities)), **wanted)]
+    wanted = _numbered(quantities)
+    products = await _locked(driver, wanted, len(quantities))
     taken = await driver.execute(_decrement_stock(len(quantities)), **wanted, now=utcnow())
     if taken < len(quantities):
         raise _shortage({each.id: each for each in products}, quantities)
+    for each in products:
+        before = each.stock_quantity
+        record_change(session, Product, each.id, stock_quantity=(before, before - quantities[each.id]))
     return products
 
 
@@ -86,8 +87,7 @@ async def give_back(
         Conflict: The stock of a product would exceed its limit.
     """
     driver = await driver_of(session)
-    for product_id, quantity in sorted(quantities.items()):
-        await _change_quantity(driver, product_id, quantity)
+    await _add(session, quantities)
     await _record(driver, quantities, StockReason.CANCELLATION, order_id=order_id, user_id=user_id, sign=1)
 
 
@@ -95,10 +95,9 @@ async def set_counted(
     session: AsyncSession, counted: Mapping[int, tuple[int, int]], *, user_id: int | None, note: str
 ) -> None:
     """Set the stock of products that are locked, each from its quantity of now to one that was counted."""
-    driver = await driver_of(session)
     deltas = {product_id: after - before for product_id, (before, after) in sorted(counted.items())}
-    for product_id, delta in deltas.items():
-        await _change_quantity(driver, product_id, delta)
+    for first in range(0, len(deltas), PRODUCTS_AT_A_TIME):
+        await _add(session, dict(islice(deltas.items(), first, first + PRODUCTS_AT_A_TIME)))
     session.add_all(
         StockMovement(product_id=product_id, delta=delta, reason=StockReason.ADJUSTMENT, note=note, user_id=user_id)
         for product_id, delta in deltas.items()
@@ -117,9 +116,23 @@ async def record_initial(session: AsyncSession, products: Sequence[Product], use
     )
 
 
-async def _change_quantity(driver: DriverConnection, product_id: int, delta: int) -> None:
-    if await driver.execute(CHANGE_STOCK, product_id=product_id, delta=delta, now=utcnow()) == 0:
+async def _add(session: AsyncSession, deltas: Mapping[int, int]) -> None:
+    """Add units to several products, all or nothing; below zero they are taken."""
+    driver, added = await driver_of(session), _numbered(deltas)
+    products = await _locked(driver, added, len(deltas))
+    if await driver.execute(_increment_stock(len(deltas)), **added, now=utcnow()) < len(deltas):
         raise Conflict(f"The stock must stay between 0 and {MAX_STOCK:,}.")
+    for each in products:
+        before = each.stock_quantity
+        record_change(session, Product, each.id, stock_quantity=(before, before + deltas[each.id]))
+
+
+def _numbered(units: Mapping[int, int]) -> dict[str, Any]:
+    return numbered_values([{"id": product_id, "units": number} for product_id, number in sorted(units.items())])
+
+
+async def _locked(driver: DriverConnection, ids: dict[str, Any], count: int) -> list[SoldProduct]:
+    return [SoldProduct(*row) for row in await driver.fetch(_lock_products(count), **ids)]
 
 
 async def _record(
@@ -162,12 +175,26 @@ def _lock_products(count: int) -> Statement:
 @cache
 def _decrement_stock(count: int) -> Statement:
     """Takes the units of so many products, of those that are for sale and have them."""
-    wanted: Any = case(
-        *((col(Product.id) == _id(index), bindparam(numbered("units", index), type_=Integer)) for index in range(count))
-    )
+    wanted = _units(count)
     in_stock = (_is_one_of(count), col(Product.is_active), col(Product.stock_quantity) >= wanted)
     remaining = col(Product.stock_quantity) - wanted
-    return Statement(update(Product).where(*in_stock).values(stock_quantity=remaining, updated_at=bindparam("now")))
+    taken = update(Product).where(*in_stock).values(stock_quantity=remaining, updated_at=bindparam("now"))
+    return Statement(taken, recorded=True)
+
+
+@cache
+def _increment_stock(count: int) -> Statement:
+    """Adds units to so many products, of those whose stock stays within its limits."""
+    after = col(Product.stock_quantity) + _units(count)
+    within = update(Product).where(_is_one_of(count), after.between(0, MAX_STOCK))
+    return Statement(within.values(stock_quantity=after, updated_at=bindparam("now")), recorded=True)
+
+
+def _units(count: int) -> Any:
+    """How many units of each product."""
+    return case(
+        *((col(Product.id) == _id(index), bindparam(numbered("units", index), type_=Integer)) for index in range(count))
+    )
 
 
 def _is_one_of(count: int) -> ColumnElement[bool]:

@@ -11,6 +11,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.web.framework_internals import STARLETTE_REFUSALS
 from api.web.problems import problem_response
+from api.web.request_ids import give_request_id
 
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -48,7 +49,8 @@ class ForwardedAddress(ProxyHeadersMiddleware):
 
 
 class FinishedAnswers:
-    """Gives every answer the security headers, and drops the content of an answer to HEAD (RFC 9110, section 9.3.2).
+    """Gives every answer the security headers and the id of its request, and drops the content of an answer to HEAD
+    (RFC 9110, section 9.3.2).
 
     The refusals of Starlette's middleware, which come as plain text, become problems first. All is done by one
     middleware, because each costs what a fifth of a statement costs.
@@ -67,6 +69,7 @@ class FinishedAnswers:
             await self.app(scope, receive, send)
             return
         refusal: Message | None = None
+        request_id = give_request_id(scope)
 
         async def finish(message: Message) -> None:
             nonlocal refusal
@@ -75,7 +78,8 @@ class FinishedAnswers:
                     refusal = message
                     return
                 sent = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(each for each in self.headers if each[0] not in sent)]
+                own = [each for each in self.headers if each[0] not in sent]
+                message["headers"] = [*message["headers"], *own, (b"x-request-id", request_id.encode())]
             elif refusal is not None:
                 if not message.get("more_body"):
                     started, refusal = refusal, None

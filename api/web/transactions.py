@@ -26,9 +26,11 @@ from api.database.errors import (
     refusal_for,
 )
 from api.database.sessions import SCHEMA_PATIENCE
+from api.database.trail import Origin
 from api.database.transactions import CANCEL_GRACE, COMMIT_TIMEOUT, ROLLBACK_TIMEOUT, time_limit
 from api.errors import Unavailable
 from api.web.app_state import database_of
+from api.web.request_ids import request_id_of
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +69,8 @@ class RouteRun:
         """What is done once a file is read, of which it is told the hash."""
         self._found: dict[Any, Any] = {}
         self._clocks: tuple[asyncio.Timeout, ...] = ()
+        self.origin = Origin(request_id=request_id_of(request.scope))
+        """Who makes the changes, for the audit trail: whoever finds out who sends the request notes it here."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,7 +98,7 @@ class RouteRun:
     async def write_session(self) -> AsyncSession:
         """The session of the transaction, which is committed when the run ends without an error."""
         if self._write_session is None:
-            self._write_session = await self._opened(database_of(self._request).transaction())
+            self._write_session = await self._opened(database_of(self._request).transaction(self.origin))
             if self.before_writing is not None:
                 await self.before_writing(self._write_session)
         return self._write_session

@@ -1,6 +1,7 @@
 """`python -m api verify`: the books of a shop that was used are right, and rows that are changed by hand are named."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -50,6 +51,25 @@ BREACHES = {
     "a used idempotency key has its answer": ["UPDATE idempotency_keys SET status_code = NULL"],
     "a count of products is how many there are": ["UPDATE product_counts SET number = number + 1"],
 }
+
+BEHIND_THE_SHOP = [
+    ("UPDATE tags SET name = 'Tapes'", r"tags \d+: name is 'Tapes', and its last entry says 'Records'"),
+    ("DELETE FROM tags", r"tags \d+ is gone, and its last entry \d+ says that it was changed"),
+    (
+        "UPDATE users SET is_superuser = FALSE WHERE id IN (SELECT user_id FROM orders)",
+        r"users \d+: is_superuser is False, and its last entry says True",
+    ),
+    (
+        "UPDATE orders SET user_id = (SELECT MAX(id) FROM users) "
+        "WHERE id = (SELECT * FROM (SELECT MIN(id) FROM orders) o)",
+        r"orders \d+: user_id is \d+, and its last entry says \d+",
+    ),
+    (
+        "DELETE FROM audit_entries WHERE id = (SELECT * FROM (SELECT MAX(id) FROM audit_entries) e)",
+        r"tags \d+: name is 'Records', and its last entry says 'Vinyl'",
+    ),
+]
+"""Statements past the shop, and how `verify` names the row."""
 
 ONLY_ON = {"a count of products is how many there are": ["postgresql"]}
 WHERE_BROKEN = [(promise, name) for promise in BREACHES for name in ONLY_ON.get(promise, BACKENDS)]
@@ -123,7 +143,7 @@ class TestVerify:
     ) -> None:
         assert await verify(database)
         printed = capsys.readouterr().out
-        assert f"{len(checks_on(database.backend))} checks, all is well" in printed
+        assert f"{len(checks_on(database.backend)) + 1} checks, all is well" in printed
         assert "(3 orders, " in printed
 
     async def test_the_books_of_a_shop_in_use_are_right_at_every_moment(
@@ -157,6 +177,46 @@ class TestVerify:
         broken_lines = [number for number, line in enumerate(lines) if line.startswith("BROKEN") and promise in line]
         assert len(broken_lines) == 1, lines
         assert lines[broken_lines[0] + 1].startswith("        "), f"no row is named: {lines}"
+
+    @pytest.mark.parametrize(("statement", "named"), BEHIND_THE_SHOP)
+    async def test_a_change_behind_the_shops_back_is_named_until_it_is_accepted(
+        self,
+        used_shop: AsyncClient,
+        database: Database,
+        capsys: pytest.CaptureFixture[str],
+        statement: str,
+        named: str,
+    ) -> None:
+        made = await used_shop.post("/tags", json={"name": "Vinyl"})
+        (order, *_) = (await used_shop.get("/orders")).json()["items"]
+        await used_shop.patch(f"/users/{order['user_id']}", json={"is_superuser": True})
+        await used_shop.patch(f"/tags/{made.json()['id']}", json={"name": "Records"})
+        await _run(database, [statement])
+
+        assert not await verify(database)
+        printed = capsys.readouterr().out
+        (line,) = re.findall(r"^BROKEN  a row is what its last audit entries say.*\n +(.*)$", printed, re.MULTILINE)
+        assert re.fullmatch(named, line)
+
+        assert not await verify(database, accepts=True)
+        assert "1 rows are accepted as they are" in capsys.readouterr().out
+        assert await verify(database)
+        newest = (await used_shop.get("/audit?cursor=&limit=1")).json()["items"][0]
+        assert (newest["command"], newest["user_id"]) == ("verify", None)
+
+    async def test_a_change_between_two_entries_is_named(
+        self, as_staff: AsyncClient, database: Database, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        tag = f"/tags/{(await as_staff.post('/tags', json={'name': 'Vinyl'})).json()['id']}"
+        await _run(database, ["UPDATE tags SET name = 'Tapes'"])
+        await as_staff.patch(tag, json={"name": "Records"})
+
+        assert not await verify(database)
+        assert re.search(
+            r"tags \d+: name became 'Vinyl', and was 'Tapes' before entry \d+$", capsys.readouterr().out, re.M
+        )
+        assert not await verify(database, accepts=True)
+        assert await verify(database)
 
     def test_every_check_is_broken_by_a_test(self) -> None:
         for check in CHECKS:

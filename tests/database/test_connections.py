@@ -69,7 +69,7 @@ class TestErrors:
         tag = await a_tag(session)
         async with database.connection() as connection:
             with pytest.raises(IntegrityError):
-                await connection.insert(INSERT_TAG, **INSERT_TAG.values(name=tag.name, slug="another"))
+                await connection.execute(INSERT_TAG.recorded, **INSERT_TAG.values(name=tag.name, slug="another"))
 
     async def test_wrong_sql_is_what_a_session_raises_and_the_connection_stays(self, database: Database) -> None:
         async with database.connection() as connection:
@@ -148,7 +148,7 @@ class TestSend:
                 write.add(Category(name="By the session", slug="by-the-session"))
                 await write.flush()
             driver = await driver_of(write)
-            await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name="Sent", slug="sent"))
+            await driver.send(INSERT_TAG.recorded, **INSERT_TAG.values(name="Sent", slug="sent"))
             if by_session == "after":
                 assert (await write.exec(select(Tag.name))).all() == ["Sent"], "the session did not see what was sent"
 
@@ -161,8 +161,8 @@ class TestSend:
         async def send_a_duplicate() -> None:
             async with database.transaction() as write:
                 driver = await driver_of(write)
-                await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name=tag.name, slug="another"))
-                await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name="A third", slug="third"))
+                await driver.send(INSERT_TAG.recorded, **INSERT_TAG.values(name=tag.name, slug="another"))
+                await driver.send(INSERT_TAG.recorded, **INSERT_TAG.values(name="A third", slug="third"))
                 await driver.fetch(SELECT_TAG, tag_id=tag.id)
 
         with pytest.raises(IntegrityError):
@@ -178,7 +178,7 @@ class TestSend:
             async with database.transaction() as write:
                 driver = await driver_of(write)
                 await driver.insert(INSERT_TAG, **INSERT_TAG.values(name="Another", slug="another"))
-                await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name=tag.name, slug="third"))
+                await driver.send(INSERT_TAG.recorded, **INSERT_TAG.values(name=tag.name, slug="third"))
 
         with pytest.raises(IntegrityError):
             await send_a_duplicate()
@@ -187,10 +187,10 @@ class TestSend:
     async def test_what_was_sent_is_undone_with_the_rest(self, database: Database, session: AsyncSession) -> None:
         async with database.transaction() as write:
             driver = await driver_of(write)
-            await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name="Undone", slug="undone"))
+            await driver.send(INSERT_TAG.recorded, **INSERT_TAG.values(name="Undone", slug="undone"))
             await undo(write)
             driver = await driver_of(write)
-            await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name="Kept", slug="kept"))
+            await driver.send(INSERT_TAG.recorded, **INSERT_TAG.values(name="Kept", slug="kept"))
 
         assert (await session.exec(select(Tag.slug))).all() == ["kept"]
 
@@ -207,7 +207,7 @@ class TestPipeline:
             name = tag.name if number in failing else f"Tag number {number}"
             async with database.transaction() as write:
                 driver = await driver_of(write)
-                await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name=name, slug=f"number-{number}"))
+                await driver.send(INSERT_TAG.recorded, **INSERT_TAG.values(name=name, slug=f"number-{number}"))
 
         async with open_database(database_pool_size=1) as database:
             for number in range(1, 16):
@@ -242,7 +242,7 @@ class TestPipeline:
         async with database.transaction() as write:
             savepoint = await write.begin_nested()
             driver = await driver_of(write)
-            await driver.send(INSERT_TAG.one, **INSERT_TAG.values(name="Undone", slug="undone"))
+            await driver.send(INSERT_TAG.recorded, **INSERT_TAG.values(name="Undone", slug="undone"))
             await savepoint.rollback()
 
         assert (await session.exec(select(Tag.slug))).all() == []
@@ -283,7 +283,7 @@ async def _hold_a_connection(database: Database) -> None:
 class TestStatements:
     def test_a_statement_without_a_value_for_a_column_is_refused(self, database: Database) -> None:
         """A session would fill in the time of the change."""
-        change = Statement(update(Tag).values(name=bindparam("new_name")))
+        change = Statement(update(Tag).values(name=bindparam("new_name")), recorded=True)
         with pytest.raises(TypeError, match="updated_at"):
             change.on(database.engine.dialect)
 

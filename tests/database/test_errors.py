@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import SQLModel, col, delete, insert, update
+from sqlmodel import SQLModel, col, delete, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.errors import refusal_for
@@ -45,7 +45,9 @@ async def delete_a_user_with_an_order(session: AsyncSession, user: User) -> None
 
 async def give_two_rows_one_id(session: AsyncSession, user: User) -> None:
     for name in ("one", "two"):
-        await session.exec(insert(Category).values(id=1_000_000, name=name, slug=name))
+        session.add(Category(id=1_000_000, name=name, slug=name))
+        await session.flush()
+        session.expunge_all()
 
 
 async def set_a_name_to_null(session: AsyncSession, user: User) -> None:

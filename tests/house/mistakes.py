@@ -62,7 +62,7 @@ MISTAKES = {
     "the stock is read, compared and written": Mistake(
         "api/rules/stock.py",
         """\
-    products = [SoldProduct(*row) for row in await driver.fetch(_lock_products(len(quantities)), **wanted)]
+    products = await _locked(driver, wanted, len(quantities))
     taken = await driver.execute(_decrement_stock(len(quantities)), **wanted, now=utcnow())
     if taken < len(quantities):
         raise _shortage({each.id: each for each in products}, quantities)
@@ -113,7 +113,8 @@ MISTAKES = {
     balance, owner = found[0]
     if owner is not None and balance + delta < 0:
         raise Conflict("The balance is too low for this amount.")
-    await driver.execute(Statement(update(Account).where(this).values(balance=balance + delta, updated_at=utcnow())))
+    change = update(Account).where(this).values(balance=balance + delta, updated_at=utcnow())
+    await driver.execute(Statement(change, recorded=True))
 """,
         (TRANSFERS,),
         r"account \d+ has a balance of \S+, but its transactions add up to",

@@ -53,7 +53,8 @@ async def send(app: FastAPI, contract: Contract, world: World) -> AsyncIterator[
 
         async def send(caller: str, method: str, path: str, **request: Any) -> httpx.Response:
             host = "undocumented" if path.startswith(("/docs", "/openapi.json")) else "test"
-            headers = dict(request.pop("headers", {}))
+            # The same id for all, so that answers can be compared.
+            headers = {"X-Request-ID": "access", **request.pop("headers", {})}
             if caller != "nobody":
                 headers["Authorization"] = f"Bearer {secrets[caller]}"
             return await client.request(method, f"http://{host}.example{path}", headers=headers, **request)

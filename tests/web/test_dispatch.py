@@ -28,7 +28,7 @@ async def whole_answer(
         "method": method,
         "path": path,
         "query_string": b"",
-        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "headers": [*((name.lower(), value) for name, value in request.headers.raw), (b"x-request-id", b"same")],
         "client": ("127.0.0.1", 1),
         "scheme": "http",
         "server": ("test.example", 80),

@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.auth.callers import current_user
 from api.database.sessions import Database
 from api.errors import Conflict
+from api.models.audit_entry import AuditEntry
 from api.models.idempotency_key import IdempotencyKey
 from api.models.notification import Notification, NotificationKind
 from api.models.product import Product
@@ -20,6 +21,7 @@ from api.models.user import User
 from api.rules.notifications import notify
 from api.web.sessions import WriteSession
 from api.web.transactions import MAX_ATTEMPTS
+from tests.books import rows_of
 from tests.databases import Backend
 from tests.factories import a_token
 from tests.support import assert_refused
@@ -50,6 +52,8 @@ class TestRetry:
         assert [response.status_code for response in responses] == [200, 200]
         assert len(runs) == 3, f"the route ran {len(runs)} times for two requests and one deadlock"
         assert await stocks(session) == [12, 12]
+        told = [each.changes["stock_quantity"] for each in await rows_of(session, AuditEntry)]
+        assert sorted(told) == [[10, 11], [10, 11], [11, 12], [11, 12]]
 
     async def test_both_requests_succeed_after_a_commit_fails_to_serialize(
         self, backend: Backend, database: Database, session: AsyncSession, products: list[Product]
@@ -107,6 +111,8 @@ class TestRetry:
 
         assert (response.status_code, response.json()) == (200, MAX_ATTEMPTS)
         assert await stocks(session) == [11, 10]
+        (entry,) = await rows_of(session, AuditEntry)
+        assert entry.changes == {"stock_quantity": [10, 11]}
 
     @pytest.mark.parametrize("failure", [DEADLOCK, SERIALIZATION_FAILURE], ids=["deadlock", "serialization failure"])
     async def test_a_request_is_refused_after_the_last_attempt(

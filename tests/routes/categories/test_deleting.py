@@ -118,7 +118,7 @@ class TestDeleteCategory:
         assert set((await parents(session)).values()) <= {None}
 
     @pytest.mark.parametrize("size", [1, 30])
-    async def test_a_deletion_costs_six_statements_whatever_the_number_of_children(
+    async def test_a_deletion_costs_so_many_statements_whatever_the_number_of_children(
         self, as_staff: AsyncClient, session: AsyncSession, database: Database, size: int
     ) -> None:
         category = await a_category(session, "Music")

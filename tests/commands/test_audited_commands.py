@@ -1,0 +1,68 @@
+"""What a command changes is in the audit trail, under the name of the command."""
+
+import signal
+from datetime import timedelta
+
+import pytest
+
+from api import __main__ as cli
+from api.commands.command import with_database
+from api.database.sessions import Database
+from api.settings import Settings
+from tests.alembic_support import sql
+from tests.commands.support import finish, read_until, running
+from tests.factories import a_token, a_user
+from tests.support import FreshSession
+
+WITHOUT_ENTRY = {
+    "verify": "it reads",
+    "backup": "it reads",
+}
+"""Commands that change no row that the trail follows, each with its reason."""
+
+
+def entries(url: str) -> list[tuple[str, str, str]]:
+    """Command, action and table of each entry; no user, token or request has one."""
+    statement = "SELECT command, action, entity, user_id, token_id, request_id FROM audit_entries ORDER BY id"
+    found = [tuple(row) for row in sql(url, statement)]
+    assert {row[3:] for row in found} <= {(None, None, None)}
+    return [row[:3] for row in found]
+
+
+def test_create_admin(migrated: str) -> None:
+    given = ["--username", "manager", "--email", "manager@example.com", "--password", "SecurePass123"]
+    assert cli.main(["create-admin", *given]) == 0
+    assert entries(migrated) == [("create-admin", "created", "users")]
+    ((changes,),) = sql(migrated, "SELECT changes FROM audit_entries")
+    assert "manager" not in str(changes)
+    assert "is_superuser" in str(changes)
+
+
+def test_purge(migrated: str) -> None:
+    async def expire(database: Database) -> None:
+        async with FreshSession(database.engine) as session:
+            user = await a_user(session)
+            for days in (-2, -1, 1):
+                await a_token(session, user, days=timedelta(days=days).days)
+
+    with_database(Settings(_env_file=None, database_url=migrated), expire)
+    assert cli.main(["purge"]) == 0
+    assert entries(migrated) == [("purge", "deleted", "tokens")] * 2
+    assert cli.main(["verify"]) == 0
+
+
+def test_serve(url: str, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DATABASE_URL", url)
+    with running("api") as process:
+        read_until(process, r"(The documentation is at)")
+        finish(process, signal.SIGTERM)
+    assert entries(url) == [("serve", "created", "users")]
+
+
+def test_every_command_is_tested_or_has_a_reason() -> None:
+    tested = {name.removeprefix("test_").replace("_", "-") for name in globals() if name.startswith("test_")}
+    for command in cli.COMMANDS:
+        assert command.name in tested | WITHOUT_ENTRY.keys(), (
+            f"add `test_{command.name.replace('-', '_')}` to tests/commands/test_audited_commands.py, "
+            "or a line with a reason to WITHOUT_ENTRY there"
+        )
