@@ -51,7 +51,7 @@ VARIANTS: dict[str, list[Variant]] = {
     ],
     "POST /orders/{id}/cancel": [
         Variant(
-            "Cancel",
+            "Cancel the order",
             _may_become(OrderStatus.CANCELLED),
             asks="The stock goes back, and what was paid is refunded. A cancelled order stays cancelled.",
         )

@@ -115,6 +115,7 @@ async def row_page(visit: Visit) -> Response:
         "row.html",
         entity=entity,
         row=row,
+        facts=sorted(row.cells, key=lambda cell: cell.column.kind in (Kind.LONG_TEXT, Kind.DOCUMENT)),
         actions=[each for each in actions_of(visit.entities, entity) if each.variant.is_offered(row.values)],
         action_place=action_place,
         sections=[each for each in sections if each.rows],
@@ -126,7 +127,8 @@ async def row_page(visit: Visit) -> Response:
 
 async def _sections(visit: Visit, entity: Entity, row: Row) -> AsyncIterator[Section]:
     """One statement for each."""
-    for other, column in visit.entities.referring_to(entity):
+    related = {each.mapper.local_table.name for each in mapper_of(entity.model).relationships}
+    for other, column in sorted(visit.entities.referring_to(entity), key=lambda it: it[0].table.name not in related):
         owned = rows_of(other).where(other.table.c[column.name] == row.id)
         title = other.title if column.name.startswith(entity.noun.split()[-1]) else f"{other.title} ({column.label})"
         yield await _section(visit, title, other, owned, without=column, more=f"/{other.name}?{column.name}={row.id}")
@@ -158,6 +160,7 @@ async def _section(
     visit: Visit, title: str, entity: Entity, statement: Any, *, without: Column | None = None, more: str | None = None
 ) -> Section:
     actions = list(actions_of(visit.entities, entity))
+    actions = actions if len(actions) == 1 else []  # more have room on the row's own page alone
     columns = [each for each in entity.list_columns if each is not without]
     selected = list(entity.columns) if actions else columns
     rows = select_rows(visit.entities, entity, selected, statement.where(*visible(entity, visit.staff)))

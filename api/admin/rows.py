@@ -61,6 +61,11 @@ class Row:
         return self.entity.label_of(self.id, self.values[LABEL])
 
     @property
+    def short_label(self) -> str:
+        """Where it is plain what kind of row it is."""
+        return self.label if self.values[LABEL] else f"#{self.id}"
+
+    @property
     def href(self) -> str:
         return f"/{self.entity.name}/{self.id}"
 
