@@ -192,9 +192,9 @@ class Visits:
 
 async def _take_form(visit: Visit) -> None:
     """`in_transaction` has read the body, and refuses one that is compressed or incomplete."""
-    if visit.request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        raise HTTPException(415, f"A form is sent as {FORM}.")
     body = (await visit.request.body()).decode("utf-8", "replace")
+    if body and visit.request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+        raise HTTPException(415, f"A form is sent as {FORM}.")
     try:
         visit.form = dict(parse_qsl(body, keep_blank_values=True, max_num_fields=MAX_FIELDS))
     except ValueError:
