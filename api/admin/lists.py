@@ -176,7 +176,7 @@ class Part:
 
 
 async def read_part(
-    session: AsyncSession, entities: Entities, query: ListQuery, columns: list[Column], user: Caller, size: int = PART
+    session: AsyncSession, entities: Entities, query: ListQuery, columns: list[Column], user: Caller, size: int
 ) -> Part:
     """The part of a list that a query asks for, in one statement.
 

@@ -13,7 +13,7 @@ from api.admin.choices import few_rows
 from api.admin.csv_export import csv_lines
 from api.admin.entities import Column, Entity, Kind
 from api.admin.form_pages import action_place, entity_of, row_of
-from api.admin.lists import AFTER, PERIOD, SEARCH, SORT, ListQuery, filters_of, parse_query, read_part
+from api.admin.lists import AFTER, PART, PERIOD, SEARCH, SORT, ListQuery, filters_of, parse_query, read_part
 from api.admin.rows import Row, fetch, rows_of, select_rows, visible
 from api.admin.visits import HEADERS, Visit
 from api.errors import Unprocessable
@@ -51,7 +51,7 @@ async def list_page(visit: Visit) -> Response:
     filters = [each async for each in _filters(visit, entity)]
     if not query.mistakes:
         try:
-            part = await read_part(session, visit.entities, query, columns, visit.staff)
+            part = await read_part(session, visit.entities, query, columns, visit.staff, PART)
         except Unprocessable as error:
             query.mistakes[AFTER] = error.message
     return visit.page(

@@ -34,8 +34,9 @@ class Browser(httpx.AsyncClient):
     async def submit(self, path: str, values: dict[str, str] | None = None, **changed: str) -> httpx.Response:
         """Open a form, fill in some of its fields, and send it. A field goes by the end of its name."""
         fields = fields_of(await self.open(path))
+        places = {each.rpartition(".")[2]: each for each in fields if not each.startswith("was:")}
         for name, value in {**(values or {}), **changed}.items():
-            fields[next((each for each in fields if each.endswith((f".{name}", f":{name}"))), name)] = value
+            fields[places.get(name, name)] = value
         return await self.post(f"/admin{path}", data=fields)
 
     async def sign_in(self, username: str, password: str = PASSWORD, **fields: str) -> httpx.Response:
