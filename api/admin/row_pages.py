@@ -15,6 +15,7 @@ from api.admin.entities import Column, Entity, Kind
 from api.admin.form_pages import action_place, entity_of, row_of
 from api.admin.lists import AFTER, PART, PERIOD, SEARCH, SORT, ListQuery, filters_of, parse_query, read_part
 from api.admin.rows import Row, fetch, rows_of, select_rows, visible
+from api.admin.trail import changes_of
 from api.admin.visits import HEADERS, Visit
 from api.errors import Unprocessable
 
@@ -120,6 +121,7 @@ async def row_page(visit: Visit) -> Response:
         action_place=action_place,
         sections=[each for each in sections if each.rows],
         empty=[each.title.lower() for each in sections if not each.rows],
+        changes=await changes_of(await visit.session(), visit.entities, row),
         done=done_text(visit, entity),
         key=visit.new_key(),
     )
