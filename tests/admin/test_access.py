@@ -35,24 +35,24 @@ FORMS = ["/users/new", "/users/1/edit", "/users/1/delete", "/users/1/do/deactiva
 
 
 class TestPages:
-    @pytest.mark.parametrize("path", PAGES)
-    async def test_nobody_gets_the_page_to_sign_in_at(self, nobody: Browser, path: str) -> None:
-        html = await nobody.open(path, 401)
-        fields = fields_of(html)
-        assert fields["next"] == (path or "/")
-        assert "password" in fields
+    async def test_nobody_gets_the_page_to_sign_in_at(self, nobody: Browser) -> None:
+        for path in PAGES:
+            fields = fields_of(await nobody.open(path, 401))
+            assert fields["next"] == (path or "/")
+            assert "password" in fields
 
-    @pytest.mark.parametrize("path", PAGES)
-    async def test_a_customer_is_refused(self, customers_browser: Browser, path: str) -> None:
-        assert "The admin is for staff" in words_of(await customers_browser.open(path, 403))
+    async def test_a_customer_is_refused(self, customers_browser: Browser) -> None:
+        for path in PAGES:
+            assert "The admin is for staff" in words_of(await customers_browser.open(path, 403)), path
 
-    @pytest.mark.parametrize("path", FORMS)
     async def test_forms_of_nobody_and_of_customers_do_nothing(
-        self, nobody: Browser, customers_browser: Browser, staff: User, session: AsyncSession, path: str
+        self, nobody: Browser, customers_browser: Browser, staff: User, session: AsyncSession
     ) -> None:
-        path = path.replace("/1", f"/{staff.id}")
-        assert (await nobody.post(f"/admin{path}", data={"body.username": "mallory"})).status_code == 401
-        assert (await customers_browser.post(f"/admin{path}", data={"body.username": "mallory"})).status_code == 403
+        for path in FORMS:
+            path = path.replace("/1", f"/{staff.id}")
+            for browser, status in ((nobody, 401), (customers_browser, 403)):
+                refused = await browser.post(f"/admin{path}", data={"body.username": "mallory"})
+                assert refused.status_code == status, path
         await session.refresh(staff)
         assert (staff.username, staff.is_active) == ("staff", True)
 
@@ -94,7 +94,7 @@ class TestSession:
         assert (await session.exec(select(Token))).all() == []
 
     async def test_a_cookie_is_secure_by_https_and_in_production(self, nobody: Browser, staff: User) -> None:
-        nobody.base_url = "https://test.example"  # type: ignore[assignment]
+        nobody.base_url = "https://test.example"
         assert "Secure" in (await nobody.sign_in("staff")).headers["set-cookie"]
 
     async def test_a_customer_gets_no_session(self, nobody: Browser, customer: User, session: AsyncSession) -> None:
@@ -136,7 +136,7 @@ class TestSession:
 
     @pytest.mark.parametrize("cookie", ["", "x" * 5_000, "a b", "\u00e9", '"', "Bearer x"])
     async def test_a_cookie_that_is_no_token_is_none(self, nobody: Browser, cookie: str) -> None:
-        response = await nobody.get("/admin", headers={"Cookie": f"{COOKIE}={cookie}".encode()})
+        response = await nobody.get("/admin", headers=[(b"Cookie", f"{COOKIE}={cookie}".encode())])
         assert response.status_code == 401
 
     async def test_what_was_typed_outlives_the_session(
@@ -235,6 +235,15 @@ class TestHeaders:
             page = await browser.get("/shop/admin/products")
             assert page.status_code == 200
             assert 'href="/admin' not in page.text
+
+
+async def test_a_database_that_is_away_is_a_page() -> None:
+    app = create_app(Settings(_env_file=None, database_url="postgresql://127.0.0.1:1/none"))
+    async with app.router.lifespan_context(app), Browser(app, "x") as browser:
+        away = await browser.get("/admin/orders")
+        assert away.status_code == 503
+        assert int(away.headers["retry-after"]) > 0
+        assert "<h1>Service Unavailable</h1>" in away.text
 
 
 async def test_without_an_admin_there_is_no_such_page() -> None:

@@ -13,7 +13,8 @@ from tests.chromium import Watched, chromium
 from tests.first_start import first_start
 from tests.support import ROOT
 
-DESK, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+DESK: Any = {"width": 1280, "height": 800}
+PHONE: Any = {"width": 390, "height": 844}
 CUSTOMER = {"username": "anna", "email": "anna@example.com", "password": "SecurePass123"}
 RADIO = {"name": "Radio", "price": "79.99", "sku": "R-1", "stock_quantity": 5}
 expect.set_options(timeout=30_000)  # on a busy machine a page takes seconds
