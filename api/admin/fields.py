@@ -10,7 +10,7 @@ from enum import Enum, StrEnum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, EmailStr
 from pydantic.fields import FieldInfo
 
 from api.admin.entities import Entities, Entity
@@ -41,7 +41,15 @@ class Input(StrEnum):
     TABLE = "table"
 
 
-NUMBERS = (Input.INTEGER, Input.DECIMAL)
+OTHER_INPUTS: dict[Any, Input] = {
+    bool: Input.CHECKBOX,
+    int: Input.INTEGER,
+    Decimal: Input.DECIMAL,
+    float: Input.DECIMAL,
+    datetime: Input.TIME,
+    date: Input.DATE,
+}
+"""Of types without a choice in it; what has none here is entered as JSON."""
 
 
 @dataclass(frozen=True)
@@ -162,15 +170,10 @@ def _input_of(kind: Any, item: Any, metadata: list[Any]) -> Input:
         return Input.CHOICE
     if item is not None:
         return Input.WORDS if _taken_apart(item)[0] is str else Input.DOCUMENT
-    if kind is str or (isinstance(kind, type) and issubclass(kind, str)) or kind.__class__.__name__ == "EmailStr":
+    if kind in (str, EmailStr):
         is_long = LINES in metadata or (_limit(metadata, "max_length") or 0) > SHORT
         return Input.LINES if is_long else Input.LINE
-    inputs = {bool: Input.CHECKBOX, int: Input.INTEGER, datetime: Input.TIME, date: Input.DATE}
-    if kind in inputs:
-        return inputs[kind]
-    if kind in (Decimal, float):
-        return Input.DECIMAL
-    return Input.LINE if getattr(kind, "__name__", "") == "EmailStr" else Input.DOCUMENT
+    return OTHER_INPUTS.get(kind, Input.DOCUMENT)
 
 
 def _choices(kind: Any) -> tuple[str, ...]:

@@ -71,14 +71,17 @@ async def list_page(visit: Visit) -> Response:
 
 
 async def _filters(visit: Visit, entity: Entity) -> AsyncIterator[Filter]:
+    """A foreign key has a control where the API's own list can be narrowed by it, and its rows are few."""
+    listed = entity.route("GET")
     for column in filters_of(entity):
         if column.kind is Kind.FLAG:
             yield Filter(column, [("true", "yes"), ("false", "no")])
         elif column.kind is Kind.CHOICE:
             yield Filter(column, [(each, each.replace("_", " ")) for each in column.choices])
-        elif target := visit.entities.of_table(column.target):
-            rows = await few_rows(await visit.session(), visit.entities, target, visit.staff)
-            if rows and target.name != "users":
+        elif listed and column.name in listed.query:
+            target = visit.entities.of_table(column.target)
+            rows = await few_rows(await visit.session(), visit.entities, target, visit.staff) if target else []
+            if rows:
                 yield Filter(column, [(str(row_id), label) for row_id, label in rows])
 
 

@@ -177,8 +177,8 @@ class Visits:
             visit = Visit(with_token(request), self._pages, self._entities)
             try:
                 return await run(visit)
-            except Unauthorized as error:
-                return sign_in_page(visit, error)
+            except Unauthorized:
+                return _sign_in_page(visit)
             except ShopError as error:
                 return _refusal(visit, error.status, error.detail, error.retry_after)
             except HTTPException as error:
@@ -206,23 +206,23 @@ async def _identify_sender(visit: Visit) -> None:
     await visit.identify()
 
 
-def sign_in_page(visit: Visit, error: Unauthorized, status: int = 401, **values: Any) -> Response:
+def _sign_in_page(visit: Visit) -> Response:
     """Where a session is missing or has ended: after the sign-in one is where one was, with what was typed."""
     request = visit.request
     root = request.scope.get("root_path", "")
     path = str(request.scope["path"]).removeprefix(root).removeprefix("/admin") or "/"
     query = request.scope["query_string"].decode("latin-1")
     is_lost = request.method == "POST"
-    values = {
-        "target": f"{path}?{query}" if query and not is_lost else path,
-        "kept": kept(visit.form) if is_lost else "",
-        "message": SESSION_ENDED if is_lost else "",
-        **values,
-    }
-    return visit.page("sign_in.html", status, **values)
+    return visit.page(
+        "sign_in.html",
+        HTTPStatus.UNAUTHORIZED,
+        target=f"{path}?{query}" if query and not is_lost else path,
+        kept=_kept(visit.form) if is_lost else "",
+        message=SESSION_ENDED if is_lost else "",
+    )
 
 
-def kept(form: Mapping[str, str]) -> str:
+def _kept(form: Mapping[str, str]) -> str:
     """What was typed, without passwords, as the page to sign in at carries it."""
     return urlencode({name: value for name, value in form.items() if not name.startswith(SECRET_PREFIX)})
 
