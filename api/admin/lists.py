@@ -151,20 +151,26 @@ def order_of(query: ListQuery) -> Keyset:
     return keyset(model, query.sort)
 
 
-def list_statement(entities: Entities, query: ListQuery, columns: list[Column], user: Caller) -> tuple[Any, Any]:
-    """The rows that a query finds, in its order and from the first on; and that order."""
-    entity = query.entity
-    order = order_of(query)
+def _statement(entities: Entities, query: ListQuery, columns: list[Column], user: Caller, size: int) -> Any:
+    """The part of the rows that a query asks for; with a search, all keys that are found come first, and of them the
+    part: see `api/reads/searches.py`. The database then knows how few rows it has to read.
+    """
+    entity, order = query.entity, order_of(query)
     found = rows_of(entity).where(*visible(entity, user), *query.conditions)
-    if query.search:
-        # All rows that are found come first, and then the part of them: see `api/reads/searches.py`.
-        ways = search_conditions(entities, entity, query.search) or [false()]
-        keys: Any = [found.where(each).with_only_columns(*order.columns) for each in ways]
-        either: Any = union(*keys)
-        among = either.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
-        found = rows_of(entity).join(among, entity.table.c.id == among.c.id)
-        order = order.among(among)
-    return select_rows(entities, entity, columns, found), order
+    if not query.search:
+        return _part(select_rows(entities, entity, columns, found), query, order, size)
+    ways = search_conditions(entities, entity, query.search) or [false()]
+    either: Any = union(*(found.where(each).with_only_columns(*order.columns) for each in ways))
+    among = either.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
+    part = _part(select(*among.c), query, order.among(among), size).subquery("part")
+    rows = rows_of(entity).join(part, entity.table.c.id == part.c.id)
+    return select_rows(entities, entity, columns, rows).order_by(*order.among(part).clauses)
+
+
+def _part(statement: Any, query: ListQuery, order: Keyset, size: int) -> Any:
+    """One more row tells whether there is a next part."""
+    after = [order.after()] if query.typed.get(AFTER) else []
+    return statement.where(*after).order_by(*order.clauses).limit(size + 1)
 
 
 @dataclass(frozen=True)
@@ -183,13 +189,9 @@ async def read_part(
     Raises:
         Unprocessable: The cursor is none of this list.
     """
-    order = order_of(query)
-    statement, among = list_statement(entities, query, _with_sorted(query, columns), user)
-    values: dict[str, Any] = {}
-    if cursor := query.typed.get(AFTER):
-        values = order.parameters(cursor)
-        statement = statement.where(among.after())
-    statement = statement.order_by(*among.clauses).limit(size + 1)  # one more row tells whether there is a next part
+    order, cursor = order_of(query), query.typed.get(AFTER)
+    values = order.parameters(cursor) if cursor else {}
+    statement = _statement(entities, query, _with_sorted(query, columns), user, size)
     rows = await fetch(session, entities, query.entity, columns, statement, values)
     following = order.cursor_at(_as_answered(rows[size - 1].values, order.name)) if len(rows) > size else None
     return Part(rows[:size], following)

@@ -22,6 +22,9 @@ from api.errors import Unprocessable
 FEW_RELATED = 10
 """Rows of each kind that stand on the page of a row; a link leads to all of them."""
 
+PARENTS = 100
+"""The newest rows, such as the orders of a user, whose own parts are looked at, such as their lines."""
+
 
 @dataclass(frozen=True)
 class Filter:
@@ -138,8 +141,9 @@ async def _sections(visit: Visit, entity: Entity, row: Row) -> AsyncIterator[Sec
         title = other.title if column.name.startswith(entity.noun.split()[-1]) else f"{other.title} ({column.label})"
         yield await _section(visit, title, other, owned, without=column, more=f"/{other.name}?{column.name}={row.id}")
         for part, link in _parts_of(visit, other):
-            owned = rows_of(part).join(other.model, part.table.c[link.name] == other.table.c.id)
-            owned = owned.where(other.table.c[column.name] == row.id)
+            newest = rows_of(other).with_only_columns(other.table.c.id).where(other.table.c[column.name] == row.id)
+            parents = newest.order_by(other.table.c.id.desc()).limit(PARENTS).subquery("parents")
+            owned = rows_of(part).join(parents, part.table.c[link.name] == parents.c.id)
             yield await _section(visit, part.title, part, owned)
     for relationship in mapper_of(entity.model).relationships:
         target = visit.entities.of_table(relationship.mapper.local_table.name)

@@ -77,7 +77,7 @@ class TestDashboard:
             await an_order(session)
         with count_statements(database) as many:
             await admin.open("")
-        assert len(many) == len(few) == 7
+        assert len(many) == len(few) == 8
 
 
 class TestPlot:
