@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode
@@ -20,6 +21,7 @@ from api.auth.callers import optional_caller
 from api.errors import Forbidden, NotFound, ShopError, Unauthorized
 from api.models.user import Caller
 from api.settings import Settings
+from api.web.middleware import PAGE_OF_REFUSAL
 from api.web.problems import title_of
 from api.web.transactions import in_transaction, run_of
 
@@ -175,6 +177,7 @@ class Visits:
     def _endpoint(self, run: Show) -> Endpoint:
         async def endpoint(request: Request) -> Response:
             visit = Visit(with_token(request), self._pages, self._entities)
+            request.scope[PAGE_OF_REFUSAL] = partial(_refusal, visit)
             try:
                 return await run(visit)
             except Unauthorized:

@@ -3,7 +3,7 @@
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
-from sqlmodel import col, select, update
+from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.admin.sessions import COOKIE
@@ -138,6 +138,26 @@ class TestSession:
     async def test_a_cookie_that_is_no_token_is_none(self, nobody: Browser, cookie: str) -> None:
         response = await nobody.get("/admin", headers=[(b"Cookie", f"{COOKIE}={cookie}".encode())])
         assert response.status_code == 401
+
+    @pytest.mark.hostile
+    async def test_hostile_sign_ins_are_refused(self, nobody: Browser, staff: User, session: AsyncSession) -> None:
+        for name in ("username", "password", "next", "kept"):
+            for text in (
+                "",
+                "\0",
+                "a\0b",
+                "\ufffd",
+                "x" * 50_000,
+                "%zz",
+                "&&=",
+                "\u202e",
+                "a=" * 5_000,
+                "\r\nSet-Cookie: x",
+            ):
+                await session.exec(delete(Attempt))
+                sent = {"username": "staff", "password": PASSWORD, name: text}
+                response = await nobody.post("/admin/sign-in", data=sent)
+                assert response.status_code in (200, 303, 401, 422), (name, text[:20])
 
     async def test_what_was_typed_outlives_the_session(
         self, admin: Browser, staff: User, session: AsyncSession

@@ -325,3 +325,5 @@ async def test_what_is_no_form_is_refused(admin: Browser, headers: dict[str, str
 async def test_a_form_that_is_too_long_is_refused(admin: Browser) -> None:
     refused = await admin.post("/admin/posts/new", data={"body.content": "x" * 1_100_000})
     assert refused.status_code == 413
+    assert "<h1>Content Too Large</h1>" in refused.text
+    assert "default-src 'none'" in refused.headers["content-security-policy"]
