@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from uvicorn.config import STARTUP_FAILURE
 
 from api import logs, routers
+from api.admin.install import install_admin
 from api.auth.callers import caller_id
 from api.auth.passwords import hash_slowly
 from api.database.errors import DATABASE_ERRORS, message_of
@@ -64,6 +65,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_docs(app)
     for router in routers.all_routers():
         app.router.routes.extend(router.routes)
+    if settings.admin:
+        install_admin(app, settings)
     install_dispatch(app)
     return app
 

@@ -1,14 +1,13 @@
 """The page at /docs: Swagger UI, served by the shop itself, so that it needs no internet and keeps a strict policy."""
 
-import hashlib
 from html import escape
 from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+
+from api.web.assets import Assets, digest_of
 
 ASSETS = Path(__file__).parent / "swagger-ui"
 
@@ -45,20 +44,9 @@ PAGE = """<!DOCTYPE html>
 """
 
 
-class _Assets(StaticFiles):
-    """Files whose path changes with their content, so that a browser fetches them once."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        if response.status_code in (200, 304):
-            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-            response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
-
-
 def install_docs(app: FastAPI) -> None:
     """Serve the page at /docs, and its files below it."""
-    assets = f"/docs/{_digest()}"
+    assets = f"/docs/{digest_of(ASSETS)}"
 
     async def docs(request: Request) -> Response:
         root = request.scope.get("root_path", "").rstrip("/")
@@ -74,11 +62,4 @@ def install_docs(app: FastAPI) -> None:
         return HTMLResponse(page, headers=headers)
 
     app.add_route("/docs", docs, include_in_schema=False)
-    app.mount(assets, _Assets(directory=ASSETS))
-
-
-def _digest() -> str:
-    contents = hashlib.sha256()
-    for file in sorted(ASSETS.iterdir()):
-        contents.update(file.read_bytes())
-    return contents.hexdigest()[:12]
+    app.mount(assets, Assets(directory=ASSETS))

@@ -29,6 +29,10 @@ After OWASP's REST Security Cheat Sheet. A header that an answer sets itself, as
 ONLY_HTTPS = {"Strict-Transport-Security": "max-age=63072000"}
 
 
+PAGE_OF_REFUSAL = "shop.page_of_refusal"
+"""In the scope of a request for a page: what makes a page of a refusal of the middleware, by its status and words."""
+
+
 class BodyLimit(RequestBodyLimitMiddleware):
     """Limits the bodies that somebody reads: nobody reads that of a GET."""
 
@@ -83,7 +87,7 @@ class FinishedAnswers:
             elif refusal is not None:
                 if not message.get("more_body"):
                     started, refusal = refusal, None
-                    await self._problem(started, message["body"].decode())(scope, receive, finish)
+                    await self._refusal(scope, started, message["body"].decode())(scope, receive, finish)
                 return
             elif scope["method"] == "HEAD":
                 message["body"] = b""
@@ -91,10 +95,14 @@ class FinishedAnswers:
 
         await self.app(scope, receive, finish)
 
-    def _problem(self, started: Message, text: str) -> Response:
+    def _refusal(self, scope: Scope, started: Message, text: str) -> Response:
         headers = Headers(raw=started["headers"]).items()
         kept = {name: value for name, value in headers if name.startswith(self.KEPT_HEADERS)}
-        return problem_response(started["status"], STARLETTE_REFUSALS.get(text, f"{text}."), headers=kept)
+        words = STARLETTE_REFUSALS.get(text, f"{text}.")
+        if PAGE_OF_REFUSAL in scope:
+            page: Response = scope[PAGE_OF_REFUSAL](started["status"], words)
+            return page
+        return problem_response(started["status"], words, headers=kept)
 
 
 def _is_plain_refusal(message: Message) -> bool:

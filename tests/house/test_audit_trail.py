@@ -59,14 +59,14 @@ async def test_the_trail_tells_exactly_what_a_route_changed(
 ) -> None:
     request = line.request(app, world)
     await world.restore()
-    sent_with = {"X-Request-ID": "the-walk"}
+    headers = {"X-Request-ID": "the-walk", **request.pop("headers", {})}
     if caller != "nobody":
-        sent_with["Authorization"] = f"Bearer {world.secrets[caller]}"
+        headers["Authorization"] = f"Bearer {world.secrets[caller]}"
     async with FreshSession(database.engine) as session:
         token = await _token_of(session, world.secrets.get(caller))
         before = await audit_walk.rows_now(session)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test.example") as client:
-            response = await client.request(line.method, request.pop("path"), headers=sent_with, **request)
+            response = await client.request(line.method, request.pop("path"), headers=headers, **request)
         assert response.is_success, response.text
         after = await audit_walk.rows_now(session)
         entries = await audit_walk.entries_of_request(session, "the-walk")

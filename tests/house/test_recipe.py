@@ -16,6 +16,19 @@ PYTEST = [sys.executable, "-m", "pytest", "-q"]
 OF_OTHERS = ["EveryRoute", "hostile", "valid_requests", "test_recipe", "test_readme", "test_requirements"]
 """Tests with a case for each route, of which the cases of reviews are run, and tests of other things."""
 
+SHOW_ADMIN = """
+from api.admin.entities import Entities
+from api.admin.fields import fields_of
+from api.main import app
+
+entities = Entities(app)
+reviews = entities["reviews"]
+print(*(each.name for each in reviews.list_columns))
+for route in (reviews.create, reviews.update):
+    print(f"{route.method} {route.path}:", *(each.key for each in fields_of(route.body, entities, reviews)))
+print(reviews.delete.method, reviews.delete.path)
+"""
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -63,6 +76,17 @@ def test_the_new_entity_is_exported_without_a_line_written_for_it(
 ) -> None:
     exported = run([sys.executable, "-m", "api", "export", "reviews"], environment, shop)
     assert exported.strip("\ufeff\r\n") == "rating,text,id,product_id,author_id,created_at,updated_at"
+
+
+def test_the_admin_has_the_lists_and_forms_of_the_new_entity(shop: Path, environment: dict[str, str]) -> None:
+    """Without a line written for it."""
+    shown = run([sys.executable, "-c", SHOW_ADMIN], environment, shop).splitlines()
+    assert shown == [
+        "rating product_id author_id created_at",
+        "POST /reviews: rating product_id text",
+        "PATCH /reviews/{id}: rating text",
+        "DELETE /reviews/{id}",
+    ]
 
 
 @pytest.mark.copies

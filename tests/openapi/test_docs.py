@@ -1,17 +1,17 @@
 """The page at /docs, in a real browser: it works without the internet, under a strict policy, and signs users in."""
 
 import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Browser, ConsoleMessage, Locator, Page, Request, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from api.main import create_app
 from api.settings import Settings
+from tests.chromium import Watched, chromium
 from tests.first_start import first_start
 from tests.support import ROOT
 
@@ -24,17 +24,6 @@ GET    /openapi.json                                     200    200    200    20
 
 REQUESTS: dict[str, dict[str, Any]] = {"GET /docs/{digest}/{path}": {"path": "swagger-ui.css"}}
 """What stands in the path of a line of `ACCESS`. `{digest}` is the one of the running app."""
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-
-UNDERSCORES = "Deprecated: escaping deep link whitespace with `_`"
-"""Swagger UI warns that an underscore in a link, as in `read_me`, is an old way to write a space; the link works."""
-
-REPORT_VIOLATIONS = """
-document.addEventListener("securitypolicyviolation", event =>
-    reportViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`))
-"""
-
 
 ATTEMPTS = {
     "script-src-elem": "document.body.append(Object.assign(document.createElement('script'), {text: '1'}))",
@@ -65,44 +54,15 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture(scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    """The Chromium of the system. Without one the tests are skipped, and fail in CI."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
-        give_up(f"/docs is NOT TESTED in a browser: the system has none of {', '.join(BROWSERS)}")
-    async with async_playwright() as playwright:
-        # As root, which is usual in a container, Chromium does not start with its sandbox.
-        yield await playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+    async with chromium("/docs") as browser:
+        yield browser
 
 
-@dataclass
-class Watched:
-    """A page, the errors that its browser reported, and the URLs that it requested."""
-
-    page: Page
-    requested: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.page.on("request", lambda request: self.requested.append(request.url))
-        self.page.on("requestfailed", self._keep_failure)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("console", self._keep_error)
-
-    def _keep_error(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "assert") and not message.text.startswith(UNDERSCORES):
-            self.errors.append(message.text)
-
-    def _keep_failure(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # another page was opened meanwhile
-            self.errors.append(f"{request.url}: {request.failure}")
-
-    async def open(self, url: str) -> Page:
-        await self.page.expose_function("reportViolation", lambda text: self.errors.append(f"policy: {text}"))
-        await self.page.add_init_script(REPORT_VIOLATIONS)
-        await self.page.goto(url)
-        await expect(self.page.locator(".opblock-tag").first).to_be_visible(timeout=30_000)
-        return self.page
+async def opened(watched: Watched, url: str) -> Page:
+    """The page with its operations, which take seconds to load."""
+    page = await watched.open(url)
+    await expect(page.locator(".opblock-tag").first).to_be_visible(timeout=30_000)
+    return page
 
 
 @pytest.fixture
@@ -117,7 +77,7 @@ async def seen(browser: Browser, shop: Shop) -> AsyncIterator[Watched]:
     """The page with one operation unfolded, for tests that only look at it: it takes seconds to load."""
     context = await browser.new_context()
     watched = Watched(await context.new_page())
-    await unfolded(await watched.open(f"{shop.url}/docs#products/create_product"), "products/create_product")
+    await unfolded(await opened(watched, f"{shop.url}/docs#products/create_product"), "products/create_product")
     yield watched
     await context.close()
 
@@ -174,7 +134,7 @@ class TestBrowser:
         assert seen.errors == []
 
     async def test_a_user_signs_in_and_reads_their_own_data(self, shop: Shop, watched: Watched) -> None:
-        page = await watched.open(f"{shop.url}/docs")
+        page = await opened(watched, f"{shop.url}/docs")
         await sign_in(page, shop)
         await page.evaluate("location.hash = 'users/read_me'")
         await page.reload()  # the user stays signed in
@@ -184,13 +144,13 @@ class TestBrowser:
         assert watched.errors == []
 
     async def test_a_request_without_a_token_shows_its_refusal(self, shop: Shop, watched: Watched) -> None:
-        page = await watched.open(f"{shop.url}/docs#users/read_me")
+        page = await opened(watched, f"{shop.url}/docs#users/read_me")
         answer = await execute(await unfolded(page, "users/read_me"))
         await expect(answer.locator(".response-col_status")).to_contain_text("401")
         await expect(answer).to_contain_text("Sign in first")
 
     async def test_a_user_signs_in_from_the_path_with_a_trailing_slash(self, shop: Shop, watched: Watched) -> None:
-        page = await watched.open(f"{shop.url}/docs/")
+        page = await opened(watched, f"{shop.url}/docs/")
         await sign_in(page, shop)
         assert watched.errors == []
 
@@ -204,7 +164,7 @@ class TestBrowser:
         await page.locator(".close-modal").click()
 
     async def test_attempts_against_the_policy_are_blocked(self, shop: Shop, watched: Watched) -> None:
-        page = await watched.open(f"{shop.url}/docs")
+        page = await opened(watched, f"{shop.url}/docs")
         for attempt in ATTEMPTS.values():
             await page.evaluate(f"() => {{ {attempt} }}")
         await page.wait_for_timeout(200)

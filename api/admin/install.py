@@ -1,0 +1,74 @@
+"""The admin's pages, put into the app."""
+
+from functools import partial
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.admin import dashboard, form_pages, row_pages, sign_in
+from api.admin.entities import Entities
+from api.admin.form_pages import TASKS
+from api.admin.templates import ASSETS, Pages
+from api.admin.visits import Endpoint, Visit, Visits, no_such_page
+from api.settings import Settings
+from api.web.assets import Assets
+
+PATHS = {
+    "create": "/admin/{entity}/new",
+    "edit": "/admin/{entity}/{id}/edit",
+    "delete": "/admin/{entity}/{id}/delete",
+    "action": "/admin/{entity}/{id}/do/{action}",
+}
+"""Where each kind of form is."""
+
+
+def install_admin(app: FastAPI, settings: Settings) -> None:
+    """Serve the admin at /admin. The app has all of its routes by now."""
+    entities = Entities(app)
+    pages = Pages(settings, entities)
+    visits = Visits(pages, entities)
+    routes = [
+        Mount(pages.assets, Assets(directory=ASSETS)),
+        Route("/admin", visits.reading(dashboard.show)),
+        Route("/admin/sign-in", visits.open_to_all(sign_in.show)),
+        Route("/admin/sign-in", visits.open_to_all(sign_in.sign_in), methods=["POST"]),
+        Route("/admin/sign-out", visits.open_to_all(sign_in.sign_out), methods=["POST"]),
+        *(Route(PATHS[kind], visits.reading(partial(form_pages.show, kind=kind))) for kind in TASKS),
+        *(Route(PATHS[kind], visits.acting(partial(form_pages.send, kind=kind)), methods=["POST"]) for kind in TASKS),
+        Route("/admin/{entity}/suggest", visits.reading(form_pages.suggest)),
+        Route("/admin/{entity}/export.csv", visits.reading(row_pages.export)),
+        Route("/admin/{entity}/{id}", visits.reading(row_pages.row_page)),
+        Route("/admin/{entity}", visits.reading(row_pages.list_page)),
+    ]
+    nowhere = _Nowhere(visits.reading(_no_page))
+    admin = Router([*routes, Route("/admin/{path:path}", nowhere)], redirect_slashes=False)
+    # No mount, so that the pages see the paths that the browser sees.
+    app.router.routes += [Route("/admin", _Whole(admin)), Route("/admin/{path:path}", _Whole(admin))]
+
+
+class _Whole:
+    """An app as the endpoint of a route, with all of its methods."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+class _Nowhere:
+    """What answers a path that is no page, whatever the method is."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self._endpoint(Request(scope, receive))
+        await response(scope, receive, send)
+
+
+async def _no_page(visit: Visit) -> Response:
+    raise no_such_page()

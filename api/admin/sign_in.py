@@ -1,0 +1,55 @@
+"""Signing in and out. It is done by `POST /auth/token`, so it is counted and throttled like every other sign-in."""
+
+from http import HTTPStatus
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+
+from api.admin import sessions
+from api.admin.in_process import call_api
+from api.admin.visits import NOT_STAFF, Visit
+
+MAX_KEPT = 1_000
+
+
+async def show(visit: Visit) -> Response:
+    target = sessions.safe_target(visit.request.query_params.get("next", "/"))
+    return visit.page("sign_in.html", target=target, kept="", message="")
+
+
+async def sign_in(visit: Visit) -> Response:
+    """Begin a session. A form whose session had ended is shown again, to be sent again."""
+    form = visit.form
+    target, kept = sessions.safe_target(form.get("next", "/")), form.get("kept", "")
+    credentials = {"username": form.get("username", ""), "password": form.get("password", "")}
+    answer = await call_api(visit.request, "POST", "/auth/token", form=credentials)
+    refusal = answer.detail
+    if not answer.is_refusal:
+        token = answer.content["access_token"]
+        me = await call_api(visit.request, "GET", "/users/me", token=token)
+        if not me.is_refusal and me.content["is_superuser"]:
+            response = visit.redirect(target) if not kept else _resume(visit, target, kept)
+            sessions.begin(response, visit.request, token, answer.content["expires_in"], visit.settings)
+            return response
+        await call_api(visit.request, "DELETE", "/auth/token", token=token)
+        refusal = me.detail or NOT_STAFF
+    status = HTTPStatus.FORBIDDEN if not answer.is_refusal else answer.status
+    response = visit.page("sign_in.html", status, target=target, kept=kept, message=refusal)
+    if "retry-after" in answer.headers:
+        response.headers["Retry-After"] = answer.headers["retry-after"]
+    return response
+
+
+def _resume(visit: Visit, target: str, kept: str) -> Response:
+    fields = parse_qsl(kept, keep_blank_values=True)[:MAX_KEPT]
+    return visit.page("resume.html", target=target, fields=fields)
+
+
+async def sign_out(visit: Visit) -> Response:
+    """Revoke the token, wherever else the cookie may have been copied to."""
+    token = sessions.token_of(visit.request)
+    if token is not None:
+        await call_api(visit.request, "DELETE", "/auth/token", token=token)
+    response = visit.redirect("/sign-in")
+    sessions.end(response, visit.request, visit.settings)
+    return response

@@ -1,0 +1,30 @@
+"use strict";
+
+// Everything works without this script. It suggests rows while a person types, and sends a form once.
+
+for (const input of document.querySelectorAll("input[data-suggest]")) {
+  const list = document.getElementById(input.getAttribute("list"));
+  let timer = 0;
+  let asked = "";
+  input.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(async () => {
+      const text = input.value.trim();
+      if (text.length < 2 || text === asked || /^[0-9]+$/.test(text)) return;
+      asked = text;
+      const answer = await fetch(`${input.dataset.suggest}?search=${encodeURIComponent(text.slice(0, 100))}`);
+      if (!answer.ok || input.value.trim() !== text) return;
+      const rows = await answer.json();
+      list.replaceChildren(...rows.map((row) => new Option(row.label, row.id)));
+    }, 200);
+  });
+}
+
+for (const form of document.querySelectorAll("form[method=post]")) {
+  let sent = false;
+  form.addEventListener("submit", (event) => {
+    if (sent) event.preventDefault();
+    sent = true;
+  });
+  addEventListener("pageshow", () => { sent = false; });
+}
