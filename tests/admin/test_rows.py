@@ -5,6 +5,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.admin.row_pages import FEW_RELATED
 from api.database.sessions import Database
+from api.models.user import User
 from tests.admin.support import Browser, words_of
 from tests.factories import a_category, a_payment, a_post, a_product, a_refund, a_tag, a_user, an_account, an_order
 from tests.support import count_statements
@@ -105,3 +106,16 @@ async def test_a_row_costs_as_many_statements_whatever_belongs_to_it(
     with count_statements(database) as many:
         await admin.open(f"/{name}/{ids[name]}")
     assert len(many) == len(few)
+
+
+class TestTrail:
+    async def test_a_row_shows_who_changed_which_field(self, admin: Browser, session: AsyncSession, staff: User) -> None:
+        product = await a_product(session, "Radio", price="5.00", stock_quantity=5)
+        path = f"/products/{product.id}"
+        assert (await admin.submit(f"{path}/edit", price="6.00")).status_code == 303
+        assert (await admin.submit(f"{path}/do/adjust-the-stock", delta="-2", reason="Broken")).status_code == 303
+
+        words = words_of(await admin.open(path))
+
+        for text in ("price: 5.00 → 6.00", "stock_quantity: 5 → 3", staff.username):
+            assert text in words

@@ -2,6 +2,7 @@
 
 import signal
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,8 @@ from tests.support import FreshSession
 WITHOUT_ENTRY = {
     "verify": "it reads",
     "backup": "it reads",
+    "export": "it reads",
+    "demo": "it fills a file of its own, as `seed` does",
 }
 """Commands that change no row that the trail follows, each with its reason."""
 
@@ -57,6 +60,25 @@ def test_serve(url: str, environment: pytest.MonkeyPatch) -> None:
         read_until(process, r"(The documentation is at)")
         finish(process, signal.SIGTERM)
     assert entries(url) == [("serve", "created", "users")]
+
+
+def test_import(migrated: str, tmp_path: Path) -> None:
+    file = tmp_path / "products.csv"
+    file.write_text("sku,name,price,stock_quantity\nWH-001,Headphones,79.99,5\n")
+    assert cli.main(["import", "products", str(file)]) == 0
+    assert entries(migrated) == [("import", "created", "products")]
+    file.write_text("sku,price\nWH-001,69.99\n")
+    assert cli.main(["import", "products", str(file)]) == 0
+    assert entries(migrated)[1:] == [("import", "changed", "products")]
+    assert cli.main(["verify"]) == 0
+
+
+def test_seed(migrated: str) -> None:
+    assert cli.main(["seed", "--products", "3", "--customers", "2", "--orders", "2", "--seed", "1"]) == 0
+    written = entries(migrated)
+    assert {command for command, _, _ in written} == {"seed"}
+    assert {"products", "users", "orders"} <= {table for _, _, table in written}
+    assert cli.main(["verify"]) == 0
 
 
 def test_every_command_is_tested_or_has_a_reason() -> None:
