@@ -61,8 +61,7 @@ def main() -> None:
         page = browser.new_page(viewport=SIZE)
         page.set_default_timeout(120_000)
         take_docs(page, address)
-        if page.request.get(f"{address}/admin").ok:
-            take_admin(page, address, password)
+        take_admin(page, address, password)
         browser.close()
 
 
