@@ -1,5 +1,6 @@
 """Methods that a path does not have are refused, and the refusal names the methods that it has."""
 
+import asyncio
 import re
 
 import pytest
@@ -16,9 +17,11 @@ async def whole_answer(
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     """The status, the headers and all of the content that the app sends."""
     request, sent = client.build_request(method, path), list[Message]()
+    received: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Message:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        """A stream waits here for the client to hang up, which this one never does."""
+        return received.pop() if received else await asyncio.Future()
 
     async def send(message: Message) -> None:
         sent.append(message)
