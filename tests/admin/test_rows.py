@@ -109,7 +109,9 @@ async def test_a_row_costs_as_many_statements_whatever_belongs_to_it(
 
 
 class TestTrail:
-    async def test_a_row_shows_who_changed_which_field(self, admin: Browser, session: AsyncSession, staff: User) -> None:
+    async def test_a_row_shows_who_changed_which_field(
+        self, admin: Browser, session: AsyncSession, staff: User
+    ) -> None:
         product = await a_product(session, "Radio", price="5.00", stock_quantity=5)
         path = f"/products/{product.id}"
         assert (await admin.submit(f"{path}/edit", price="6.00")).status_code == 303
