@@ -103,7 +103,10 @@ def _outcome(answer: Answer) -> Outcome:
         return Outcome(report, report.problems)
     errors = [(each["field"], each["message"]) for each in answer.content.get("errors", ())]
     problems = [RowProblem.at(place, message) for place, message in errors if place.startswith("line ")]
-    return Outcome(problems=problems, alert=answer.detail)
+    alert = answer.detail
+    if problems:
+        alert = alert.partition(f"{problems[0].place}: ")[0].strip()  # the mistakes that it goes on with have a table
+    return Outcome(problems=problems, alert=alert)
 
 
 def _page(visit: Visit, what: Import, outcome: Outcome, status: int = 200, *, key: str) -> Response:
