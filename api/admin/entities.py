@@ -61,7 +61,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Entity:
-    """A table class with its Read class, and the routes below its path."""
+    """A table class with its Read class, and the routes below its path, and that of its import."""
 
     model: type[Any]
     read: type[SQLModel]
@@ -162,6 +162,11 @@ class Entity:
     def delete(self) -> ApiRoute | None:
         return self.route("DELETE", "/{id}")
 
+    @cached_property
+    def importing(self) -> ApiRoute | None:
+        """The route that takes a file of rows."""
+        return next((each for each in self.routes if each.path == f"/imports{self.path}"), None)
+
     @property
     def is_listed(self) -> bool:
         """Whether the API lists it, so that it is more than a part of others."""
@@ -241,4 +246,4 @@ def _families() -> Iterator[tuple[type[Any], type[SQLModel]]]:
 
 def _routes_below(model: type[Any], routes: Iterable[ApiRoute]) -> tuple[ApiRoute, ...]:
     path = "/" + str(model.__tablename__).replace("_", "-")
-    return tuple(each for each in routes if each.path == path or each.path.startswith(f"{path}/"))
+    return tuple(each for each in routes if each.path in (path, f"/imports{path}") or each.path.startswith(f"{path}/"))

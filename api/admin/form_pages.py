@@ -179,13 +179,13 @@ def _fixed(task: Task, part: str) -> dict[str, str]:
 
 
 def _headers(task: Task, form: Form) -> dict[str, str]:
-    headers = {"idempotency-key": _visible(form.key)} if task.route.takes_key else {}
+    headers = {"idempotency-key": visible(form.key)} if task.route.takes_key else {}
     if form.tag:
-        headers["if-match"] = _visible(form.tag)
+        headers["if-match"] = visible(form.tag)
     return headers
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """Without what cannot stand in a header; no page of the admin has sent that."""
     return "".join(letter for letter in text if "\x21" <= letter <= "\x7e")
 

@@ -4,10 +4,11 @@ So what a form does is what the API does: the same access, validation, rules and
 browser's address, with the token of the browser's session.
 """
 
+import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -17,6 +18,26 @@ FORM = "application/x-www-form-urlencoded"
 
 PASSED_ON = (b"host", b"user-agent", b"traceparent", b"tracestate", b"x-request-id")
 """Headers of the browser's request that the API gets too."""
+
+
+PART_SIZE = 65_536
+"""Bytes of a file that are sent at once."""
+
+
+class SentFile(NamedTuple):
+    """A file as the body of a request. It is sent in parts, so that it is never in memory as a whole."""
+
+    file: BinaryIO
+    media_type: str
+
+    @property
+    def size(self) -> int:
+        return self.file.seek(0, 2)
+
+    def parts(self) -> Iterator[bytes]:
+        self.file.seek(0)
+        while part := self.file.read(PART_SIZE):
+            yield part
 
 
 @dataclass(frozen=True)
@@ -51,6 +72,7 @@ async def call_api(
     token: str | None = None,
     body: Any = None,
     form: Mapping[str, str] | None = None,
+    file: SentFile | None = None,
     query: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
@@ -65,7 +87,16 @@ async def call_api(
         given["authorization"] = f"Bearer {token}"
     if media_type is not None:
         given |= {"content-type": media_type, "content-length": str(len(content))}
-    return await _run(request.app, _scope(request.scope, method, path, urlencode(query or {}), given), content)
+    elif file is not None:
+        given |= {"content-type": file.media_type, "content-length": str(file.size)}
+    scope = _scope(request.scope, method, path, urlencode(query or {}), given)
+    return await _run(request.app, scope, _body(content, file))
+
+
+def _body(content: bytes, file: SentFile | None) -> Iterator[Message]:
+    for part in file.parts() if file else ():
+        yield {"type": "http.request", "body": part, "more_body": True}
+    yield {"type": "http.request", "body": content, "more_body": False}
 
 
 def _scope(scope: Scope, method: str, path: str, query: str, headers: Mapping[str, str]) -> Scope:
@@ -83,12 +114,14 @@ def _scope(scope: Scope, method: str, path: str, query: str, headers: Mapping[st
     }
 
 
-async def _run(app: ASGIApp, scope: Scope, content: bytes) -> Answer:
+async def _run(app: ASGIApp, scope: Scope, body: Iterator[Message]) -> Answer:
     messages: list[Message] = []
-    waiting: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
 
     async def receive() -> Message:
-        return waiting.pop() if waiting else {"type": "http.disconnect"}
+        message = next(body, {"type": "http.disconnect"})
+        if message.get("more_body"):
+            await asyncio.sleep(0)  # others have their turn
+        return message
 
     async def send(message: Message) -> None:
         messages.append(message)

@@ -5,16 +5,18 @@ from functools import partial
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Mount, Route, Router
+from starlette.routing import Mount, Route, Router, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.admin import dashboard, form_pages, row_pages, sign_in
+from api.admin import dashboard, form_pages, import_page, row_pages, sign_in
 from api.admin.entities import Entities
 from api.admin.form_pages import TASKS
+from api.admin.sent_forms import MAX_BESIDE_FILE
 from api.admin.templates import ASSETS, Pages
 from api.admin.visits import Endpoint, Visit, Visits, no_such_page
 from api.settings import Settings
 from api.web.assets import Assets
+from api.web.uploads import UploadLimit
 
 PATHS = {
     "create": "/admin/{entity}/new",
@@ -30,6 +32,7 @@ def install_admin(app: FastAPI, settings: Settings) -> None:
     entities = Entities(app)
     pages = Pages(settings, entities)
     visits = Visits(pages, entities)
+    takes_file = UploadLimit(request_response(visits.uploading(import_page.send)), MAX_BESIDE_FILE)
     routes = [
         Mount(pages.assets, Assets(directory=ASSETS)),
         Route("/admin", visits.reading(dashboard.show)),
@@ -40,6 +43,9 @@ def install_admin(app: FastAPI, settings: Settings) -> None:
         *(Route(PATHS[kind], visits.acting(partial(form_pages.send, kind=kind)), methods=["POST"]) for kind in TASKS),
         Route("/admin/{entity}/suggest", visits.reading(form_pages.suggest)),
         Route("/admin/{entity}/export.csv", visits.reading(row_pages.export)),
+        Route("/admin/{entity}/import", visits.reading(import_page.show)),
+        Route("/admin/{entity}/import", takes_file, methods=["POST"]),
+        Route("/admin/{entity}/all.csv", visits.reading(import_page.download)),
         Route("/admin/{entity}/{id}", visits.reading(row_pages.row_page)),
         Route("/admin/{entity}", visits.reading(row_pages.list_page)),
     ]

@@ -6,15 +6,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.admin.entities import Entities
-from api.admin.in_process import FORM, Answer, call_api
+from api.admin.in_process import Answer, call_api
+from api.admin.sent_forms import FILE_LOST, TOO_LARGE, fields_of_form, form_with_file
 from api.admin.sessions import refuse_other_sites, token_of, with_token
 from api.admin.templates import Pages
 from api.auth.callers import optional_caller
@@ -46,9 +48,6 @@ POLICY = "; ".join(
 HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin"}
 """The referrer stays within the shop. Without one a browser would call the origin of a form `null`."""
 
-MAX_FIELDS = 2_000
-"""Fields of one form; no form here has as many."""
-
 SECRET_PREFIX = "secret:"  # noqa: S105
 """How the names of fields begin that hold a password: they are never shown again."""
 
@@ -65,6 +64,9 @@ class Visit:
         self.entities = entities
         self.user: Caller | None = None
         self.form: dict[str, str] = {}
+        self.file: UploadFile | None = None
+        self.sends_file = False
+        """Whether the body is a form with a file, which is read once it is known who sends it."""
 
     @property
     def staff(self) -> Caller:
@@ -108,14 +110,14 @@ class Visit:
         return RedirectResponse(self.pages.url(self.request, path), 303, HEADERS)
 
     async def read(self, find: "Callable[[Visit], Awaitable[T]]") -> T:
-        """Find something in the database, again on a fresh connection where one broke. The body is read before."""
+        """Find something in the database, again on a fresh connection where one broke. A body but a file is read."""
         found: list[T] = []
 
         async def run(request: Request) -> Response:
             found[:] = [await find(self)]
             return Response()
 
-        await in_transaction(run)(self.request)
+        await in_transaction(run, takes_upload=self.sends_file)(self.request)
         return found[0]
 
     async def identify(self) -> None:
@@ -163,6 +165,18 @@ class Visits:
 
         return self._endpoint(run)
 
+    def uploading(self, act: Show) -> Endpoint:
+        """A form with a file. Nothing of it is read before it is known that staff send it."""
+
+        async def run(visit: Visit) -> Response:
+            visit.sends_file = True
+            refuse_other_sites(visit.request)
+            await visit.read(Visit.identify)
+            async with form_with_file(visit.request) as (visit.form, visit.file):
+                return await act(visit)
+
+        return self._endpoint(run)
+
     def open_to_all(self, act: Show) -> Endpoint:
         """A page that needs no session: that where one signs in."""
 
@@ -194,14 +208,7 @@ class Visits:
 
 
 async def _take_form(visit: Visit) -> None:
-    """`in_transaction` has read the body, and refuses one that is compressed or incomplete."""
-    body = (await visit.request.body()).decode("utf-8", "replace")
-    if body and visit.request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
-        raise HTTPException(415, f"A form is sent as {FORM}.")
-    try:
-        visit.form = dict(parse_qsl(body, keep_blank_values=True, max_num_fields=MAX_FIELDS))
-    except ValueError:
-        raise HTTPException(400, f"The form has more than {MAX_FIELDS:,} fields.") from None
+    visit.form = await fields_of_form(visit.request)
 
 
 async def _identify_sender(visit: Visit) -> None:
@@ -220,8 +227,8 @@ def _sign_in_page(visit: Visit) -> Response:
         "sign_in.html",
         HTTPStatus.UNAUTHORIZED,
         target=f"{path}?{query}" if query and not is_lost else path,
-        kept=_kept(visit.form) if is_lost else "",
-        message=SESSION_ENDED if is_lost else "",
+        kept=_kept(visit.form) if is_lost and not visit.sends_file else "",
+        message=(FILE_LOST if visit.sends_file else SESSION_ENDED) if is_lost else "",
     )
 
 
@@ -231,6 +238,8 @@ def _kept(form: Mapping[str, str]) -> str:
 
 
 def _refusal(visit: Visit, status: int, detail: str, retry_after: int | None = None) -> Response:
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and visit.sends_file:
+        detail = TOO_LARGE.format(visit.settings.max_import_size)
     response = visit.page("error.html", status, code=status, title=title_of(status), detail=detail)
     if retry_after is not None:
         response.headers["Retry-After"] = str(retry_after)

@@ -37,6 +37,12 @@ class RowProblem(BaseModel):
     def place(self) -> str:
         return f"line {self.line}.{self.field}" if self.field else f"line {self.line}"
 
+    @classmethod
+    def at(cls, place: str, message: str) -> "RowProblem":
+        """Of its place, as a refusal names it."""
+        line, _, field = place.removeprefix("line ").partition(".")
+        return cls(line=int(line), field=field, message=message)
+
 
 class ImportReport(BaseModel):
     """What an import did or, in a dry run, would do."""

@@ -48,7 +48,7 @@ async def export_products(
     staff: Staff, query: Annotated[ProductExport, Query()], database: AppDatabase
 ) -> StreamingResponse:
     """Export the products that the filters of the product list find. The file can be imported again."""
-    return await _file(database, export_of("products", filtered(query, staff)), query.format)
+    return await file_response(database, export_of("products", filtered(query, staff)), query.format)
 
 
 @router.get("/{entity}", response_class=Response, responses=_declared("orders"))
@@ -63,10 +63,10 @@ async def export_rows(
     """
     if entity not in exports():
         raise Unprocessable("path.entity", f"is no export: {suggestion(entity, list(exports()))}")
-    return await _file(database, exports()[entity], query.format)
+    return await file_response(database, exports()[entity], query.format)
 
 
-async def _file(database: Database, export: Export, file_format: FileFormat) -> StreamingResponse:
+async def file_response(database: Database, export: Export, file_format: FileFormat) -> StreamingResponse:
     """The first part is read before the answer begins, so that a database that is away is a 503, and no broken file."""
     parts = write_export(database, export, file_format)
     first = await anext(parts, b"")

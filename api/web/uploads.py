@@ -44,14 +44,23 @@ class UploadedFile:
 
 
 class UploadLimit:
-    """Limits the body of one route by `MAX_IMPORT_SIZE` in place of `MAX_BODY_SIZE`."""
+    """Limits the body of one route by `MAX_IMPORT_SIZE` in place of `MAX_BODY_SIZE`.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `beside` is how many bytes the body may have beside the file, where the file is a part of a form.
+    """
+
+    def __init__(self, app: ASGIApp, beside: int = 0) -> None:
         self._app = app
+        self._beside = beside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        limit = scope["app"].state.settings.max_import_size
+        limit = scope["app"].state.settings.max_import_size + self._beside
         await RequestBodyLimitMiddleware(self._app, limit)(scope, receive, send)
+
+
+def no_room() -> Unavailable:
+    """The refusal of a file that the disk has no room for."""
+    return Unavailable("The server has no room for the file. Try again later.", retry_after=60)
 
 
 def without_leftovers(run: Handler) -> Handler:
@@ -115,7 +124,7 @@ async def _read(request: Request, file_format: str) -> UploadedFile:
         if isinstance(error, ClientDisconnect):
             raise HTTPException(400, HUNG_UP) from error
         if isinstance(error, OSError):
-            raise Unavailable("The server has no room for the file. Try again later.", retry_after=60) from error
+            raise no_room() from error
         raise
     deadline = asyncio.get_running_loop().time() + UPLOAD_DEADLINE
     return UploadedFile(file, file_format, digest.hexdigest(), deadline)

@@ -140,7 +140,14 @@ async def test_pages_fit_the_screen_and_break_no_policy(browser: Browser, shop: 
     order = f"/orders/{shop.order['id']}"
     for path in (
         *("", "/products", "/orders", order, "/users/2", "/products/1/edit", "/orders/new"),
-        *(f"{order}/do/record-a-payment", "/stock-movements", "/transactions", "/products/1/delete", "/posts"),
+        *(
+            f"{order}/do/record-a-payment",
+            "/stock-movements",
+            "/transactions",
+            "/products/1/delete",
+            "/posts",
+            "/products/import",
+        ),
     ):
         await page.goto(shop.at(path))
         await expect(page.locator("h1")).to_be_visible()
@@ -165,7 +172,7 @@ async def test_a_person_can_do_without_a_mouse(watched: Watched, shop: Shop) -> 
     await expect(page.get_by_text("Create category: done.")).to_be_visible()
 
 
-@pytest.mark.parametrize("path", ["/products/new", "/users/new", "/orders/new", "/posts/new"])
+@pytest.mark.parametrize("path", ["/products/new", "/users/new", "/orders/new", "/posts/new", "/products/import"])
 async def test_every_field_has_a_label(watched: Watched, shop: Shop, path: str) -> None:
     page = await sign_in(watched, shop, path)
     nameless = await page.evaluate(

@@ -1,0 +1,153 @@
+"""Importing a file of rows: the page says what a file holds, sends one to the API's import, and shows its report."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import PurePath
+
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from api.admin.entities import Entity
+from api.admin.fields import Field, query_fields_of
+from api.admin.form_pages import entity_of, visible
+from api.admin.forms import KEY
+from api.admin.framework_internals import ApiRoute
+from api.admin.in_process import Answer, SentFile
+from api.admin.visits import HEADERS, Visit, no_such_page
+from api.import_export.columns import columns_of, example_of
+from api.import_export.exports import FileFormat
+from api.import_export.families import exports
+from api.import_export.imports import MAX_PROBLEMS, ImportReport, RowProblem, imports
+from api.routers.exports import file_response
+from api.web.uploads import MEDIA_TYPES
+
+FORMATS = {".csv": FileFormat.CSV, ".jsonl": FileFormat.JSONL, ".ndjson": FileFormat.JSONL}
+"""By how a file's name ends. A browser's own idea of the type comes second: with Excel, a CSV file is Excel's."""
+
+LABELS = {"dry_run": "Only check", "stock": "Take over the stock"}
+"""Options that a person knows by other words than a program."""
+
+WRONG_FORMAT = "This is neither CSV nor JSON Lines: the name of the file must end with .csv or .jsonl."
+
+
+@dataclass(frozen=True)
+class Import:
+    """The import of an entity, as its page offers it."""
+
+    entity: Entity
+    route: ApiRoute
+    options: list[Field]
+
+    def label_of(self, option: Field) -> str:
+        return LABELS.get(option.key, option.label)
+
+
+@dataclass
+class Outcome:
+    """What became of a file: a report, or why it was refused."""
+
+    report: ImportReport | None = None
+    problems: Collection[RowProblem] = ()
+    alert: str = ""
+
+
+def _import_of(visit: Visit) -> Import:
+    entity = entity_of(visit)
+    if entity.importing is None:
+        raise no_such_page()
+    options = query_fields_of(entity.importing.query, visit.entities, entity)
+    return Import(entity, entity.importing, options)
+
+
+async def show(visit: Visit) -> Response:
+    return _page(visit, _import_of(visit), Outcome(), key=visit.new_key())
+
+
+async def send(visit: Visit) -> Response:
+    """Import a file, or check it. A form that is sent twice has one key, so it is imported once."""
+    what = _import_of(visit)
+    key = visible(visit.form.get(KEY, "")) or visit.new_key()
+    if visit.file is None:
+        return _page(visit, what, Outcome(alert="Choose a file."), 422, key=key)
+    file_format = _format_of(visit.file)
+    if file_format is None:
+        return _page(visit, what, Outcome(alert=WRONG_FORMAT), 422, key=key)
+    answer = await visit.call(
+        "POST",
+        what.route.path,
+        file=SentFile(visit.file.file, file_format.media_type),
+        query={each.key: "true" for each in what.options if each.place in visit.form},
+        headers={"idempotency-key": key},
+    )
+    if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        raise HTTPException(answer.status)
+    if answer.status not in (429, 503):
+        key = visit.new_key()  # what is sent next is another request
+    response = _page(visit, what, _outcome(answer), answer.status, key=key)
+    if "retry-after" in answer.headers:
+        response.headers["Retry-After"] = answer.headers["retry-after"]
+    return response
+
+
+def _format_of(file: UploadFile) -> FileFormat | None:
+    ending = PurePath(file.filename or "").suffix.lower()
+    known = MEDIA_TYPES.get((file.content_type or "").partition(";")[0].strip().lower())
+    return FORMATS.get(ending) or (FileFormat(known) if known else None)
+
+
+def _outcome(answer: Answer) -> Outcome:
+    if not answer.is_refusal:
+        report = ImportReport.model_validate(answer.content)
+        return Outcome(report, report.problems)
+    errors = [(each["field"], each["message"]) for each in answer.content.get("errors", ())]
+    problems = [RowProblem.at(place, message) for place, message in errors if place.startswith("line ")]
+    alert = answer.detail
+    if problems:
+        alert = alert.partition(f"{problems[0].place}: ")[0].strip()  # the mistakes that it goes on with have a table
+    return Outcome(problems=problems, alert=alert)
+
+
+def _page(visit: Visit, what: Import, outcome: Outcome, status: int = 200, *, key: str) -> Response:
+    return visit.page(
+        "import.html",
+        status,
+        what=what,
+        entity=what.entity,
+        outcome=outcome,
+        chosen=visit.form,
+        key=key,
+        accepted=[*FORMATS, *MEDIA_TYPES],
+        max_size=visit.settings.max_import_size,
+        max_problems=MAX_PROBLEMS,
+        columns=list(_columns(what.entity)),
+        example=example_of(what.entity.name, FileFormat.CSV),
+        is_exported=what.entity.name in exports(),
+    )
+
+
+def _columns(entity: Entity) -> Iterator[tuple[str, list[str]]]:
+    """What a file may say, in groups: what the columns of each are for, and their names."""
+    what = imports()[entity.name]
+    columns = columns_of(what)
+    needed = [name for name, field in what.create.model_fields.items() if field.is_required()]
+    named = [*what.keys, *needed, *columns.once, *(each.field for each in what.references)]
+    yield "Says which row it is" if len(what.keys) == 1 else "Say which row it is: one of", list(what.keys)
+    yield "Needed for a new row", needed
+    references = (f"{each} (slug or name)" for each in columns.references)
+    yield "May be left out", [*(name for name in columns.writable if name not in named), *references]
+    yield "Count for new rows only", [name for name in columns.once if name != what.stock]
+    yield "Counts for new rows, and for others with “Take over the stock”", [what.stock] if what.stock else []
+    yield "May stand in the file, but are not changed by it", [*columns.set_by_shop, *columns.fixed]
+
+
+async def download(visit: Visit) -> Response:
+    """All rows, as a file that can be imported again."""
+    what = _import_of(visit)
+    if what.entity.name not in exports():
+        raise no_such_page()
+    await visit.release()
+    response = await file_response(visit.request.app.state.database, exports()[what.entity.name], FileFormat.CSV)
+    response.headers.update(HEADERS)
+    return response
