@@ -31,12 +31,11 @@ from api.database.trail import ENTRIES, trail_of
 from api.errors import Unavailable
 from api.models.audit_entry import INSERT_ONLY, AuditAction
 from api.models.audited import audited_names, writers
+from api.models.base import utcnow
 
-MAX_WAITING = 1_000
-"""Entries that wait for the end of their transaction: a long import takes no more memory."""
-
-MAX_NAMED = 1_000
-"""Rows that one statement names by their keys, each of which is a parameter or two."""
+MAX_WAITING = MAX_NAMED = 1_000
+"""Entries that wait for the end of their transaction, or a long import would take memory, and rows that one statement
+names by their keys, each of which is a parameter or two."""
 
 READ = "read_before_flush"
 """The key in a session's `info` of what the rows of a flush had before it."""
@@ -218,8 +217,9 @@ def _record_cleared(session: Session, column: Column[Any], keys: Sequence[Any]) 
         return
     write_waiting(session)
     write, (row_id,) = writers(table.name)[column.name], _key_columns(table)
-    values = trail_of(session).shared() | {"action": AuditAction.CHANGED, "entity": table.name}
-    values["changes"] = {column.name: write and [write(keys[0]), None]}
+    changes = {column.name: write and [write(keys[0]), None]}
+    values = {"action": AuditAction.CHANGED, "entity": table.name, "changes": changes, "created_at": utcnow()}
+    values |= trail_of(session).shared()
     columns: list[Any] = [literal(value, ENTRIES.c[name].type).label(name) for name, value in values.items()]
     rows: Any = select(row_id.label("row_id"), *columns).where(column == keys[0]).order_by(row_id)
     entries = insert(ENTRIES).from_select(["row_id", *values], rows.with_for_update(key_share=True), False)

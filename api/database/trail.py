@@ -20,7 +20,7 @@ from api.models.base import utcnow
 
 ENTRIES = SQLModel.metadata.tables[str(AuditEntry.__tablename__)]
 
-OF_ROW = ("action", "entity", "row_id", "changes")
+OF_ROW = ("action", "entity", "row_id", "changes", "created_at")
 """The columns in which the entries of one transaction differ; the others have one parameter for all of them."""
 
 TRAIL = "trail"
@@ -76,7 +76,8 @@ class Trail:
             self.add(AuditAction.CHANGED, table, row_id, changes)
 
     def add(self, action: AuditAction, table: str, row_id: int, changes: dict[str, Any]) -> None:
-        self._waiting.append({"action": action, "entity": table, "row_id": row_id, "changes": changes})
+        entry = {"action": action, "entity": table, "row_id": row_id, "changes": changes}
+        self._waiting.append({**entry, "created_at": utcnow()})
 
     def take(self, most: int) -> list[dict[str, Any]]:
         """So many of the changes at most, which are then forgotten here."""
@@ -85,7 +86,7 @@ class Trail:
 
     def shared(self) -> dict[str, Any]:
         """What the entries of one transaction have in common."""
-        return {**vars(self.origin), "created_at": utcnow()}
+        return dict(vars(self.origin))
 
     def forget(self) -> None:
         """Everything was undone."""

@@ -23,6 +23,7 @@ from api.demo.posts import add_posts
 from api.demo.shelves import add_products
 from api.demo.stories import Stories
 from api.errors import Conflict
+from api.models.base import at
 from api.models.user import User
 
 BATCH = 1_000
@@ -87,6 +88,8 @@ async def _add_customers(
                 joined = until - FIRST_JOINED * (1 - added / number)
                 session.add(User(**each, hashed_password="", created_at=joined, updated_at=joined))
                 added += 1
+            with at(joined):
+                await session.flush()
         count(len(batch))
 
 

@@ -54,8 +54,8 @@ async def _add_batch(
         for row, slug, day in zip(batch, slugs, days, strict=True)
     ]
     session.add_all(products)
-    await session.flush()
     with at(days[-1]):
+        await session.flush()
         await stock.record_initial(session, products, staff_id)
         await session.flush()
 

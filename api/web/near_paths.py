@@ -30,10 +30,14 @@ def near_path(method: str, path: str, endpoints: Iterable[Endpoint]) -> str | No
 
 
 def _alike(method: str, path: str, endpoints: Iterable[Endpoint]) -> Iterator[tuple[float, bool, str]]:
-    """The likeness of each path that is alike, whether it has the method, and its name."""
-    for each in endpoints:
-        if each.matches or not each.methods:
-            continue
+    """The likeness of each path that is alike, whether it has the method, and its name.
+
+    A path that begins as others do is compared with these alone.
+    """
+    known = [each for each in endpoints if each.methods and not each.matches]
+    beginning = path.split("/")[1]
+    akin = [each for each in known if each.path.split("/")[1] == beginning]
+    for each in akin or known:
         likeness = 1.0 if OTHER_NAMES.get(path) == each.path else _likeness(path.split("/"), each.path.split("/"))
         has_method = method in each.methods
         if likeness >= (SIMILARITY if has_method else SIMILARITY_FOR_OTHER_METHODS):

@@ -91,7 +91,7 @@ async def test_a_shopkeepers_day(watched: Watched, shop: Shop) -> None:
     await page.get_by_label("Price").fill("69.99")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_text("Update product: done.")).to_be_visible()
-    await expect(page.get_by_text("69.99")).to_be_visible()
+    await expect(page.get_by_text("69.99", exact=True)).to_be_visible()
 
     # A delivery arrives.
     await page.get_by_role("link", name="Adjust the stock").click()

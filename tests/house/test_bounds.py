@@ -9,6 +9,9 @@ from api.settings import Settings
 PAGED = {"CursorPage", "Page"}
 
 LIMITED = {
+    **dict.fromkeys(
+        (f"POST /imports/{each}" for each in ("products", "categories", "users")), "100 mistakes, and the columns"
+    ),
     "GET /categories/tree": "in parts by `parent_id` and `levels`; a whole tree is nested in a thread",
     "GET /products/stats/by-category": "by `page` and `page_size`",
     "GET /users/stats/top-spenders": "by `limit`",

@@ -74,6 +74,7 @@ def test_the_tests_of_the_new_entity_pass_on_sqlite(shop: Path, environment: dic
 def test_the_new_entity_is_exported_without_a_line_written_for_it(
     shop: Path, environment: dict[str, str], revision: Path
 ) -> None:
+    run([sys.executable, "-m", "alembic", "upgrade", "head"], environment, shop)
     exported = run([sys.executable, "-m", "api", "export", "reviews"], environment, shop)
     assert exported.strip("\ufeff\r\n") == "rating,text,id,product_id,author_id,created_at,updated_at"
 

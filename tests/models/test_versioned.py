@@ -86,8 +86,9 @@ class TestStatements:
             driver = await driver_of(writes)
             for statement in (this, of_table):
                 renamed = statement.values(name="Radio", updated_at=product.updated_at)
-                await driver.execute(Statement(renamed))
-            await driver.execute(Statement(this.values(stock_quantity=0, updated_at=product.updated_at)))
+                await driver.execute(Statement(renamed, recorded=True))
+            sold_out = this.values(stock_quantity=0, updated_at=product.updated_at)
+            await driver.execute(Statement(sold_out, recorded=True))
         assert await version(session, product) == 3
 
 

@@ -94,8 +94,8 @@ async def many_products(database: Database, count: int) -> None:
         for number in range(count)
     ]
     analyze = {"postgresql": "ANALYZE products", "mysql": "ANALYZE TABLE products"}
-    async with database.writes() as session, session.begin():
-        await session.exec(insert(Product), params=rows)
+    async with database.engine.begin() as connection:
+        await connection.execute(insert(Product), rows)
     async with database.engine.connect() as connection:
         if connection.dialect.name in analyze:
             await connection.exec_driver_sql(analyze[connection.dialect.name])
