@@ -36,7 +36,7 @@ async def add_posts(session: AsyncSession, seed: int, until: datetime, staff: Se
             session.add(post)
             await session.flush()
             session.add_all(PostTag(post_id=post.id, tag_id=tag_ids[name]) for name in article.tags)
-    await session.flush()
+            await session.flush()
 
 
 async def _tag_id(session: AsyncSession, name: str) -> int:
