@@ -3,7 +3,7 @@
 from typing import Annotated, Self
 
 from fastapi import Query
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from sqlmodel import col, select
 
 from api.auth.callers import Staff
@@ -12,7 +12,7 @@ from api.models.audit_entry import AuditAction, AuditEntry, AuditEntryRead
 from api.models.types import without_nul
 from api.reads.pages import read_page
 from api.reads.rows import Read
-from api.web.loading import QueryId
+from api.web.loading import QueryId, QueryTime
 from api.web.pagination import CursorPage, Page, Paging
 from api.web.routing import Router
 
@@ -28,8 +28,8 @@ class AuditList(Paging):
     )
     user_id: QueryId | None = Field(default=None, description="Only changes by this user.")
     action: AuditAction | None = Field(default=None, description="Only changes of this kind.")
-    since: AwareDatetime | None = Field(default=None, description="Only changes at this time or later.")
-    until: AwareDatetime | None = Field(default=None, description="Only changes before this time.")
+    since: QueryTime | None = Field(default=None, description="Only changes at this time or later.")
+    until: QueryTime | None = Field(default=None, description="Only changes before this time.")
 
     @model_validator(mode="after")
     def _row_of_a_table(self) -> Self:

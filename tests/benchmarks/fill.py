@@ -57,7 +57,7 @@ async def _insert(session: AsyncSession, model: type[SQLModel], rows: Iterable[d
             row.update_search_text()
     values = [row.model_dump(exclude={"id"}) for row in made_rows]
     for start in range(0, len(values), BATCH):
-        await session.exec(insert(model), params=values[start : start + BATCH])
+        await (await session.connection()).execute(insert(model), values[start : start + BATCH])
 
 
 def _token(data: made.Rows, user_id: int) -> dict[str, Any]:
