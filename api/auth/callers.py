@@ -89,9 +89,14 @@ async def _record_use(database: Database, caller: Caller, last_used_at: datetime
     # Of many requests at once, one records it.
     unchanged = (col(Token.id) == caller.token_id, col(Token.last_used_at).is_not_distinct_from(last_used_at))
     now = utcnow()
-    of_user = update(User).where(col(User.id) == caller.id).values(last_active_at=now, updated_at=User.updated_at)
+    this = col(User.id) == caller.id
+    of_user = update(User).where(this).values(last_active_at=now, updated_at=User.updated_at)
     try:
         async with database.transaction() as session:
+            # On MariaDB an order of the user locks the row too. Whoever waits for it makes the next order wait as well.
+            free = select(User.id).where(this).with_for_update(key_share=True, skip_locked=True)
+            if (await session.exec(free)).first() is None:
+                return
             await session.exec(of_user)
             await session.exec(update(Token).where(*unchanged).values(last_used_at=now))
     except (*DATABASE_ERRORS, Unavailable):

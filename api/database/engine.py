@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Dialect, ExceptionContext, Pool, PoolResetSta
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.sql.compiler import InsertmanyvaluesSentinelOpts
 
+from api.database import mysql_plans  # noqa: F401 - by which rows are found
 from api.database.errors import ends_session
 from api.database.pools import Patient, PatientNullPool, PatientQueuePool
 from api.database.session_settings import SET_LOCAL_TIMEOUTS, connect_args, prepare_connections

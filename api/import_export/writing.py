@@ -13,6 +13,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.mysql_plans import BY_PRIMARY_KEY
 from api.errors import Conflict, Unprocessable
 from api.import_export.imports import Import
 from api.import_export.staging import Staged, Staging
@@ -80,7 +81,8 @@ class Part:
     async def _change(self, session: AsyncSession) -> None:
         model: Any = self.what.model
         ids = [each.row_id for each in self.rows]
-        locked = select(model).where(col(model.id).in_(ids)).order_by(col(model.id)).with_for_update()
+        named = select(model).where(col(model.id).in_(ids)).order_by(col(model.id))
+        locked = named.with_hint(model, BY_PRIMARY_KEY, "mysql").with_for_update()
         found = {each.id: each for each in await session.exec(locked)}
         counted: dict[int, tuple[int, int]] = {}
         for each in self.rows:
