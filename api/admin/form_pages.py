@@ -19,6 +19,7 @@ from api.admin.rows import Row, fetch_one
 from api.admin.visits import HEADERS, Visit, no_such_page
 from api.errors import NotFound
 from api.models.types import MAX_ID
+from api.web.dispatch import PREFETCH
 
 CHANGED_MEANWHILE = "Somebody else has changed this meanwhile. Compare, and save again to replace it by what you typed."
 
@@ -139,7 +140,7 @@ async def _opened(visit: Visit, task: Task, row: Row) -> Form:
     if read is None:
         return filled(task.fields, row.values)
     await visit.release()
-    answer = await visit.call("GET", read.path_of(row.id))
+    answer = await visit.call("GET", read.path_of(row.id), headers=PREFETCH)
     if answer.is_refusal:
         raise no_such_page()
     form = filled(task.fields, answer.content)

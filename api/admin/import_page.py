@@ -148,6 +148,6 @@ async def download(visit: Visit) -> Response:
     if what.entity.name not in exports():
         raise no_such_page()
     await visit.release()
-    response = await file_response(visit.request.app.state.database, exports()[what.entity.name], FileFormat.CSV)
+    response = await file_response(visit.request, exports()[what.entity.name], FileFormat.CSV)
     response.headers.update(HEADERS)
     return response

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from api import __version__
+from api.models.audit_entry import MAX_REQUEST_ID_LENGTH
 from api.openapi.framework_internals import documented_routes
 from api.openapi.links import add_links
 from api.openapi.nodes import Json
@@ -26,7 +27,7 @@ class DocumentedAPI(FastAPI):
             title=settings.shop_name,
             version=__version__,
             summary=SUMMARY,
-            description=DESCRIPTION.format(currency=settings.currency).strip(),
+            description=DESCRIPTION.format(currency=settings.currency, request_id_length=MAX_REQUEST_ID_LENGTH).strip(),
             license_info={"name": "MIT", "identifier": "MIT"},
             openapi_tags=tags,
             docs_url=None,  # FastAPI's pages need a CDN; ours are in docs.py

@@ -44,6 +44,9 @@ edited the row meanwhile. `If-Match` guards what people edit: a sale changes the
 of it. The answer to an edit has the new ETag, but the stored answer to a repeated request has none. Where `If-Match`
 cannot work, it is refused (400).
 
+**Request ids.** Every answer has an `X-Request-ID`: the one that was sent, where it is at most {request_id_length}
+visible characters, or a new one. The audit trail has it too.
+
 **Errors** are `application/problem+json` (RFC 9457): `title`, `status` and `detail` say what is wrong, and a 422 lists
 each field in `errors`. Unknown fields in a request are refused.
 """

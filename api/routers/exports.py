@@ -3,18 +3,18 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import Path, Query
+from fastapi import Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
 from api.auth.callers import Staff
-from api.database.sessions import Database
 from api.errors import Unprocessable
 from api.import_export.exports import FileFormat, start_of, write_export
 from api.import_export.families import Export, export_of, exports
 from api.models.base import utcnow
 from api.routers.products import ProductFilters, filtered
-from api.web.app_state import AppDatabase
+from api.web.app_state import database_of
+from api.web.dispatch import is_head
 from api.web.routing import Router
 from api.web.wrong_names import suggestion
 
@@ -45,15 +45,15 @@ class ProductExport(ProductFilters):
 
 @router.get("/products", response_class=Response, responses=_declared("products"))
 async def export_products(
-    staff: Staff, query: Annotated[ProductExport, Query()], database: AppDatabase
+    request: Request, staff: Staff, query: Annotated[ProductExport, Query()]
 ) -> StreamingResponse:
     """Export the products that the filters of the product list find. The file can be imported again."""
-    return await file_response(database, export_of("products", filtered(query, staff)), query.format)
+    return await file_response(request, export_of("products", filtered(query, staff)), query.format)
 
 
 @router.get("/{entity}", response_class=Response, responses=_declared("orders"))
 async def export_rows(
-    entity: ExportName, staff: Staff, query: Annotated[ExportQuery, Query()], database: AppDatabase
+    request: Request, entity: ExportName, staff: Staff, query: Annotated[ExportQuery, Query()]
 ) -> StreamingResponse:
     """Export all rows of an entity.
 
@@ -63,16 +63,21 @@ async def export_rows(
     """
     if entity not in exports():
         raise Unprocessable("path.entity", f"is no export: {suggestion(entity, list(exports()))}")
-    return await file_response(database, exports()[entity], query.format)
+    return await file_response(request, exports()[entity], query.format)
 
 
-async def file_response(database: Database, export: Export, file_format: FileFormat) -> StreamingResponse:
-    """The first part is read before the answer begins, so that a database that is away is a 503, and no broken file."""
-    parts = write_export(database, export, file_format)
+async def file_response(request: Request, export: Export, file_format: FileFormat) -> StreamingResponse:
+    """The first part is read before the answer begins, so that a database that is away is a 503, and no broken file.
+
+    A HEAD reads no more than that.
+    """
+    parts = write_export(database_of(request), export, file_format)
     first = await anext(parts, b"")
 
     async def all_parts() -> AsyncIterator[bytes]:
         yield first
+        if is_head(request):
+            return
         async for part in parts:
             yield part
 

@@ -23,7 +23,7 @@ from api.reads.rows import Read, read_one
 from api.rules.slugs import free_slug
 from api.rules.unique_values import flush_unique
 from api.web.app_state import AppDatabase
-from api.web.dispatch import is_head
+from api.web.dispatch import shows_content
 from api.web.loading import PathId, PathText, QueryId, columns_of, join_one, load_many, one_or_404
 from api.web.pagination import CursorPage, Page, SearchableList
 from api.web.problems import problems
@@ -78,10 +78,10 @@ async def _count_view(database: Database, post: ColumnElement[bool]) -> None:
 async def _view_counter(
     request: Request, tasks: BackgroundTasks, database: AppDatabase
 ) -> Callable[[ColumnElement[bool]], None]:
-    """Has a view of a post counted after the answer; a refusal counts none, nor does a HEAD, which shows no post."""
+    """Has a view of a post counted after the answer; a refusal counts none, nor does what shows no post."""
 
     def count(post: ColumnElement[bool]) -> None:
-        if not is_head(request):
+        if shows_content(request):
             tasks.add_task(_count_view, database, post)
 
     return count

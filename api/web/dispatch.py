@@ -66,6 +66,15 @@ def is_head(request: Request) -> bool:
     return HEAD_ONLY in request.scope
 
 
+PREFETCH = {"Sec-Purpose": "prefetch"}
+"""Header of a request for what nobody looks at now, if ever. Source: the Fetch standard, on `Sec-Purpose`."""
+
+
+def shows_content(request: Request) -> bool:
+    """Whether somebody sees what is answered: neither a HEAD nor a prefetch shows it."""
+    return not is_head(request) and "prefetch" not in request.headers.get("Sec-Purpose", "")
+
+
 def install_dispatch(app: FastAPI) -> None:
     """Have the app find its routes by their places, once all are there."""
     replace_router(app, lambda everything: Dispatch(everything, (r for r in app.routes if isinstance(r, APIRoute))))

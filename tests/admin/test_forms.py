@@ -174,6 +174,7 @@ class TestEdit:
         assert (await admin.submit(f"/posts/{post.id}/edit")).status_code == 303
         await session.refresh(post)
         assert post.updated_at == before
+        assert post.view_count == 0, "opening a post to edit it was counted as a view"
 
     async def test_fields_are_cleared_ticked_and_chosen(self, admin: Browser, session: AsyncSession) -> None:
         audio = await a_category(session, "Audio")

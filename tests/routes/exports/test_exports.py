@@ -112,6 +112,12 @@ class TestFiles:
         assert [row["sku"] for row in table(answer.content)] == skus
         assert len([each for each in statements if "products" in each]) == rows // 3 + 1
 
+        with count_statements(database) as statements:
+            head = await as_staff.head("/exports/products")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["Content-Disposition"] == answer.headers["Content-Disposition"]
+        assert len([each for each in statements if "products" in each]) == 1, "a HEAD read the whole file"
+
 
 class TestEveryEntity:
     @pytest.mark.parametrize("name", sorted(all_exports()))

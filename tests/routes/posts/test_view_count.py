@@ -50,6 +50,15 @@ class TestViewCount:
 
         assert (await stored_post(session, post.id)).view_count == 0
 
+    async def test_a_prefetch_is_no_view(self, client: AsyncClient, customer: User, session: AsyncSession) -> None:
+        """A browser asks ahead for what its user may never open."""
+        post = await a_post(session, customer)
+
+        for purpose in ("prefetch", "prefetch;prerender"):
+            assert (await client.get(f"/posts/{post.id}", headers={"Sec-Purpose": purpose})).json()["id"] == post.id
+
+        assert (await stored_post(session, post.id)).view_count == 0
+
     @pytest.mark.parametrize("status", [PostStatus.DRAFT, PostStatus.ARCHIVED])
     async def test_a_view_of_an_unpublished_post_is_not_counted(
         self, clients: dict[str, AsyncClient], customer: User, session: AsyncSession, status: PostStatus
