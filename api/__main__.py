@@ -5,7 +5,6 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 from alembic.util import CommandError
 from pydantic import ValidationError
@@ -14,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api import logs
 from api.commands import backup, create_admin, demo, export_file, import_file, purge, seed, serve, verify
 from api.commands.command import Command, CommandFailed, reason_of
+from api.commands.signals import stop_by_signals
 from api.database.trail import running_command
 from api.errors import ShopError
 from api.settings import InvalidSettings, get_settings
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, and return the exit code."""
     options = _parser().parse_args(arguments)
     command: Command = options.command
-    signal.signal(signal.SIGTERM, _stop)
+    stop_by_signals()
     try:
         settings = get_settings()
         logs.set_up(settings)
@@ -70,11 +70,6 @@ def _parser() -> argparse.ArgumentParser:
         each.add_arguments(subparser)
         subparser.set_defaults(command=each)
     return parser
-
-
-def _stop(number: int, frame: object) -> NoReturn:
-    """SIGTERM is the usual way to stop a server, and no failure."""
-    raise SystemExit(0)
 
 
 if __name__ == "__main__":

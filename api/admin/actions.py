@@ -109,8 +109,15 @@ class Action:
         return not self.fields and not self.variant.asks
 
 
-def actions_of(entities: Entities, entity: Entity) -> Iterator[Action]:
+def actions_of(entities: Entities, entity: Entity) -> list[Action]:
     """Everything that can be done to the rows of an entity."""
+    if entity.name not in entities.actions:
+        entities.actions[entity.name] = list(_derive(entities, entity))
+    found: list[Action] = entities.actions[entity.name]
+    return found
+
+
+def _derive(entities: Entities, entity: Entity) -> Iterator[Action]:
     for route in entity.routes:
         if route.method == "GET" or not route.path.startswith(f"{entity.path}/{{id}}/") or route.path.count("{") > 1:
             continue

@@ -16,14 +16,15 @@ ROWS_AT_A_TIME = 1_000
 async def csv_lines(database: Database, entities: Entities, query: ListQuery, user: Caller) -> AsyncIterator[bytes]:
     """The header and all rows that a query finds, some at a time, each part with a connection of its own."""
     columns = list(query.entity.columns)
-    yield BYTE_ORDER_MARK + csv_text([["id", *(each.name for each in columns)]])
+    header = BYTE_ORDER_MARK + csv_text([["id", *(each.name for each in columns)]])
     following: str | None = ""
     while following is not None:
         query.typed[AFTER] = following
         async with database.reads() as session:
             part = await read_part(session, entities, query, columns, user, ROWS_AT_A_TIME)
-        yield csv_text([each.id, *(_cell(each.values[column.name]) for column in columns)] for each in part.rows)
-        following = part.following
+        rows = ([each.id, *(_cell(each.values[column.name]) for column in columns)] for each in part.rows)
+        yield header + csv_text(rows)
+        header, following = b"", part.following
 
 
 def _cell(value: Any) -> str | None:

@@ -209,6 +209,7 @@ class Entities(Mapping[str, Entity]):
         found.sort(key=lambda each: (not each.is_listed, paths.index(each.path) if each.is_listed else each.name))
         self._by_name = {each.name: each for each in found}
         self._by_table = {each.table.name: each for each in found}
+        self.actions: dict[str, Any] = {}  # what `actions.py` derives of each, once
 
     def __getitem__(self, name: str) -> Entity:
         return self._by_name[name]

@@ -1,6 +1,5 @@
 """The fields of a form, derived from the types of a request's class: what each is, its limits, and what it offers."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pydantic.fields import FieldInfo
 from api.admin.entities import Entities, Entity
 from api.admin.visits import SECRET_PREFIX
 from api.admin.words import label_of
+from api.import_export.cells import read_json
 from api.models.texts import LINES
 from api.models.types import SECRET
 
@@ -220,18 +220,5 @@ def value_in(field: Field, text: str) -> Any:
         case Input.WORDS:
             return [each for each in re.split(r"[\s,;]+", stripped) if each]
         case Input.DOCUMENT:
-            return _document(stripped)
+            return read_json(stripped or "{}")
     return text
-
-
-def _document(text: str) -> Any:
-    try:
-        return json.loads(text or "{}", parse_constant=_refuse_constant)
-    except RecursionError:
-        raise ValueError("is nested too deeply") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is not valid JSON: {error.msg.lower()}, in line {error.lineno}") from None
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"is not valid JSON: {name} is no number")

@@ -14,14 +14,15 @@ from api.admin.entities import Entity
 from api.admin.fields import Field, Input, fields_of
 from api.admin.forms import Form, blank, filled, parts_of, typed
 from api.admin.framework_internals import ApiRoute
-from api.admin.in_process import Answer
+from api.admin.in_process import Answer, header_text
 from api.admin.rows import Row, fetch_one
 from api.admin.visits import HEADERS, Visit, no_such_page
 from api.errors import NotFound
 from api.models.types import MAX_ID
 from api.web.dispatch import PREFETCH
 
-CHANGED_MEANWHILE = "Somebody else has changed this meanwhile. Compare, and save again to replace it by what you typed."
+EDITED_MEANWHILE = "Somebody else has changed this meanwhile. Compare, and save again to replace it by what you typed."
+CHANGED_MEANWHILE = "Somebody else has changed this meanwhile. Look at it again before you delete it."
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Task:
     begins_with: Mapping[str, str] = field(default_factory=dict)
     asks: str = ""
     edits: bool = False
+    is_guarded: bool = False
+    """Whether it is done to the row as it was shown, and not as somebody else has made it meanwhile."""
 
     @property
     def api_path(self) -> str:
@@ -83,7 +86,9 @@ async def edit_task(visit: Visit) -> Task:
     row = await row_of(visit, entity)
     fields = fields_of(entity.update.body, visit.entities, entity)
     place = f"{row.href}/edit"
-    return Task(entity, entity.update, f"Edit {row.label}", "Save", fields, place, row.href, row, edits=True)
+    return Task(
+        entity, entity.update, f"Edit {row.label}", "Save", fields, place, row.href, row, edits=True, is_guarded=True
+    )
 
 
 async def delete_task(visit: Visit) -> Task:
@@ -93,7 +98,7 @@ async def delete_task(visit: Visit) -> Task:
     row = await row_of(visit, entity)
     place = f"{row.href}/delete"
     title, asks = f"Delete {row.label}", entity.delete.description
-    return Task(entity, entity.delete, title, "Delete", [], place, row.href, row, asks=asks)
+    return Task(entity, entity.delete, title, "Delete", [], place, row.href, row, asks=asks, is_guarded=True)
 
 
 async def action_task(visit: Visit) -> Task:
@@ -129,7 +134,7 @@ async def show(visit: Visit, kind: str) -> Response:
     """The page of a form, as it is opened."""
     task = await TASKS[kind](visit)
     form = blank(task.fields, {**task.begins_with, **visit.request.query_params})
-    if task.edits and task.row:
+    if task.is_guarded and task.row:
         form = await _opened(visit, task, task.row)
     return await _page(visit, task, form)
 
@@ -141,8 +146,10 @@ async def _opened(visit: Visit, task: Task, row: Row) -> Form:
         return filled(task.fields, row.values)
     await visit.release()
     answer = await visit.call("GET", read.path_of(row.id), headers=PREFETCH)
-    if answer.is_refusal:
+    if answer.status == HTTPStatus.NOT_FOUND:
         raise no_such_page()
+    if answer.is_refusal:
+        raise answer.error()
     form = filled(task.fields, answer.content)
     form.tag = answer.headers.get("etag", "")
     return form
@@ -180,30 +187,22 @@ def _fixed(task: Task, part: str) -> dict[str, str]:
 
 
 def _headers(task: Task, form: Form) -> dict[str, str]:
-    headers = {"idempotency-key": visible(form.key)} if task.route.takes_key else {}
+    headers = {"idempotency-key": header_text(form.key)} if task.route.takes_key else {}
     if form.tag:
-        headers["if-match"] = visible(form.tag)
+        headers["if-match"] = header_text(form.tag)
     return headers
-
-
-def visible(text: str) -> str:
-    """Without what cannot stand in a header; no page of the admin has sent that."""
-    return "".join(letter for letter in text if "\x21" <= letter <= "\x7e")
 
 
 async def _refused(visit: Visit, task: Task, form: Form, answer: Answer) -> Response:
     form.refused(answer)
 
     async def show_again(visit: Visit) -> Response:
-        if answer.status == HTTPStatus.PRECONDITION_FAILED and task.edits and task.row:
+        if answer.status == HTTPStatus.PRECONDITION_FAILED and task.row:
             form.compare(await _opened(visit, task, task.row))
-            form.alert = CHANGED_MEANWHILE
+            form.alert = EDITED_MEANWHILE if task.edits else CHANGED_MEANWHILE
         return await _again(visit, task, form, answer.status)
 
-    response = await visit.read(show_again)
-    if "retry-after" in answer.headers:
-        response.headers["Retry-After"] = answer.headers["retry-after"]
-    return response
+    return answer.passed_on_by(await visit.read(show_again))
 
 
 async def _again(visit: Visit, task: Task, form: Form, status: int) -> Response:

@@ -63,7 +63,7 @@ class Form:
 
     def message(self, place: str) -> str:
         """Of the field itself, or of what is in it."""
-        inner = (f"{text}" for at, text in self.messages.items() if at == place or at.startswith(f"{place}."))
+        inner = (text for at, text in self.messages.items() if at == place or at.startswith(f"{place}."))
         return "; ".join(dict.fromkeys(inner))
 
     def sent(self, part: str, *, only_changed: bool = False) -> dict[str, Any]:
@@ -116,13 +116,15 @@ class Form:
             if place in places and not answer.errors:
                 self.messages[place] = answer.detail
         self.alert = "; ".join(rest) if answer.errors else answer.detail
-        if answer.status not in (429, 503):
+        if not answer.may_be_repeated:
             self.key = secrets.token_hex()  # nothing was done, and what is sent next is another request
 
     def compare(self, row: "Form") -> None:
-        """Note what the fields are now, where they were something else when the form was opened."""
+        """Take over what others have changed since the form was opened. Where both did, say what the field is now."""
         for each in self.fields:
-            if self.was.get(each.place) != row.was.get(each.place):
+            if not self.is_changed(each):
+                self.texts[each.place] = row.text(each.place)
+            elif self.was.get(each.place) != row.was.get(each.place):
                 self.now[each.place] = row.text(each.place)
         self.was, self.tag = row.was, row.tag
 

@@ -11,16 +11,16 @@ from starlette.responses import Response
 
 from api.admin.entities import Entity
 from api.admin.fields import Field, query_fields_of
-from api.admin.form_pages import entity_of, visible
+from api.admin.form_pages import entity_of
 from api.admin.forms import KEY
 from api.admin.framework_internals import ApiRoute
-from api.admin.in_process import Answer, SentFile
+from api.admin.in_process import Answer, SentFile, header_text
 from api.admin.visits import HEADERS, Visit, no_such_page
 from api.import_export.columns import columns_of, example_of
 from api.import_export.exports import FileFormat
 from api.import_export.families import exports
 from api.import_export.imports import MAX_PROBLEMS, ImportReport, RowProblem, imports
-from api.routers.exports import file_response
+from api.routers.exports import export_file
 from api.web.uploads import MEDIA_TYPES
 
 FORMATS = {".csv": FileFormat.CSV, ".jsonl": FileFormat.JSONL, ".ndjson": FileFormat.JSONL}
@@ -68,7 +68,7 @@ async def show(visit: Visit) -> Response:
 async def send(visit: Visit) -> Response:
     """Import a file, or check it. A form that is sent twice has one key, so it is imported once."""
     what = _import_of(visit)
-    key = visible(visit.form.get(KEY, "")) or visit.new_key()
+    key = header_text(visit.form.get(KEY, "")) or visit.new_key()
     if visit.file is None:
         return _page(visit, what, Outcome(alert="Choose a file."), 422, key=key)
     file_format = _format_of(visit.file)
@@ -83,12 +83,9 @@ async def send(visit: Visit) -> Response:
     )
     if answer.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         raise HTTPException(answer.status)
-    if answer.status not in (429, 503):
+    if not answer.may_be_repeated:
         key = visit.new_key()  # what is sent next is another request
-    response = _page(visit, what, _outcome(answer), answer.status, key=key)
-    if "retry-after" in answer.headers:
-        response.headers["Retry-After"] = answer.headers["retry-after"]
-    return response
+    return answer.passed_on_by(_page(visit, what, _outcome(answer), answer.status, key=key))
 
 
 def _format_of(file: UploadFile) -> FileFormat | None:
@@ -148,6 +145,6 @@ async def download(visit: Visit) -> Response:
     if what.entity.name not in exports():
         raise no_such_page()
     await visit.release()
-    response = await file_response(visit.request, exports()[what.entity.name], FileFormat.CSV)
+    response = await export_file(visit.request, exports()[what.entity.name], FileFormat.CSV)
     response.headers.update(HEADERS)
     return response

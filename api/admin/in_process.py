@@ -11,14 +11,19 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import urlencode
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
+
+from api.web.request_ids import HEADER, request_id_of
 
 FORM = "application/x-www-form-urlencoded"
 
-PASSED_ON = (b"host", b"user-agent", b"traceparent", b"tracestate", b"x-request-id")
+PASSED_ON = (b"host", b"user-agent", b"traceparent", b"tracestate")
 """Headers of the browser's request that the API gets too."""
 
+RETRY_AFTER = "retry-after"
 
 PART_SIZE = 65_536
 """Bytes of a file that are sent at once."""
@@ -54,6 +59,11 @@ class Answer:
         return self.status >= 400
 
     @property
+    def may_be_repeated(self) -> bool:
+        """Whether the same request is to be sent again, with the same key: it may be done meanwhile."""
+        return RETRY_AFTER in self.headers
+
+    @property
     def detail(self) -> str:
         return str(self.content["detail"]) if self.is_refusal else ""
 
@@ -62,6 +72,23 @@ class Answer:
         """What is wrong with each field, by its place: `body.price`."""
         found = self.content.get("errors", ()) if self.is_refusal else ()
         return {each["field"]: each["message"] for each in found}
+
+    def error(self) -> HTTPException:
+        """The refusal, where the page has nothing to add to it."""
+        return HTTPException(self.status, self.detail, self._retry_after())
+
+    def passed_on_by(self, page: Response) -> Response:
+        """A page that shows the refusal, which also says to programs when to come back."""
+        page.headers.update(self._retry_after())
+        return page
+
+    def _retry_after(self) -> dict[str, str]:
+        return {RETRY_AFTER: self.headers[RETRY_AFTER]} if self.may_be_repeated else {}
+
+
+def header_text(text: str) -> str:
+    """Without what cannot stand in a header; no page of the admin has sent that."""
+    return "".join(letter for letter in text if "\x21" <= letter <= "\x7e")
 
 
 async def call_api(
@@ -102,6 +129,8 @@ def _body(content: bytes, file: SentFile | None) -> Iterator[Message]:
 def _scope(scope: Scope, method: str, path: str, query: str, headers: Mapping[str, str]) -> Scope:
     root = scope.get("root_path", "")
     passed_on = [(name, value) for name, value in scope["headers"] if name in PASSED_ON]
+    if request_id := request_id_of(scope):  # the trail then has the id that the page was answered with
+        passed_on.append((HEADER, request_id.encode()))
     return {
         **{name: scope[name] for name in ("type", "asgi", "http_version", "scheme", "client", "server")},
         "root_path": root,

@@ -50,9 +50,10 @@ def install_admin(app: FastAPI, settings: Settings) -> None:
         Route("/admin/{entity}", visits.reading(row_pages.list_page)),
     ]
     nowhere = _Nowhere(visits.reading(_no_page))
-    admin = Router([*routes, Route("/admin/{path:path}", nowhere)], redirect_slashes=False)
+    paths = ("/admin", "/admin/{path:path}")
+    admin = Router([*routes, *(Route(path, nowhere) for path in paths)], redirect_slashes=False)
     # No mount, so that the pages see the paths that the browser sees.
-    app.router.routes += [Route("/admin", _Whole(admin)), Route("/admin/{path:path}", _Whole(admin))]
+    app.router.routes += [Route(path, _Whole(admin)) for path in paths]
 
 
 class _Whole:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import inspect as mapper_of
 from sqlmodel import col
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from api.admin.actions import Action, actions_of
 from api.admin.choices import few_rows
@@ -18,6 +18,9 @@ from api.admin.rows import Row, fetch, rows_of, select_rows, visible
 from api.admin.trail import changes_of
 from api.admin.visits import HEADERS, Visit
 from api.errors import Unprocessable
+from api.import_export.exports import FileFormat
+from api.web.downloads import file_response
+from api.web.search import MAX_SEARCH_LENGTH
 
 FEW_RELATED = 10
 """Rows of each kind that stand on the page of a row; a link leads to all of them."""
@@ -67,6 +70,7 @@ async def list_page(visit: Visit) -> Response:
         part=part,
         filters=filters,
         chips=_chips(query, filters, part.rows if part else []),
+        max_search_length=MAX_SEARCH_LENGTH,
         has_period=entity.column("created_at") is not None,
         done=done_text(visit, entity),
         names={"search": SEARCH, "sort": SORT, "after": AFTER, "from": PERIOD[0], "to": PERIOD[1]},
@@ -109,8 +113,9 @@ async def export(visit: Visit) -> Response:
         raise Unprocessable(*next(iter(query.mistakes.items())))
     await visit.release()
     lines = csv_lines(visit.request.app.state.database, visit.entities, query, visit.staff)
-    disposition = f'attachment; filename="{entity.name}.csv"'
-    return StreamingResponse(lines, headers={**HEADERS, "Content-Disposition": disposition}, media_type="text/csv")
+    response = await file_response(visit.request, lines, f"{entity.name}.csv", FileFormat.CSV.media_type)
+    response.headers.update(HEADERS)
+    return response
 
 
 async def row_page(visit: Visit) -> Response:
@@ -168,7 +173,7 @@ def _parts_of(visit: Visit, entity: Entity) -> Iterator[tuple[Entity, Column]]:
 async def _section(
     visit: Visit, title: str, entity: Entity, statement: Any, *, without: Column | None = None, more: str | None = None
 ) -> Section:
-    actions = list(actions_of(visit.entities, entity))
+    actions = actions_of(visit.entities, entity)
     actions = actions if len(actions) == 1 else []  # more have room on the row's own page alone
     columns = [each for each in entity.list_columns if each is not without]
     selected = list(entity.columns) if actions else columns

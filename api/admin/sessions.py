@@ -73,4 +73,5 @@ def refuse_other_sites(request: Request) -> None:
 
 def safe_target(target: str) -> str:
     """Where to go after the sign-in: a page of the admin, or its first one."""
-    return target if SAFE_TARGET.fullmatch(target) and "//" not in target else "/"
+    leaves = any(part in target.partition("?")[0] for part in ("//", ".."))
+    return target if SAFE_TARGET.fullmatch(target) and not leaves else "/"

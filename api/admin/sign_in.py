@@ -7,9 +7,8 @@ from starlette.responses import Response
 
 from api.admin import sessions
 from api.admin.in_process import call_api
+from api.admin.sent_forms import MAX_FIELDS
 from api.admin.visits import NOT_STAFF, Visit
-
-MAX_KEPT = 1_000
 
 
 async def show(visit: Visit) -> Response:
@@ -23,7 +22,7 @@ async def sign_in(visit: Visit) -> Response:
     target, kept = sessions.safe_target(form.get("next", "/")), form.get("kept", "")
     credentials = {"username": form.get("username", ""), "password": form.get("password", "")}
     answer = await call_api(visit.request, "POST", "/auth/token", form=credentials)
-    refusal = answer.detail
+    status, refusal = answer.status, answer.detail
     if not answer.is_refusal:
         token = answer.content["access_token"]
         me = await call_api(visit.request, "GET", "/users/me", token=token)
@@ -32,16 +31,13 @@ async def sign_in(visit: Visit) -> Response:
             sessions.begin(response, visit.request, token, answer.content["expires_in"], visit.settings)
             return response
         await call_api(visit.request, "DELETE", "/auth/token", token=token)
-        refusal = me.detail or NOT_STAFF
-    status = HTTPStatus.FORBIDDEN if not answer.is_refusal else answer.status
-    response = visit.page("sign_in.html", status, target=target, kept=kept, message=refusal)
-    if "retry-after" in answer.headers:
-        response.headers["Retry-After"] = answer.headers["retry-after"]
-    return response
+        answer = me
+        status, refusal = (me.status, me.detail) if me.is_refusal else (HTTPStatus.FORBIDDEN, NOT_STAFF)
+    return answer.passed_on_by(visit.page("sign_in.html", status, target=target, kept=kept, message=refusal))
 
 
 def _resume(visit: Visit, target: str, kept: str) -> Response:
-    fields = parse_qsl(kept, keep_blank_values=True)[:MAX_KEPT]
+    fields = parse_qsl(kept, keep_blank_values=True)[:MAX_FIELDS]
     return visit.page("resume.html", target=target, fields=fields)
 
 
@@ -49,7 +45,9 @@ async def sign_out(visit: Visit) -> Response:
     """Revoke the token, wherever else the cookie may have been copied to."""
     token = sessions.token_of(visit.request)
     if token is not None:
-        await call_api(visit.request, "DELETE", "/auth/token", token=token)
+        answer = await call_api(visit.request, "DELETE", "/auth/token", token=token)
+        if answer.is_refusal and answer.status != HTTPStatus.UNAUTHORIZED:
+            raise answer.error()  # the cookie stays, so that it can be tried again
     response = visit.redirect("/sign-in")
     sessions.end(response, visit.request, visit.settings)
     return response

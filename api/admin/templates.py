@@ -11,6 +11,7 @@ from api.admin.words import label_of
 from api.models.user import Caller
 from api.settings import Settings
 from api.web.assets import digest_of
+from api.web.paths import path_of
 
 FOLDER = Path(__file__).parent
 ASSETS = FOLDER / "static"
@@ -46,6 +47,7 @@ class Pages:
         def url(path: str = "/") -> str:
             return self.url(request, path)
 
-        place = str(request.scope["path"]).removeprefix(request.scope.get("root_path", ""))
         assets = request.scope.get("root_path", "") + self.assets
-        return self._environment.get_template(template).render(url=url, user=user, place=place, assets=assets, **values)
+        return self._environment.get_template(template).render(
+            url=url, user=user, place=path_of(request.scope), assets=assets, **values
+        )

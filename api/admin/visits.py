@@ -1,4 +1,4 @@
-"""One request to the admin: who sends it, and how a page is made for it. Everything that goes wrong is a page too."""
+"""One request to the admin: who sends it, and how a page is made for it. What goes wrong with a page is a page too."""
 
 import logging
 import secrets
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.admin.entities import Entities
-from api.admin.in_process import Answer, call_api
+from api.admin.in_process import RETRY_AFTER, Answer, call_api
 from api.admin.sent_forms import FILE_LOST, TOO_LARGE, fields_of_form, form_with_file
 from api.admin.sessions import refuse_other_sites, token_of, with_token
 from api.admin.templates import Pages
@@ -24,6 +24,7 @@ from api.errors import Forbidden, NotFound, ShopError, Unauthorized
 from api.models.user import Caller
 from api.settings import Settings
 from api.web.middleware import PAGE_OF_REFUSAL
+from api.web.paths import path_of
 from api.web.problems import title_of
 from api.web.transactions import in_transaction, run_of
 
@@ -36,7 +37,7 @@ POLICY = "; ".join(
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "img-src 'self' data:",
+        "img-src 'self'",
         "connect-src 'self'",
         "base-uri 'none'",
         "form-action 'self'",
@@ -56,7 +57,7 @@ NOT_STAFF = "This account is not a staff account. The admin is for staff."
 
 
 class Visit:
-    """A request by a staff user."""
+    """A request to a page, by a staff user but for that where one signs in."""
 
     def __init__(self, request: Request, pages: Pages, entities: Entities) -> None:
         self.request = request
@@ -110,7 +111,10 @@ class Visit:
         return RedirectResponse(self.pages.url(self.request, path), 303, HEADERS)
 
     async def read(self, find: "Callable[[Visit], Awaitable[T]]") -> T:
-        """Find something in the database, again on a fresh connection where one broke. A body but a file is read."""
+        """Find something in the database, again on a fresh connection where one broke.
+
+        The body is read before, unless it is a file.
+        """
         found: list[T] = []
 
         async def run(request: Request) -> Response:
@@ -199,7 +203,7 @@ class Visits:
             except ShopError as error:
                 return _refusal(visit, error.status, error.detail, error.retry_after)
             except HTTPException as error:
-                return _refusal(visit, error.status_code, str(error.detail))
+                return _refusal(visit, error.status_code, str(error.detail), (error.headers or {}).get(RETRY_AFTER))
             except Exception:
                 logger.exception("%s %s failed", request.method, request.scope["path"])
                 return _refusal(visit, 500, "Internal error. The server's log has the details.")
@@ -219,8 +223,7 @@ async def _identify_sender(visit: Visit) -> None:
 def _sign_in_page(visit: Visit) -> Response:
     """Where a session is missing or has ended: after the sign-in one is where one was, with what was typed."""
     request = visit.request
-    root = request.scope.get("root_path", "")
-    path = str(request.scope["path"]).removeprefix(root).removeprefix("/admin") or "/"
+    path = path_of(request.scope).removeprefix("/admin") or "/"
     query = request.scope["query_string"].decode("latin-1")
     is_lost = request.method == "POST"
     return visit.page(
@@ -237,7 +240,7 @@ def _kept(form: Mapping[str, str]) -> str:
     return urlencode({name: value for name, value in form.items() if not name.startswith(SECRET_PREFIX)})
 
 
-def _refusal(visit: Visit, status: int, detail: str, retry_after: int | None = None) -> Response:
+def _refusal(visit: Visit, status: int, detail: str, retry_after: int | str | None = None) -> Response:
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and visit.sends_file:
         detail = TOO_LARGE.format(visit.settings.max_import_size)
     response = visit.page("error.html", status, code=status, title=title_of(status), detail=detail)

@@ -30,11 +30,12 @@ async def verify(database: Database, *, accepts: bool = False) -> bool:
     async with database.engine.connect() as connection:
         broken = [check for check in checks if not await _holds(connection, check)]
         unexplained = await _gaps(connection, keeps=accepts)
+    accepted = 0
     for gap in unexplained if accepts else ():
         async with database.transaction(Origin(command=ACCEPTED_BY)) as session:
-            await accept(session, gap)
+            accepted += await accept(session, gap)
     if accepts:
-        print(f"        {len(unexplained):,} rows are accepted as they are")
+        print(f"        {accepted:,} rows are accepted as they are")
     checked, wrong = len(checks) + 1, len(broken) + bool(unexplained)
     print(f"{checked} checks, {wrong} broken" if wrong else f"{checked} checks, all is well")
     return not wrong

@@ -1,8 +1,7 @@
 """What a write session changes, seen for the audit trail: flushes, and its UPDATEs and DELETEs of any rows.
 
 Before a change the rows are locked and read, in ascending order of their ids. So an entry says what a row really had,
-whatever the session had read before, and the entries of a row follow each other without a gap. What a foreign key
-changes along is recorded too.
+whatever the session had read before, and its entries follow without a gap. So do those of what a foreign key changes.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 from sqlmodel import SQLModel, insert, literal, select, true
 
+from api.database.mysql_plans import found_by_id
 from api.database.sqlalchemy_internals import ConnectingSession, values_of
 from api.database.trail import ENTRIES, trail_of
 from api.errors import Unavailable
@@ -59,7 +59,7 @@ def _locked(
     """The key of each row, and its columns."""
     keys = _key_columns(table)
     rows: Any = select(*keys, *columns).where(true() if condition is None else condition).order_by(*keys)
-    for row in session.connection().execute(rows.with_for_update(key_share=not deleting)).all():
+    for row in session.connection().execute(found_by_id(rows).with_for_update(key_share=not deleting)).all():
         yield tuple(row[: len(keys)]), row[len(keys) :]
 
 

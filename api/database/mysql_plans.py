@@ -7,15 +7,25 @@ takes no such hint.
 Source: MariaDB Knowledge Base, "FORCE INDEX"; MySQL manual, "Transaction Isolation Levels", on semi-consistent reads.
 """
 
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import BinaryExpression, BooleanClauseList, ClauseElement, Table, Update
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.compiler import SQLCompiler
 
+S = TypeVar("S")
+
 BY_PRIMARY_KEY = "FORCE INDEX (PRIMARY)"
-"""For `Select.with_hint`, where rows are locked that are named by their ids."""
+
+
+def found_by_id(statement: S) -> S:
+    """A SELECT that locks rows of one table. An UPDATE needs no such call."""
+    rows: Any = statement
+    (table,) = rows.get_final_froms()
+    return (
+        cast(S, rows.with_hint(table, BY_PRIMARY_KEY, "mysql")) if _names_rows(rows.whereclause, table) else statement
+    )
 
 
 @compiles(Update, "mysql")

@@ -17,6 +17,7 @@ from api.database.statements import Statement, numbered
 from api.models.audit_entry import AuditAction, AuditEntry
 from api.models.audited import writers
 from api.models.base import utcnow
+from api.models.columns import same_document
 
 ENTRIES = SQLModel.metadata.tables[str(AuditEntry.__tablename__)]
 
@@ -69,7 +70,7 @@ class Trail:
         """Record what columns had and have now; those that are not followed, or have the same value, are left out."""
         known, changes = writers(table), {}
         for name, (before, after) in values.items():
-            if name in known and before != after:
+            if name in known and (before != after or (isinstance(after, dict) and not same_document(before, after))):
                 write = known[name]
                 changes[name] = write and [write(before), write(after)]
         if changes:

@@ -60,7 +60,7 @@ async def fill(database: Database, size: Size, *, seed: int, until: datetime) ->
     with _bar("products", size.products) as bar:
         await add_products(database, size.products, seed, until, market.staff[0], bar.update)
     with _bar("customers", size.customers) as bar:
-        await _add_customers(database, size.customers, seed, until, bar.update)
+        await _add_customers(database, size.customers, until, bar.update)
     async with database.transaction() as session:
         await add_posts(session, seed, until, market.staff)
     if not size.orders:
@@ -74,13 +74,11 @@ def _bar(title: str, total: int) -> "tqdm[Any]":
     return tqdm(desc=f"{title:9}", total=total, disable=None, unit="", dynamic_ncols=True)
 
 
-async def _add_customers(
-    database: Database, number: int, seed: int, until: datetime, count: Callable[[int], object]
-) -> None:
+async def _add_customers(database: Database, number: int, until: datetime, count: Callable[[int], object]) -> None:
     """Add customers who cannot sign in, because they have no password."""
     async with database.reads() as session:
         first = (await session.exec(select(func.max(User.id)).where(not_(col(User.is_superuser))))).one() or 0
-    found = islice(customers(seed, first), number)
+    found = islice(customers(first), number)
     added = 0
     while batch := list(islice(found, BATCH)):
         async with database.transaction() as session:

@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlmodel import col, func, select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
 from api.demo.arrivals import DAYS
-from api.demo.content import catalog
+from api.demo.content import Leaf, catalog
 from api.demo.products import products_of
 from api.models.base import at
 from api.models.category import Category
@@ -34,7 +34,7 @@ async def add_products(
     async with database.transaction() as session:
         with at(opened):
             categories = await _add_categories(session)
-        first = -(-((await session.exec(select(func.max(Product.id)))).one() or 0) // len(categories))
+        first = await _first_free_number(session)
     found = islice(_rows(categories, seed, first), number)
     added = 0
     while batch := list(islice(found, BATCH)):
@@ -60,10 +60,23 @@ async def _add_batch(
         await session.flush()
 
 
+async def _first_free_number(session: AsyncSession) -> int:
+    """The first that no category has given to a product yet."""
+    highest = 0
+    for leaf in _leaves():
+        given = select(Product.sku).where(col(Product.sku).startswith(f"{leaf.code}-"))
+        numbers = (each.rpartition("-")[2] for each in (await session.exec(given)).all())
+        highest = max([highest, *(int(each) for each in numbers if each.isdecimal())])
+    return highest
+
+
+def _leaves() -> list[Leaf]:
+    return [leaf for department in catalog().departments for shelf in department.shelves for leaf in shelf.leaves]
+
+
 def _rows(categories: Sequence[int], seed: int, first: int) -> Iterator[dict[str, Any]]:
     """The products of all categories, in turn."""
-    leaves = [leaf for department in catalog().departments for shelf in department.shelves for leaf in shelf.leaves]
-    sources = [products_of(leaf, catalog().series, seed, first) for leaf in leaves]
+    sources = [products_of(leaf, catalog().series, seed, first) for leaf in _leaves()]
     while True:
         for source, category_id in zip(sources, categories, strict=True):
             yield {**next(source), "category_id": category_id}

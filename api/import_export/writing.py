@@ -13,7 +13,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.mysql_plans import BY_PRIMARY_KEY
+from api.database.mysql_plans import found_by_id
 from api.errors import Conflict, Unprocessable
 from api.import_export.imports import Import
 from api.import_export.staging import Staged, Staging
@@ -82,7 +82,7 @@ class Part:
         model: Any = self.what.model
         ids = [each.row_id for each in self.rows]
         named = select(model).where(col(model.id).in_(ids)).order_by(col(model.id))
-        locked = named.with_hint(model, BY_PRIMARY_KEY, "mysql").with_for_update()
+        locked = found_by_id(named).with_for_update()
         found = {each.id: each for each in await session.exec(locked)}
         counted: dict[int, tuple[int, int]] = {}
         for each in self.rows:

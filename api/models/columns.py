@@ -7,6 +7,7 @@ The migrations use these types too, also the oldest: what a type stores never ch
 """
 
 import enum
+import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,6 +15,7 @@ from decimal import Context, Decimal
 from typing import Any, cast
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Dialect,
     String,
@@ -198,6 +200,20 @@ class Timestamp(UTCDateTime):
         if dialect.name == "mysql":
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return super().load_dialect_impl(dialect)
+
+
+class Document(JSON):
+    """A value of JSON. Two are the same where they are written alike: to Python 1 and 1.0 equal true."""
+
+    def __repr__(self) -> str:
+        return "Document()"
+
+    def compare_values(self, x: Any, y: Any) -> bool:
+        return same_document(x, y)
+
+
+def same_document(one: Any, other: Any) -> bool:
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 class EnumValue(TypeDecorator[enum.Enum]):

@@ -28,9 +28,19 @@ from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString, UTCDateTime
 
-from api.models.columns import MAX_DIGITS, BigInt, Cents, EnumValue, Exact, ScaledInteger, Timestamp, UnicodeString
+from api.models.columns import (
+    MAX_DIGITS,
+    BigInt,
+    Cents,
+    Document,
+    EnumValue,
+    Exact,
+    ScaledInteger,
+    Timestamp,
+    UnicodeString,
+)
 
-ALIKE = (ScaledInteger, BigInt, UnicodeString, Timestamp, EnumValue, Boolean, JSON, Date)
+ALIKE = (ScaledInteger, BigInt, UnicodeString, Timestamp, EnumValue, Boolean, Document, Date)
 """What three databases store, compare and write in JSON alike."""
 
 INSTEAD: dict[type[TypeEngine[Any]], str] = {
@@ -63,9 +73,10 @@ def portable_type(declared: TypeEngine[Any]) -> TypeEngine[Any]:
         BigInteger: BigInt,
         SmallInteger: BigInt,
         UTCDateTime: Timestamp,
+        JSON: Document,
     }
     found = replacements[kind]() if kind in replacements else declared
-    if not isinstance(found, ALIKE) or (isinstance(found, JSON) and kind is not JSON):
+    if not isinstance(found, ALIKE):
         instead = next((INSTEAD[each] for each in INSTEAD if isinstance(found, each)), "one of api/models/columns.py")
         raise TypeError(f"{declared!r} is not stored alike by SQLite, PostgreSQL and MariaDB: declare {instead}")
     return found

@@ -1,6 +1,5 @@
 """Files of all rows of an entity, for staff: CSV for spreadsheets, JSON Lines for programs."""
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Request
@@ -14,7 +13,7 @@ from api.import_export.families import Export, export_of, exports
 from api.models.base import utcnow
 from api.routers.products import ProductFilters, filtered
 from api.web.app_state import database_of
-from api.web.dispatch import is_head
+from api.web.downloads import file_response
 from api.web.routing import Router
 from api.web.wrong_names import suggestion
 
@@ -48,7 +47,7 @@ async def export_products(
     request: Request, staff: Staff, query: Annotated[ProductExport, Query()]
 ) -> StreamingResponse:
     """Export the products that the filters of the product list find. The file can be imported again."""
-    return await file_response(request, export_of("products", filtered(query, staff)), query.format)
+    return await export_file(request, export_of("products", filtered(query, staff)), query.format)
 
 
 @router.get("/{entity}", response_class=Response, responses=_declared("orders"))
@@ -63,24 +62,10 @@ async def export_rows(
     """
     if entity not in exports():
         raise Unprocessable("path.entity", f"is no export: {suggestion(entity, list(exports()))}")
-    return await file_response(request, exports()[entity], query.format)
+    return await export_file(request, exports()[entity], query.format)
 
 
-async def file_response(request: Request, export: Export, file_format: FileFormat) -> StreamingResponse:
-    """The first part is read before the answer begins, so that a database that is away is a 503, and no broken file.
-
-    A HEAD reads no more than that.
-    """
+async def export_file(request: Request, export: Export, file_format: FileFormat) -> StreamingResponse:
     parts = write_export(database_of(request), export, file_format)
-    first = await anext(parts, b"")
-
-    async def all_parts() -> AsyncIterator[bytes]:
-        yield first
-        if is_head(request):
-            return
-        async for part in parts:
-            yield part
-
     name = f"{export.name}-{utcnow():%Y-%m-%d}.{file_format}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(all_parts(), headers=headers, media_type=file_format.media_type)
+    return await file_response(request, parts, name, file_format.media_type)

@@ -16,7 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
 from api.database.drivers import DriverConnection
-from api.database.mysql_plans import BY_PRIMARY_KEY
+from api.database.mysql_plans import found_by_id
 from api.database.row_ids import reserve_ids
 from api.database.statements import Insertion, Statement, numbered, numbered_values
 from api.database.trail import record_change
@@ -170,7 +170,7 @@ def _lock_products(count: int) -> Statement:
     """Locks so many products in ascending order. The UPDATE alone would lock them in the order of its plan."""
     sold = (Product.id, Product.name, Product.sku, Product.price, Product.stock_quantity, Product.is_active)
     products = select(Product).with_only_columns(*map(col, sold)).where(_is_one_of(count)).order_by(col(Product.id))
-    return Statement(products.with_hint(Product, BY_PRIMARY_KEY, "mysql").with_for_update(key_share=True))
+    return Statement(found_by_id(products).with_for_update(key_share=True))
 
 
 @cache

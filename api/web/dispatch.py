@@ -84,6 +84,8 @@ def other_method(request: Request) -> Response:
     """Name all methods of a path; FastAPI names those of one route, and has one route per method."""
     every = list(endpoints(request.app, path_of(request.scope)))
     fitting = [each for each in every if each.matches]
+    if not fitting:  # a file, which no endpoint of the API is
+        return _allowed(request.method, {"GET"}, None)
     best = min((each.path for each in fitting), key=lambda path: (path.count("{"), -len(path)))
     methods = {method for each in fitting if each.path == best for method in each.methods}
     below = (each.path for each in every if each.path.startswith(f"{best}/") and request.method in each.methods)

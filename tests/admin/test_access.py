@@ -1,5 +1,7 @@
 """Who may open which page of the admin: staff, by a cookie, and nobody else."""
 
+import re
+
 import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
@@ -7,6 +9,7 @@ from sqlmodel import col, delete, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.admin.sessions import COOKIE
+from api.database.sessions import Database
 from api.main import create_app
 from api.models.attempt import Attempt
 from api.models.base import utcnow
@@ -17,6 +20,7 @@ from api.settings import Settings
 from tests.admin.support import Browser, fields_of, words_of
 from tests.factories import a_product, a_user
 from tests.support import PASSWORD, assert_refused
+from tests.web.support import open_transaction
 
 PAGES = [
     "",
@@ -32,6 +36,11 @@ PAGES = [
     "/users/1/nothing/at/all",
 ]
 FORMS = ["/users/new", "/users/1/edit", "/users/1/delete", "/users/1/do/deactivate"]
+
+
+async def _script_of_docs(browser: Browser) -> str:
+    (script,) = re.findall(r'src="([^"]*shop[.]js)"', (await browser.get("/docs")).text)
+    return str(script)
 
 
 class TestPages:
@@ -67,6 +76,19 @@ class TestPages:
         await admin.open("/users")
         await session.exec(update(User).where(col(User.id) == staff.id).values(is_superuser=False))
         await admin.open("/users", 403)
+
+    @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "NONSENSE"])
+    async def test_a_page_that_is_only_read_takes_no_other_method(
+        self, admin: Browser, nobody: Browser, method: str
+    ) -> None:
+        for path, status in (("/admin", 404), ("/admin/", 404), ("/admin/products", 404)):
+            assert (await admin.request(method, path)).status_code == status
+            assert (await nobody.request(method, path)).status_code == 401
+        (style,) = re.findall(r'href="([^"]*[.]css)"', await admin.open("/"))
+        for path in (style, await _script_of_docs(nobody)):
+            answer = await nobody.request(method, path)
+            assert answer.status_code == (204 if method == "OPTIONS" else 405)
+            assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
 
     async def test_a_path_with_a_slash_at_its_end_is_the_same_page(self, admin: Browser) -> None:
         assert "<h1>Dashboard</h1>" in await admin.open("/")
@@ -128,11 +150,34 @@ class TestSession:
 
     @pytest.mark.parametrize(
         "target",
-        ["//evil.example", "https://evil.example", "/\\evil.example", "/%0d%0aX: 1", "/a//b", "javascript:1", "\0"],
+        [
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil.example",
+            "/%0d%0aX: 1",
+            "/a//b",
+            "/../../x",
+            "javascript:1",
+            "\0",
+        ],
     )
     async def test_a_sign_in_leads_to_no_other_website(self, nobody: Browser, staff: User, target: str) -> None:
         signed_in = await nobody.sign_in("staff", next=target)
         assert signed_in.headers["location"] == "/admin"
+
+    async def test_a_sign_out_that_revokes_nothing_says_so_and_keeps_the_session(
+        self, nobody: Browser, staff: User, database: Database
+    ) -> None:
+        """Else the token would be valid for two weeks, and its owner would have lost it."""
+        await nobody.sign_in("staff")
+        kept = nobody.cookies[COOKIE]
+        async with open_transaction(database, statement=update(Token).values(name="locked")):
+            refused = await nobody.post("/admin/sign-out")
+        assert refused.status_code == 503
+        assert int(refused.headers["Retry-After"]) > 0
+        assert nobody.cookies[COOKIE] == kept
+
+        assert (await nobody.post("/admin/sign-out")).status_code == 303
 
     @pytest.mark.parametrize("cookie", ["", "x" * 5_000, "a b", "\u00e9", '"', "Bearer x"])
     async def test_a_cookie_that_is_no_token_is_none(self, nobody: Browser, cookie: str) -> None:

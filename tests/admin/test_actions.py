@@ -3,9 +3,12 @@
 from decimal import Decimal
 
 import pytest
+from httpx import AsyncClient
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.admin.forms import Form
+from api.admin.in_process import Answer
 from api.models.account import Account
 from api.models.order import OrderStatus
 from api.models.order_event import OrderEvent
@@ -214,3 +217,25 @@ async def test_hostile_actions_are_refused_and_change_nothing(admin: Browser, se
     await session.refresh(account)
     assert (product.stock_quantity, account.balance) == (4, Decimal("1.00"))
     assert (await session.exec(select(Refund))).all() == []
+
+
+async def test_the_trail_has_the_request_id_of_the_page(
+    admin: Browser, as_staff: AsyncClient, session: AsyncSession
+) -> None:
+    product = await a_product(session)
+
+    saved = await admin.submit(f"/products/{product.id}/edit", name="New")
+
+    entries = (await as_staff.get("/audit", params={"entity": "products", "row_id": product.id})).json()["items"]
+    assert entries[0]["request_id"] == saved.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize(("retry_after", "keeps_its_key"), [("1", True), (None, False)])
+def test_a_form_keeps_its_key_while_its_request_may_be_done(retry_after: str | None, keeps_its_key: bool) -> None:
+    """A 409 says that the first request is still in progress: with another key it would be done twice."""
+    form = Form([])
+    key, headers = form.key, {"retry-after": retry_after} if retry_after else {}
+
+    form.refused(Answer(409, headers, {"detail": "A request with this Idempotency-Key is in progress."}))
+
+    assert (form.key == key) == keeps_its_key

@@ -158,15 +158,32 @@ class TestEdit:
         product = await a_product(session, "Radio", price="5.00", description="Two\nlines", stock_quantity=7)
         path = f"/products/{product.id}/edit"
         fields = fields_of(await admin.open(path))
-        # Meanwhile somebody changes another field, and one unit is sold.
-        await session.exec(update(Product).where(col(Product.id) == product.id).values(name="Set", stock_quantity=6))
+        await session.exec(update(Product).where(col(Product.id) == product.id).values(stock_quantity=6))  # one is sold
 
         saved = await admin.post(f"/admin{path}", data={**fields, "body.price": "6.50"})
 
         assert saved.headers["location"] == f"/admin/products/{product.id}?done=update_product"
         await session.refresh(product)
-        assert (product.name, product.price, product.stock_quantity) == ("Set", Decimal("6.50"), 6)
+        assert (product.name, product.price, product.stock_quantity) == ("Radio", Decimal("6.50"), 6)
         assert product.description == "Two\nlines"
+
+    async def test_rows_that_are_named_by_texts_are_found_together(
+        self, admin: Browser, session: AsyncSession, database: Database
+    ) -> None:
+        """A line each, and no statement each; what stands in two lines is looked for once."""
+        products = [await a_product(session, f"Part {number}", sku=f"PART-{number}") for number in range(110)]
+
+        async def statements(lines: int) -> int:
+            fields = {f"body.items.{n}.product_id": products[n].sku.lower() for n in range(lines)}
+            fields |= {f"body.items.{n}.quantity": "0" for n in range(lines)}  # is refused, so the labels are shown
+            with count_statements(database) as sent:
+                refused = await admin.post("/admin/orders/new", data=fields)
+            assert refused.status_code == 422
+            assert f'value="{products[lines - 1].id}"' in refused.text
+            return len(sent)
+
+        few = await statements(2)
+        assert await statements(20) == few
 
     async def test_a_form_without_a_change_changes_nothing(self, admin: Browser, session: AsyncSession) -> None:
         post = await a_post(session, tags=[await a_tag(session, slug="news")], content="Three\r\nlines\n\n")

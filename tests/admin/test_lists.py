@@ -211,6 +211,19 @@ class TestExport:
         assert (table[1]["price"], table[1]["is_active"], table[1]["attributes"]) == ("5.00", "true", "{}")
         assert "search_text" not in table[0]
 
+    async def test_a_head_of_an_export_reads_its_first_part_alone(
+        self, admin: Browser, session: AsyncSession, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(csv_export, "ROWS_AT_A_TIME", 3)
+        for _ in range(8):
+            await a_product(session)
+
+        with count_statements(database) as statements:
+            head = await admin.head("/admin/products/export.csv")
+
+        assert (head.status_code, head.content) == (200, b"")
+        assert len([each for each in statements if "FROM products" in each]) == 1
+
     async def test_every_list_can_be_exported(self, app: FastAPI, admin: Browser, session: AsyncSession) -> None:
         await a_payment(session)
         for name in Entities(app):

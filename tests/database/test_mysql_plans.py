@@ -19,6 +19,7 @@ from api.models.user import User
 from tests.databases import Backend
 from tests.factories import a_product, an_account, order_body
 from tests.plans import plan_of
+from tests.routes.imports.support import upload
 from tests.web.support import run
 
 PRODUCTS = 24
@@ -76,6 +77,7 @@ async def test_what_sells_edits_and_pays_reads_no_row_that_it_does_not_name(
             await as_staff.post(f"/products/{products[1].id}/stock", json={"delta": 1, "reason": "Delivery"}),
             await as_staff.patch(f"/products/{products[2].id}", json={"price": "5.00"}),
             await as_customer.post("/accounts/transfers", json={"to_account_id": accounts[1].id, "amount": "1.00"}),
+            await upload(as_staff, "products", "sku,price\n" + "".join(f"{each.sku},7.00\n" for each in products[::3])),
         ]
 
     assert {answer.is_success for answer in answers} == {True}, [answer.text for answer in answers]

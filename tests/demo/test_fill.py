@@ -36,9 +36,10 @@ class TestFill:
         half = Size(products=30, customers=10, orders=20)
         await fill_small(database, session, half)
         await fill(database, half, seed=4, until=UNTIL)
+        await fill(database, half, seed=5, until=UNTIL)
 
-        assert (await session.exec(select(func.count()).select_from(Product))).one() == 60
-        assert (await session.exec(select(func.count()).select_from(User))).one() == 21
+        assert (await session.exec(select(func.count()).select_from(Product))).one() == 90
+        assert (await session.exec(select(func.count()).select_from(User))).one() == 31
         assert await verify(database)
 
     async def test_orders_without_anybody_to_place_them_are_refused(

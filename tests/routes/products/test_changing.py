@@ -126,6 +126,23 @@ class TestUpdateProduct:
         assert (after["updated_at"] > before["updated_at"]) == bool(change)
         assert response.json().items() <= after.items()
 
+    @pytest.mark.parametrize(("before", "after"), [(1, True), (True, 1), (0, False), ([1], [True])], ids=repr)
+    async def test_a_value_of_another_kind_is_another_value(
+        self, as_staff: AsyncClient, session: AsyncSession, before: Any, after: Any
+    ) -> None:
+        """To Python 1 equals true, to JSON it does not."""
+        product = await a_product(session, attributes={"wireless": before})
+
+        answer = await as_staff.patch(f"/products/{product.id}", json={"attributes": {"wireless": after}})
+
+        assert repr(answer.json()["attributes"]["wireless"]) == repr(after)
+        stored = (await as_staff.get(f"/products/{product.id}")).json()
+        assert repr(stored["attributes"]["wireless"]) == repr(after)
+        audit = await as_staff.get("/audit", params={"entity": "products", "row_id": product.id})
+        assert repr(audit.json()["items"][0]["changes"]["attributes"]) == repr(
+            [{"wireless": before}, {"wireless": after}]
+        )
+
     async def test_a_product_can_move_to_another_category(self, as_staff: AsyncClient, session: AsyncSession) -> None:
         category = await a_category(session)
         product = await a_product(session)
