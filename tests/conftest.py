@@ -67,6 +67,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     selection.select(config, items)
+    if workers := getattr(config, "workerinput", {}).get("workercount"):
+        selection.begin_with_the_longest(items, workers)
 
 
 def pytest_collection_finish() -> None:

@@ -21,6 +21,9 @@ surrogates and numbers that do not fit their column, of which MariaDB accepts so
 KINDS = ("faults", "copies", "fuzz", "large")
 """Markers of tests that run only with `--all`."""
 
+LONGEST = ("copies", "fuzz", "large")
+"""Those that take a minute or more."""
+
 
 def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("shop")
@@ -130,6 +133,20 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+
+
+def begin_with_the_longest(items: list[pytest.Item], workers: int) -> None:
+    """Put what takes minutes first in each worker's share, so that no worker is left with it in the end.
+
+    Tests that want to be alone come before those, or all would wait until the longest is over.
+    """
+    alone = [each for each in items if each.get_closest_marker("alone")]
+    long = [each for each in items if each not in alone and kind_of(each) in LONGEST]
+    others = [each for each in items if each not in {*alone, *long}]
+    share = -(-len(others) // workers)
+    items[:] = alone
+    for worker in range(workers):
+        items += long[worker::workers] + others[worker * share : (worker + 1) * share]
 
 
 def note(item: pytest.Item, report: pytest.TestReport) -> None:
