@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import PurePath
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -17,14 +16,10 @@ from api.admin.framework_internals import ApiRoute
 from api.admin.in_process import Answer, SentFile
 from api.admin.visits import HEADERS, Visit, no_such_page
 from api.import_export.columns import columns_of, example_of
-from api.import_export.exports import FileFormat
 from api.import_export.families import exports
 from api.import_export.imports import MAX_PROBLEMS, ImportReport, RowProblem, imports
 from api.routers.exports import file_response
-from api.web.uploads import MEDIA_TYPES
-
-FORMATS = {".csv": FileFormat.CSV, ".jsonl": FileFormat.JSONL, ".ndjson": FileFormat.JSONL}
-"""By how a file's name ends. A browser's own idea of the type comes second: with Excel, a CSV file is Excel's."""
+from api.web.file_formats import FileFormat
 
 LABELS = {"dry_run": "Only check", "stock": "Take over the stock"}
 """Options that a person knows by other words than a program."""
@@ -92,9 +87,8 @@ async def send(visit: Visit) -> Response:
 
 
 def _format_of(file: UploadFile) -> FileFormat | None:
-    ending = PurePath(file.filename or "").suffix.lower()
-    known = MEDIA_TYPES.get((file.content_type or "").partition(";")[0].strip().lower())
-    return FORMATS.get(ending) or (FileFormat(known) if known else None)
+    """A browser's own idea of the type comes second: with Excel, a CSV file is Excel's."""
+    return FileFormat.of_name(file.filename) or FileFormat.of_content_type(file.content_type)
 
 
 def _outcome(answer: Answer) -> Outcome:
@@ -118,7 +112,7 @@ def _page(visit: Visit, what: Import, outcome: Outcome, status: int = 200, *, ke
         outcome=outcome,
         chosen=visit.form,
         key=key,
-        accepted=[*FORMATS, *MEDIA_TYPES],
+        accepted=[name for each in FileFormat for name in (*each.endings, *each.media_types)],
         max_size=visit.settings.max_import_size,
         max_problems=MAX_PROBLEMS,
         columns=list(_columns(what.entity)),

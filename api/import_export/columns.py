@@ -10,10 +10,11 @@ from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 
 from api.import_export.cells import is_nullable, reader_of
-from api.import_export.exports import FileFormat, csv_text
+from api.import_export.exports import csv_text
 from api.import_export.files import BrokenFile, RawRow, shown
 from api.import_export.imports import Import, RowProblem, imports
 from api.models.base import Schema
+from api.web.file_formats import FileFormat
 from api.web.wrong_names import suggestion
 
 ABSENT = object()

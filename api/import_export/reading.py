@@ -10,10 +10,10 @@ from api.database.sessions import Database
 from api.errors import BadRows
 from api.import_export.checks import Check, Row
 from api.import_export.columns import columns_of
-from api.import_export.exports import FileFormat
 from api.import_export.files import Lines, RawRow, csv_rows, json_rows, take
 from api.import_export.imports import MAX_PROBLEMS, Import, ImportReport, Options, RowProblem
 from api.import_export.staging import Staging
+from api.web.file_formats import FileFormat
 
 ROWS_AT_A_TIME = 200
 """Rows that are checked together: some 15 ms in which no other request is answered."""

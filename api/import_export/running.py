@@ -16,10 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.database.errors import DATABASE_ERRORS, is_broken_connection, is_transient, needs_fresh_session
 from api.database.sessions import Database
 from api.database.transactions import undo
-from api.import_export.exports import FileFormat
 from api.import_export.imports import Import, ImportReport, Options, imports
 from api.import_export.reading import CheckedFile, OnProblem, OnProgress, check, tell_nobody
 from api.import_export.writing import finish, write, write_parts
+from api.web.file_formats import FileFormat
 
 ATTEMPTS = 6
 """Runs of an import that other writes come in the way of."""

@@ -12,12 +12,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.auth.callers import Staff
 from api.database.transactions import undo
 from api.import_export.columns import example_of
-from api.import_export.exports import FileFormat
 from api.import_export.imports import ImportReport, Options, imports
 from api.import_export.reading import check, tell_nobody
 from api.import_export.writing import write
 from api.models.user import Caller
 from api.web.app_state import AppDatabase
+from api.web.file_formats import FileFormat
 from api.web.problems import problems
 from api.web.routing import Router
 from api.web.sessions import LaterWriteSession
@@ -103,7 +103,7 @@ async def _import(
 ) -> ImportReport:
     """Checks without a transaction, and then writes in that of the route, which the `Idempotency-Key` is stored in."""
     what = imports()[name]
-    async with check(database, what, upload.file, FileFormat(upload.file_format), options) as checked:
+    async with check(database, what, upload.file, upload.file_format, options) as checked:
         session: AsyncSession = await begin()
         if not options.dry_run or what.finish is not None:
             await write(session, what, checked.staging, staff.id, tell_nobody)

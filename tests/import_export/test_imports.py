@@ -12,12 +12,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
 from api.errors import BadRows
-from api.import_export.exports import FileFormat, write_export
+from api.import_export.exports import write_export
 from api.import_export.families import exports
 from api.import_export.imports import ImportReport, Options, RowProblem
 from api.import_export.running import import_file
 from api.models.product import Product
 from api.models.stock_movement import StockMovement
+from api.web.file_formats import FileFormat
 from tests.books import rows_of
 from tests.factories import a_product
 from tests.routes.products.support import stored_skus
