@@ -1,7 +1,7 @@
 """The first pass over a file: every row is read and checked, and what is to be written is staged."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -10,13 +10,10 @@ from api.database.sessions import Database
 from api.errors import BadRows
 from api.import_export.checks import Check, Row
 from api.import_export.columns import columns_of
-from api.import_export.files import Lines, RawRow, csv_rows, json_rows, take
+from api.import_export.files import Lines, Rows, csv_rows, json_rows, parts
 from api.import_export.imports import MAX_PROBLEMS, Import, ImportReport, Options, RowProblem
 from api.import_export.staging import Staging
 from api.web.file_formats import FileFormat
-
-ROWS_AT_A_TIME = 200
-"""Rows that are checked together: some 15 ms in which no other request is answered."""
 
 OnProgress = Callable[[str, int, int], None]
 """Is told what is being done, how much of it is done, and how much there is."""
@@ -55,7 +52,7 @@ async def check(
     """
     with Staging() as staging:
         reading = _Reading(what, file, file_format, options, staging, on_problem)
-        while raw := take(reading.rows, ROWS_AT_A_TIME):
+        for raw in parts(reading.lines, reading.rows):
             async with database.reads() as session:
                 checked = await reading.check.check(session, raw)
             await reading.check.stage([row for row in checked if not row.problems])
@@ -89,7 +86,7 @@ class _Reading:
         self.rows = self._rows_of(what, file_format)
         self._on_problem = on_problem
 
-    def _rows_of(self, what: Import, file_format: FileFormat) -> Iterator[RawRow]:
+    def _rows_of(self, what: Import, file_format: FileFormat) -> Rows:
         columns = columns_of(what)
         if file_format is FileFormat.JSONL:
             return json_rows(self.lines)
