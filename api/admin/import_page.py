@@ -126,13 +126,14 @@ def _columns(entity: Entity) -> Iterator[tuple[str, list[str]]]:
     what = imports()[entity.name]
     columns = columns_of(what)
     needed = [name for name, field in what.create.model_fields.items() if field.is_required()]
-    named = [*what.keys, *needed, *columns.once, *(each.field for each in what.references)]
+    stock = [what.stock] if what.stock else []
+    named = [*what.keys, *needed, *columns.new_only, *stock, *(each.field for each in what.references)]
     yield "Says which row it is" if len(what.keys) == 1 else "Say which row it is: one of", list(what.keys)
     yield "Needed for a new row", needed
     references = (f"{each} (slug or name)" for each in columns.references)
     yield "May be left out", [*(name for name in columns.writable if name not in named), *references]
-    yield "Count for new rows only", [name for name in columns.once if name != what.stock]
-    yield "Counts for new rows, and for others with “Take over the stock”", [what.stock] if what.stock else []
+    yield "Count for new rows only", columns.new_only
+    yield "Counts for new rows, and for others with “Take over the stock”", stock
     yield "May stand in the file, but are not changed by it", [*columns.set_by_shop, *columns.fixed]
 
 

@@ -37,7 +37,7 @@ class Columns:
         """Columns that an export has and that a file may repeat, but not change."""
 
         self.references = {each.name: each for each in what.references}
-        self.once = [name for name in create if name not in update]
+        self.new_only = [name for name in create if name not in update and name != what.stock]
         """Columns that only count for a new row."""
 
         self.known = sorted({*self.writable, *self.references, *read})

@@ -22,7 +22,8 @@ from api.database.errors import is_broken_connection, needs_fresh_session
 from api.database.sessions import Database
 from api.database.statements import Row
 from api.import_export.cells import cell_of
-from api.import_export.families import Export, Reference
+from api.import_export.families import Export
+from api.import_export.references import Reference
 from api.reads.json_expressions import read_class_in
 from api.reads.keyset import AFTER_ID, keyset
 from api.reads.plans import fetch_planned

@@ -106,7 +106,11 @@ def _format_of(request: Request) -> FileFormat:
 
 
 async def _read(request: Request, file_format: FileFormat) -> UploadedFile:
-    file, digest = tempfile.TemporaryFile(), hashlib.sha256()  # noqa: SIM115 - `without_leftovers` closes it
+    digest = hashlib.sha256()
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - `without_leftovers` closes it
+    except OSError as error:
+        raise no_room() from error
     try:
         async for part in request.stream():
             file.write(part)
