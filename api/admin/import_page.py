@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import PurePath
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -17,14 +16,10 @@ from api.admin.framework_internals import ApiRoute
 from api.admin.in_process import Answer, SentFile, header_text
 from api.admin.visits import HEADERS, Visit, no_such_page
 from api.import_export.columns import columns_of, example_of
-from api.import_export.exports import FileFormat
 from api.import_export.families import exports
 from api.import_export.imports import MAX_PROBLEMS, ImportReport, RowProblem, imports
 from api.routers.exports import export_file
-from api.web.uploads import MEDIA_TYPES
-
-FORMATS = {".csv": FileFormat.CSV, ".jsonl": FileFormat.JSONL, ".ndjson": FileFormat.JSONL}
-"""By how a file's name ends. A browser's own idea of the type comes second: with Excel, a CSV file is Excel's."""
+from api.web.file_formats import FileFormat
 
 LABELS = {"dry_run": "Only check", "stock": "Take over the stock"}
 """Options that a person knows by other words than a program."""
@@ -89,9 +84,8 @@ async def send(visit: Visit) -> Response:
 
 
 def _format_of(file: UploadFile) -> FileFormat | None:
-    ending = PurePath(file.filename or "").suffix.lower()
-    known = MEDIA_TYPES.get((file.content_type or "").partition(";")[0].strip().lower())
-    return FORMATS.get(ending) or (FileFormat(known) if known else None)
+    """A browser's own idea of the type comes second: with Excel, a CSV file is Excel's."""
+    return FileFormat.of_name(file.filename) or FileFormat.of_content_type(file.content_type)
 
 
 def _outcome(answer: Answer) -> Outcome:
@@ -115,7 +109,7 @@ def _page(visit: Visit, what: Import, outcome: Outcome, status: int = 200, *, ke
         outcome=outcome,
         chosen=visit.form,
         key=key,
-        accepted=[*FORMATS, *MEDIA_TYPES],
+        accepted=[name for each in FileFormat for name in (*each.endings, *each.media_types)],
         max_size=visit.settings.max_import_size,
         max_problems=MAX_PROBLEMS,
         columns=list(_columns(what.entity)),
@@ -129,13 +123,14 @@ def _columns(entity: Entity) -> Iterator[tuple[str, list[str]]]:
     what = imports()[entity.name]
     columns = columns_of(what)
     needed = [name for name, field in what.create.model_fields.items() if field.is_required()]
-    named = [*what.keys, *needed, *columns.once, *(each.field for each in what.references)]
+    stock = [what.stock] if what.stock else []
+    named = [*what.keys, *needed, *columns.new_only, *stock, *(each.field for each in what.references)]
     yield "Says which row it is" if len(what.keys) == 1 else "Say which row it is: one of", list(what.keys)
     yield "Needed for a new row", needed
     references = (f"{each} (slug or name)" for each in columns.references)
     yield "May be left out", [*(name for name in columns.writable if name not in named), *references]
-    yield "Count for new rows only", [name for name in columns.once if name != what.stock]
-    yield "Counts for new rows, and for others with “Take over the stock”", [what.stock] if what.stock else []
+    yield "Count for new rows only", columns.new_only
+    yield "Counts for new rows, and for others with “Take over the stock”", stock
     yield "May stand in the file, but are not changed by it", [*columns.set_by_shop, *columns.fixed]
 
 

@@ -18,8 +18,8 @@ from api.admin.rows import Row, fetch, rows_of, select_rows, visible
 from api.admin.trail import changes_of
 from api.admin.visits import HEADERS, Visit
 from api.errors import Unprocessable
-from api.import_export.exports import FileFormat
 from api.web.downloads import file_response
+from api.web.file_formats import FileFormat
 from api.web.search import MAX_SEARCH_LENGTH
 
 FEW_RELATED = 10

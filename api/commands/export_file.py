@@ -11,9 +11,10 @@ from typing import BinaryIO
 
 from api.commands.command import Command, CommandFailed, with_database
 from api.database.sessions import Database
-from api.import_export.exports import FileFormat, write_export
+from api.import_export.exports import write_export
 from api.import_export.families import exports
 from api.settings import Settings
+from api.web.file_formats import FileFormat
 
 
 def export_file(settings: Settings, options: argparse.Namespace) -> int:
@@ -36,11 +37,10 @@ def format_of(chosen: str | None, name: str | None) -> FileFormat:
     """
     if chosen:
         return FileFormat(chosen)
-    match Path(name or "").suffix.lower():
-        case ".jsonl" | ".ndjson":
-            return FileFormat.JSONL
-        case ".csv" | ".tsv" | ".txt" | "":
-            return FileFormat.CSV
+    if not Path(name or "").suffix:
+        return FileFormat.CSV
+    if found := FileFormat.of_name(name):
+        return found
     raise CommandFailed(f"{name} is called neither .csv nor .jsonl: say --format csv or --format jsonl")
 
 

@@ -66,9 +66,6 @@ class Database:
         self._begin = begin_statements(settings)
         self._write_slots = WriteSlots(slots_for(self.backend, pool_size(settings)), settings.database_pool_timeout)
 
-    def _note_thread(self, connection: Any, record: Any) -> None:
-        self._threads.add(thread_of(connection.driver_connection))
-
     @property
     def backend(self) -> str:
         """Its SQLAlchemy name: `sqlite`, `postgresql`, or `mysql` for MariaDB too."""

@@ -17,7 +17,7 @@ from api.database.statements import Statement, numbered
 from api.models.audit_entry import AuditAction, AuditEntry
 from api.models.audited import writers
 from api.models.base import utcnow
-from api.models.columns import same_document
+from api.models.columns import is_same
 
 ENTRIES = SQLModel.metadata.tables[str(AuditEntry.__tablename__)]
 
@@ -70,7 +70,7 @@ class Trail:
         """Record what columns had and have now; those that are not followed, or have the same value, are left out."""
         known, changes = writers(table), {}
         for name, (before, after) in values.items():
-            if name in known and (before != after or (isinstance(after, dict) and not same_document(before, after))):
+            if name in known and not is_same(before, after):
                 write = known[name]
                 changes[name] = write and [write(before), write(after)]
         if changes:

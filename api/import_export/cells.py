@@ -3,12 +3,15 @@
     null                      an empty cell
     an empty text             '
     a text such as =1+1       '=1+1, because a spreadsheet would run it ("CSV Injection", OWASP)
+    a text such as x;=1+1     x;'=1+1, because one whose cells end at semicolons, as in Germany, would too
     true, false               true, false
     an amount, a time         as in the JSON of the API: 79.99, 2026-05-12T09:30:00Z
     an object, a list         its JSON
 
 A text gets an apostrophe before it where it begins with = + - @, a tab or a line break, also behind apostrophes. So
-taking one off such a text gives back the text, and other texts that begin with an apostrophe stay as they are.
+taking one off such a text gives back the text, and other texts that begin with an apostrophe stay as they are. It gets
+one likewise before = + - @ behind each semicolon, tab and line break within it, also within JSON: a spreadsheet whose
+cells end there does not take quotation marks in the middle of its cells for any.
 """
 
 import json
@@ -25,6 +28,9 @@ NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 FORMULA = re.compile(r"'*([=+\-@\t\r\n]|\Z)")
 UNESCAPED = re.compile(r"'+([=+\-@\t\r\n]|\Z)")
+
+INNER_FORMULA = re.compile(r"(?<=[;\t\r\n])(?='*[=+\-@])")
+INNER_UNESCAPED = re.compile(r"(?<=[;\t\r\n])'(?='*[=+\-@])")
 
 INTEGER = re.compile(r"-?[0-9]{1,40}")
 """Python would refuse a text of thousands of digits; the limits of a field are far below."""
@@ -47,16 +53,15 @@ def cell_of(value: Any) -> str:
     match value:
         case None:
             return ""
-        case str() if FORMULA.match(value) and not NUMBER.fullmatch(value):
-            return f"'{value}"
         case str():
-            return value
-    return json.dumps(value, ensure_ascii=False)
+            begin = "'" if FORMULA.match(value) and not NUMBER.fullmatch(value) else ""
+            return begin + INNER_FORMULA.sub("'", value)
+    return INNER_FORMULA.sub("'", json.dumps(value, ensure_ascii=False))
 
 
 def unescaped(cell: str) -> str:
     """The text that a cell stands for."""
-    return cell[1:] if UNESCAPED.match(cell) else cell
+    return INNER_UNESCAPED.sub("", cell[1:] if UNESCAPED.match(cell) else cell)
 
 
 def reader_of(field: FieldInfo) -> Callable[[str], Any]:
@@ -113,7 +118,7 @@ def read_json(text: str) -> Any:
         ValueError: It is not JSON.
     """
     try:
-        return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_int=_whole_number)
     except json.JSONDecodeError as error:
         raise ValueError(f"is not valid JSON: {error.msg.lower()}, at character {error.pos + 1}") from None
     except RecursionError:
@@ -125,6 +130,13 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise ValueError("is not valid JSON: an object has the same name twice")
     return found
+
+
+def _whole_number(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:  # Python's own words for it name a switch of the interpreter
+        raise ValueError("is not valid JSON: a number has too many digits") from None
 
 
 def _refuse_constant(name: str) -> Any:

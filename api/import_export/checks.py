@@ -1,48 +1,23 @@
 """The check of a file: every row is held against its class family and against the shop, and nothing is written."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from sqlmodel import SQLModel, col, or_, select, true
+from pydantic import ValidationError
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.errors import already_exists
 from api.import_export.cells import json_value
 from api.import_export.columns import Columns, columns_of, part_of
+from api.import_export.duplicates import refuse_duplicates
 from api.import_export.files import RawRow
 from api.import_export.imports import Import, Options, RowProblem
+from api.import_export.rows import Row
 from api.import_export.staging import Staged, Staging
 from api.models.base import Schema, noun_of
+from api.models.columns import is_same
 from api.models.texts import composed
 from api.models.types import in_plain_words
-from api.rules.unique_values import Key, stored_keys, unique_columns
-
-
-@dataclass
-class Row:
-    """A row of the file while it is checked."""
-
-    line: int
-    values: dict[str, Any]
-    problems: list[RowProblem] = field(default_factory=list)
-    is_readable: bool = True
-    key: tuple[str, Any] | None = None
-    stored: Any = None
-    later: dict[str, str] = field(default_factory=dict)
-    data: BaseModel | None = None
-    changes: dict[str, Any] = field(default_factory=dict)
-    keeps_stock: bool = False
-    set_by_shop: Sequence[str] = ()
-
-    @property
-    def is_changed(self) -> bool:
-        return bool(self.changes or self.later)
-
-    def refuse(self, name: str, message: str) -> None:
-        if all(each.field != name for each in self.problems):  # the first mistake of a field explains the others
-            self.problems.append(RowProblem(line=self.line, field=name, message=message))
 
 
 class Check:
@@ -53,7 +28,7 @@ class Check:
         self._columns: Columns = columns_of(what)
         self._keys = part_of(what.create, tuple(what.keys))
         self._is_written = not options.dry_run or what.finish is not None
-        self._once = part_of(what.create, tuple(self._columns.once))
+        self._stock = part_of(what.create, (what.stock,) if what.stock else ())
 
     async def check(self, session: AsyncSession, raw: Sequence[RawRow]) -> list[Row]:
         """Check some rows; what is wrong stands in their `problems`."""
@@ -70,7 +45,7 @@ class Check:
         for reference in self._what.references:
             await self._refuse_unknown_ids(session, reference.field, reference.target, readable)
         good = [row for row in rows if not row.problems]
-        await self._refuse_duplicates(session, good)
+        await refuse_duplicates(session, self._what.model, self._staging, good)
         return rows
 
     def _read(self, raw: RawRow) -> Row:
@@ -85,7 +60,7 @@ class Check:
         for reference in self._what.references:
             named = [row for row in rows if row.values.get(reference.name) is not None]
             texts = {row.line: text for row in named if (text := _text(row.values[reference.name])) is not None}
-            by_slug, by_name = await _ids_of(session, reference.target, set(texts.values()))
+            by_slug, by_name = await reference.ids(session, set(texts.values()))
             for row in rows:
                 if reference.name not in row.values:
                     continue
@@ -138,28 +113,28 @@ class Check:
         except ValidationError as error:
             self._refuse(row, error)
         if not is_new:
-            self._validate_once(row)
+            row.new_only = [name for name in self._columns.new_only if row.values.get(name) is not None]
+            self._validate_stock(row)
         if is_new or row.problems or row.data is None:
             return
         stored = row.stored
         values = {name: getattr(row.data, name) for name in row.data.model_fields_set}
-        row.changes |= {name: value for name, value in values.items() if getattr(stored, name) != value}
+        row.changes |= {name: value for name, value in values.items() if not is_same(getattr(stored, name), value)}
 
-    def _validate_once(self, row: Row) -> None:
-        """What only counts for new rows: the stock, which is set on demand, and a password, which is not."""
-        sent = {name: row.values[name] for name in self._columns.once if row.values.get(name) is not None}
+    def _validate_stock(self, row: Row) -> None:
+        """That of a row that exists is set on demand."""
+        name = self._what.stock
+        if name is None or row.values.get(name) is None:
+            return
         try:
-            data = self._once.model_validate(sent)
+            data = self._stock.model_validate({name: row.values[name]})
         except ValidationError as error:
             self._refuse(row, error)
             return
-        for name in sent:
-            if name != self._what.stock:
-                row.refuse(name, self._why_fixed(name))
-            elif getattr(data, name) != getattr(row.stored, name):
-                row.keeps_stock = not self._options.stock
-                if self._options.stock:
-                    row.changes[name] = getattr(data, name)
+        if getattr(data, name) != getattr(row.stored, name):
+            row.keeps_stock = not self._options.stock
+            if self._options.stock:
+                row.changes[name] = getattr(data, name)
 
     def _check_fixed(self, row: Row) -> None:
         """What a file must not change may stand there as it is."""
@@ -179,57 +154,16 @@ class Check:
             place = ".".join(map(str, mistake["loc"])).encode("utf-8", "backslashreplace").decode()
             row.refuse(place, in_plain_words(mistake))
 
-    async def _refuse_duplicates(self, session: AsyncSession, rows: Sequence[Row]) -> None:
-        """Refuse what another row of the file, or of the shop, has."""
-        keys = {row.line: list(self._unique_keys(row)) for row in rows}
-        new = {key for row in rows for key in keys[row.line] if row.stored is None or _touches(row, key)}
-        stored = await stored_keys(session, self._what.model, new, true()) if new else {}
-        for row in rows:
-            own_id = None if row.stored is None else row.stored.id
-            for key in keys[row.line]:
-                if stored.get(key, own_id) != own_id:
-                    noun = noun_of(self._what.model)
-                    row.refuse(key.columns[-1], f"{already_exists(noun, key.columns)} It is {noun} {stored[key]}.")
-                elif (line := self._staging.claim(key.columns, key.values, row.line)) is not None:
-                    row.refuse(key.columns[-1], f"stands in line {line} already")
-
-    def _unique_keys(self, row: Row) -> Iterator[Key]:
-        model: type[SQLModel] = self._what.model
-        for names in unique_columns(model):
-            values = tuple(self._value(row, name) for name in names)
-            if None not in values:
-                yield Key(names, values)
-
-    def _value(self, row: Row, name: str) -> Any:
-        if row.stored is None:
-            return getattr(row.data, name)
-        return row.changes.get(name, getattr(row.stored, name))
-
-    async def stage(self, rows: Sequence[Row]) -> None:
-        """Keep the good rows that are to be written."""
+    async def stage(self, rows: Sequence[Row], *, is_refused: bool) -> None:
+        """Keep the good rows that are to be written; of a file that is refused, only what they refer to counts."""
         new = [row for row in rows if row.stored is None and row.data is not None]
         data = [row.data for row in new if row.data is not None]
-        prepared = await self._what.prepare(data) if self._is_written else [{}] * len(new)
+        is_written = self._is_written and not is_refused
+        prepared = await self._what.prepare(data) if is_written else [{}] * len(new)
         staged = [Staged(row.line, None, values, row.later) for row, values in zip(new, prepared, strict=True)]
         changed = (row for row in rows if row.stored is not None and row.is_changed)
         staged += [Staged(row.line, row.stored.id, row.changes, row.later) for row in changed]
         self._staging.add(staged)
-
-    def lost_references(self) -> Iterator[tuple[Staged, RowProblem]]:
-        """References to rows that are neither in the shop nor in the file, once all of it was read."""
-        for rows in self._staging.referring(500):
-            for each in rows:
-                for reference in self._what.references:
-                    text = each.later.get(reference.field)
-                    if text is None or any(self._staging.line_of((name,), (text,)) for name in ("slug", "name")):
-                        continue
-                    self._staging.drop(each.line)
-                    message = f"is no slug and no name of a {noun_of(reference.target)}, nor of one in this file"
-                    yield each, RowProblem(line=each.line, field=reference.name, message=message)
-
-
-def _touches(row: Row, key: Key) -> bool:
-    return any(name in row.changes for name in key.columns)
 
 
 def _text(value: Any) -> str | None:
@@ -239,12 +173,3 @@ def _text(value: Any) -> str | None:
         return composed(value)
     except (AttributeError, ValueError):
         return None
-
-
-async def _ids_of(session: AsyncSession, target: Any, texts: set[str]) -> tuple[dict[str, int], dict[str, int]]:
-    """The ids of rows by their slugs and by their names."""
-    if not texts:
-        return {}, {}
-    named = select(target.id, target.slug, target.name).where(or_(target.slug.in_(texts), target.name.in_(texts)))
-    found = (await session.exec(named)).all()
-    return {slug: row_id for row_id, slug, _ in found}, {name: row_id for row_id, _, name in found}

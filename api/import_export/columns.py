@@ -10,10 +10,11 @@ from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 
 from api.import_export.cells import is_nullable, reader_of
-from api.import_export.exports import FileFormat, csv_text
+from api.import_export.exports import csv_text
 from api.import_export.files import BrokenFile, RawRow, shown
 from api.import_export.imports import Import, RowProblem, imports
 from api.models.base import Schema
+from api.web.file_formats import FileFormat
 from api.web.wrong_names import suggestion
 
 ABSENT = object()
@@ -36,7 +37,7 @@ class Columns:
         """Columns that an export has and that a file may repeat, but not change."""
 
         self.references = {each.name: each for each in what.references}
-        self.once = [name for name in create if name not in update]
+        self.new_only = [name for name in create if name not in update and name != what.stock]
         """Columns that only count for a new row."""
 
         self.known = sorted({*self.writable, *self.references, *read})

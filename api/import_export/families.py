@@ -1,45 +1,27 @@
 """What can be exported: every class family with a Read class, found by its table and not named here.
 
-Here stands only what does not follow from the families: which rows of a table have a name of their own, which Read
-class of an order has its lines, and which ids a file has as slugs.
+Here stands only what does not follow from the families: which rows of a table have a name of their own, and which Read
+class of an order has its lines.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from sys import modules
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel
 from sqlalchemy import Select, inspect
 from sqlmodel import col, not_, select
 
 from api import models  # noqa: F401 - all table classes
+from api.import_export.references import REFERENCES, Reference
 from api.models.base import table_classes
-from api.models.category import Category
 from api.models.notification import Notification
 from api.models.order import Order, OrderReadWithItems
 from api.models.order_item import OrderItem
-from api.models.product import Product
 from api.models.token import Token
 from api.models.user import User
-
-
-class Reference(NamedTuple):
-    """A foreign key that a file has as a text that people read: `category` is the slug of `category_id`.
-
-    So a file says it once, and can be taken to another shop, whose ids differ.
-    """
-
-    name: str
-    field: str
-    target: type[Any]
-
-
-REFERENCES: dict[type[Any], Sequence[Reference]] = {
-    Product: [Reference("category", "category_id", Category)],
-    Category: [Reference("parent", "parent_id", Category)],
-}
 
 LINES: dict[type[Any], tuple[type[BaseModel], str]] = {Order: (OrderReadWithItems, "items")}
 """The Read class whose rows have lines, and the field that holds them: in CSV each line is a row."""

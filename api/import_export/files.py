@@ -7,14 +7,23 @@ at the end, other encodings. What can be read is read; what cannot is refused wi
 import codecs
 import csv
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
 from api.errors import Unprocessable
 from api.import_export.cells import read_json
 
-MAX_LINE = 1_048_576
-"""Bytes of one line, and characters of one row: as much as a request of the API has by default."""
+MAX_RECORD = 1_048_576
+"""Bytes of one row, which in CSV may have several lines: as much as a request of the API has by default."""
+
+ROWS_AT_A_TIME = 200
+"""Rows that are checked together, empty ones too: some 15 ms in which no other request is answered."""
+
+BYTES_AT_A_TIME = 1_048_576
+"""Bytes after which no other row is added to these, or the rows of one part could take any amount of memory."""
+
+MAX_LINES = 20_000
+"""Lines of one row. Reading a megabyte of line breaks would take half a second in which no request is answered; the
+longest text of a cell is 5,000 characters."""
 
 MAX_COLUMNS = 200
 
@@ -48,13 +57,22 @@ class Lines:
         self._file = file
         self.number = 0
         self.bytes_read = 0
+        self._begin = (1, 0)
+        """The first line of the row that is being read, and the bytes before it."""
+
+    def begin_row(self) -> int:
+        """Say that the next line begins a row, and return its number."""
+        self._begin = (self.number + 1, self.bytes_read)
+        return self.number + 1
 
     def __iter__(self) -> Iterator[str]:
-        while read := self._file.readline(MAX_LINE + 1):
+        while read := self._file.readline(MAX_RECORD + 1 - (self.bytes_read - self._begin[1])):
             self.number += 1
             self.bytes_read += len(read)
-            if len(read) > MAX_LINE:
-                raise BrokenFile(self.number, f"is longer than {MAX_LINE:,} bytes")
+            if self.bytes_read - self._begin[1] > MAX_RECORD:  # before `csv` has made its cells
+                raise BrokenFile(self._begin[0], f"is longer than {MAX_RECORD:,} bytes")
+            if self.number - self._begin[0] >= MAX_LINES:
+                raise BrokenFile(self._begin[0], f"is a row of more than {MAX_LINES:,} lines")
             if self.number == 1:
                 read = self._without_mark(read)
             try:
@@ -68,7 +86,11 @@ class Lines:
         return read.removeprefix(codecs.BOM_UTF8)
 
 
-def csv_rows(lines: Lines, known: Sequence[str]) -> tuple[list[str], Iterator[RawRow]]:
+Rows = Iterator[RawRow | None]
+"""`None` is an empty row. It is no row of the file, and yet takes time to read."""
+
+
+def csv_rows(lines: Lines, known: Sequence[str]) -> tuple[list[str], Rows]:
     """The columns of a CSV file, and its rows.
 
     Raises:
@@ -83,25 +105,22 @@ def csv_rows(lines: Lines, known: Sequence[str]) -> tuple[list[str], Iterator[Ra
     return columns, _csv_rows_of(lines, text, columns, delimiter)
 
 
-def _csv_rows_of(lines: Lines, text: Iterator[str], columns: Sequence[str], delimiter: str) -> Iterator[RawRow]:
+def _csv_rows_of(lines: Lines, text: Iterator[str], columns: Sequence[str], delimiter: str) -> Rows:
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     while True:
-        line = lines.number + 1
+        line = lines.begin_row()
         try:
             cells = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
             raise BrokenFile(line, f"cannot be read as CSV: {_in_words(error)}") from None
-        if any(cells):
-            yield _row(line, columns, cells)
+        yield _row(line, columns, cells) if any(cells) else None
 
 
 def _row(line: int, columns: Sequence[str], cells: Sequence[str]) -> RawRow:
     if len(cells) < len(columns) or any(cells[len(columns) :]):
         return RawRow(line, {}, f"has {len(cells)} cells, and the first line names {len(columns)} columns")
-    if sum(map(len, cells)) > MAX_LINE:
-        return RawRow(line, {}, f"has more than {MAX_LINE:,} characters")
     return RawRow(line, dict(zip(columns, cells, strict=False)))
 
 
@@ -146,15 +165,15 @@ def _in_words(error: csv.Error) -> str:
     return next((words for text, words in known.items() if text in str(error)), str(error))
 
 
-def json_rows(lines: Lines) -> Iterator[RawRow]:
-    """The rows of a JSON Lines file: one object a line; empty lines are skipped.
+def json_rows(lines: Lines) -> Rows:
+    """The rows of a JSON Lines file: one object a line.
 
     Raises:
         BrokenFile: A line is too long, or is not encoded as UTF-8.
     """
     for text in lines:
-        if text.strip():
-            yield _json_row(lines.number, text)
+        yield _json_row(lines.number, text) if text.strip() else None
+        lines.begin_row()
 
 
 def _json_row(line: int, text: str) -> RawRow:
@@ -175,6 +194,15 @@ def shown(name: str) -> str:
     return f"`{name[:60].encode('utf-8', 'backslashreplace').decode()}`"
 
 
-def take(rows: Iterator[RawRow], count: int) -> list[RawRow]:
-    """The next rows."""
-    return list(islice(rows, count))
+def parts(lines: Lines, rows: Rows) -> Iterator[list[RawRow]]:
+    """The rows that are read at a time; none of them where all were empty."""
+    found: list[RawRow] = []
+    count, begin = 0, lines.bytes_read
+    for row in rows:
+        count += 1
+        if row is not None:
+            found.append(row)
+        if count >= ROWS_AT_A_TIME or lines.bytes_read - begin >= BYTES_AT_A_TIME:
+            yield found
+            found, count, begin = [], 0, lines.bytes_read
+    yield found

@@ -14,13 +14,13 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth.passwords import hash_password
 from api.import_export import categories
-from api.import_export.families import REFERENCES, Reference
+from api.import_export.references import REFERENCES, Reference
 from api.import_export.staging import Staging
 from api.models.category import Category, CategoryCreate, CategoryRead, CategoryUpdate
 from api.models.product import Product, ProductCreate, ProductRead, ProductUpdate
 from api.models.types import Count
 from api.models.user import Password, ProfileUpdate, User, UserBase, UserRead
-from api.rules import products
+from api.rules import category_tree, products
 
 MAX_PROBLEMS = 100
 """Mistakes that a report names, as many as another refusal names; the number of wrong rows is exact."""
@@ -63,7 +63,8 @@ class ImportReport(BaseModel):
     )
     not_imported: list[str] = Field(
         default_factory=list,
-        description="Columns that the shop sets itself, so that what the file says of them does not count.",
+        description="Columns of which what the file says does not count: the shop sets them itself, or, as the "
+        "password of a user, only for a new row.",
         examples=[["id", "created_at", "updated_at"]],
     )
 
@@ -81,8 +82,8 @@ class Options(NamedTuple):
     """Set the stock of products that exist to that of the file, by stock movements."""
 
 
-Add = Callable[[AsyncSession, Sequence[Any], int | None], Awaitable[Any]]
-"""Adds rows that were checked; the last argument is the id of whoever imports."""
+Add = Callable[[AsyncSession, Sequence[Any], int | None, Staging], Awaitable[Any]]
+"""Adds rows that were checked, of which all are staged; `int` is the id of whoever imports."""
 
 
 async def _as_they_are(rows: Sequence[BaseModel]) -> list[dict[str, Any]]:
@@ -108,7 +109,10 @@ class Import:
     """What is staged of new rows."""
 
     finish: Callable[[AsyncSession, Staging], Awaitable[None]] | None = None
-    """Writes what refers to other rows of the file, once those are written."""
+    """Writes what refers to other rows of the file, once those are written, and in the same transaction."""
+
+    lock: Callable[[AsyncSession], Awaitable[None]] | None = None
+    """Locks all that `finish` will lock, before any row of it is locked, so that locks are taken in one order."""
 
     finished: frozenset[str] = frozenset()
     """The fields that `finish` writes."""
@@ -124,17 +128,18 @@ class ImportedUser(UserBase):
     password: Password | None = None
 
 
-async def _add_products(session: AsyncSession, rows: Sequence[Any], user_id: int | None) -> None:
-    await products.add(session, [ProductCreate.model_construct(**each) for each in rows], user_id, in_list=True)
+async def _add_products(session: AsyncSession, rows: Sequence[Any], user_id: int | None, staging: Staging) -> None:
+    data = [ProductCreate.model_construct(**each) for each in rows]
+    await products.add(session, data, user_id, in_list=True, is_reserved=staging.has_slug)
 
 
-async def _add_users(session: AsyncSession, rows: Sequence[Any], user_id: int | None) -> None:
+async def _add_users(session: AsyncSession, rows: Sequence[Any], user_id: int | None, staging: Staging) -> None:
     session.add_all(User(**each) for each in rows)
     await session.flush()
 
 
 async def _with_hashes(rows: Sequence[BaseModel]) -> list[dict[str, Any]]:
-    """Passwords are hashed before the transaction, because each takes 20 ms, and two are hashed at once."""
+    """Passwords are hashed before the transaction, one by one, because each takes about 20 ms."""
     staged = await _as_they_are(rows)
     for each in staged:
         password = each.pop("password", None)
@@ -157,6 +162,7 @@ def imports() -> dict[str, Import]:
             ("slug", "name"),
             categories.add,
             finish=categories.set_parents,
+            lock=category_tree.lock,
             finished=frozenset({categories.PARENT}),
         ),
         "users": Import(

@@ -1,22 +1,21 @@
 """The first pass over a file: every row is read and checked, and what is to be written is staged."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from api.database.sessions import Database
 from api.errors import BadRows
-from api.import_export.checks import Check, Row
+from api.import_export.checks import Check
 from api.import_export.columns import columns_of
-from api.import_export.exports import FileFormat
-from api.import_export.files import Lines, RawRow, csv_rows, json_rows, take
+from api.import_export.files import Lines, Rows, csv_rows, json_rows, parts
 from api.import_export.imports import MAX_PROBLEMS, Import, ImportReport, Options, RowProblem
-from api.import_export.staging import Staging
-
-ROWS_AT_A_TIME = 200
-"""Rows that are checked together: some 15 ms in which no other request is answered."""
+from api.import_export.lost_references import drop_lost_references
+from api.import_export.rows import Row
+from api.import_export.staging import Staged, Staging
+from api.web.file_formats import FileFormat
 
 OnProgress = Callable[[str, int, int], None]
 """Is told what is being done, how much of it is done, and how much there is."""
@@ -33,6 +32,24 @@ class CheckedFile:
     staging: Staging
 
 
+class Written:
+    """Which lines earlier attempts of an import have committed: a byte each, however many they are."""
+
+    NEW, CHANGED = 1, 2
+
+    def __init__(self) -> None:
+        self._lines = bytearray()
+
+    def note(self, lines: Iterable[int], *, as_new: bool) -> None:
+        for line in lines:
+            self._lines.extend(bytes(max(0, line + 1 - len(self._lines))))
+            self._lines[line] = self._lines[line] or (self.NEW if as_new else self.CHANGED)
+
+    def __getitem__(self, line: int) -> int | None:
+        """How a line was written; `None` where it was not."""
+        return (self._lines[line] or None) if line < len(self._lines) else None
+
+
 def tell_nobody(*_: object) -> None:
     pass
 
@@ -46,25 +63,29 @@ async def check(
     options: Options,
     on_progress: OnProgress = tell_nobody,
     on_problem: OnProblem = tell_nobody,
+    written: Written | None = None,
 ) -> AsyncIterator[CheckedFile]:
-    """Check all rows of a file; no transaction is held meanwhile.
+    """Check all rows of a file; no transaction is held meanwhile. What was `written` before counts as it did then.
 
     Raises:
         BrokenFile: The file cannot be read.
         BadRows: Some rows are wrong, and are not to be skipped.
+        Unavailable: The disk is full.
     """
     with Staging() as staging:
-        reading = _Reading(what, file, file_format, options, staging, on_problem)
-        while raw := take(reading.rows, ROWS_AT_A_TIME):
+        reading = _Reading(what, file, file_format, options, staging, on_problem, written or Written())
+        for raw in parts(reading.lines, reading.rows):
             async with database.reads() as session:
                 checked = await reading.check.check(session, raw)
-            await reading.check.stage([row for row in checked if not row.problems])
             for row in checked:
                 reading.note(row)
+            good = [row for row in checked if not row.problems]
+            await reading.check.stage(good, is_refused=reading.is_refused)
             on_progress("checking", reading.lines.bytes_read, reading.size)
             await asyncio.sleep(0)  # others have their turn
-        reading.note_lost_references()
-        if reading.report.bad and not options.skip_bad_rows:
+        async for lost, problem in drop_lost_references(what, staging):
+            reading.note_lost(lost, problem)
+        if reading.is_refused:
             raise _bad_rows(reading.report)
         yield CheckedFile(reading.report, staging)
 
@@ -80,6 +101,7 @@ class _Reading:
         options: Options,
         staging: Staging,
         on_problem: OnProblem,
+        written: Written,
     ) -> None:
         self.size = file.seek(0, 2)
         file.seek(0)
@@ -87,9 +109,14 @@ class _Reading:
         self.report = ImportReport(dry_run=options.dry_run)
         self.check = Check(what, options, staging, is_csv=file_format is FileFormat.CSV)
         self.rows = self._rows_of(what, file_format)
-        self._on_problem = on_problem
+        self._skips_bad_rows = options.skip_bad_rows
+        self._on_problem, self._written = on_problem, written
 
-    def _rows_of(self, what: Import, file_format: FileFormat) -> Iterator[RawRow]:
+    @property
+    def is_refused(self) -> bool:
+        return bool(self.report.bad) and not self._skips_bad_rows
+
+    def _rows_of(self, what: Import, file_format: FileFormat) -> Rows:
         columns = columns_of(what)
         if file_format is FileFormat.JSONL:
             return json_rows(self.lines)
@@ -100,9 +127,14 @@ class _Reading:
     def note(self, row: Row) -> None:
         report = self.report
         report.rows += 1
-        for name in row.set_by_shop:
+        before = self._written[row.line]
+        for name in (*row.set_by_shop, *(() if before == Written.NEW else row.new_only)):
             if name not in report.not_imported:
                 report.not_imported.append(name)
+        if before is not None:
+            report.created += before == Written.NEW
+            report.updated += before == Written.CHANGED
+            return
         if row.problems:
             self._note_bad(row.problems)
             return
@@ -114,13 +146,13 @@ class _Reading:
         else:
             report.unchanged += 1
 
-    def note_lost_references(self) -> None:
-        for row, problem in self.check.lost_references():
-            if row.row_id is None:
-                self.report.created -= 1
-            else:
-                self.report.updated -= 1
-            self._note_bad([problem])
+    def note_lost(self, row: Staged, problem: RowProblem) -> None:
+        """Of a row that was good until the whole file was known."""
+        if row.row_id is None:
+            self.report.created -= 1
+        else:
+            self.report.updated -= 1
+        self._note_bad([problem])
 
     def _note_bad(self, problems: list[RowProblem]) -> None:
         self.report.bad += 1

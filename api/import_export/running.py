@@ -4,7 +4,7 @@
 
 Without `skip_bad_rows` one wrong row refuses the file, and all is written in one transaction. With it, commands write
 in short transactions, between which others have their turn; what was written stays if a later one fails, and the same
-file may be imported again.
+file may be imported again. Rows that refer to each other, as categories do, are always written in one transaction.
 """
 
 import asyncio
@@ -15,11 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.database.errors import DATABASE_ERRORS, is_broken_connection, is_transient, needs_fresh_session
 from api.database.sessions import Database
-from api.database.transactions import undo
-from api.import_export.exports import FileFormat
 from api.import_export.imports import Import, ImportReport, Options, imports
-from api.import_export.reading import CheckedFile, OnProblem, OnProgress, check, tell_nobody
-from api.import_export.writing import finish, write, write_parts
+from api.import_export.reading import CheckedFile, OnProblem, OnProgress, Written, check, tell_nobody
+from api.import_export.writing import try_out, write, write_parts
+from api.web.file_formats import FileFormat
 
 ATTEMPTS = 6
 """Runs of an import that other writes come in the way of."""
@@ -50,9 +49,11 @@ async def import_file(
     writer = _Writer(database, imports()[name], options, user_id, on_progress)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            async with check(database, writer.what, file, file_format, options, on_progress, on_problem) as checked:
+            async with check(
+                database, writer.what, file, file_format, options, on_progress, on_problem, writer.written
+            ) as checked:
                 await writer.write(checked)
-                return writer.total(checked.report)
+                return checked.report
         except DATABASE_ERRORS as error:
             if attempt == ATTEMPTS or not _may_succeed_again(error):
                 raise
@@ -73,33 +74,28 @@ class _Writer:
     ) -> None:
         self.what = what
         self._database, self._options, self._user_id, self._on_progress = database, options, user_id, on_progress
-        self._created = self._updated = 0
-        """Rows of earlier attempts, which are committed."""
+        self.written = Written()
 
     async def write(self, checked: CheckedFile) -> None:
-        if self._options.skip_bad_rows and not self._options.dry_run:
+        if self._options.dry_run:
+            if self.what.finish is not None:
+                await try_out(self._database, self.what, checked.staging, self._noting(checked))
+        elif self._options.skip_bad_rows and self.what.finish is None:
             await self._write_in_parts(checked)
-        elif not self._options.dry_run or self.what.finish is not None:
+        else:
             async with self._database.transaction() as session:
                 await write(session, self.what, checked.staging, self._user_id, self._noting(checked))
-                if self._options.dry_run:  # only so it is known whether rows that refer to each other fit
-                    await undo(session)
 
     async def _write_in_parts(self, checked: CheckedFile) -> None:
         note = self._noting(checked)
         for part in write_parts(self.what, checked.staging, self._user_id):
             async with self._database.transaction() as session:
                 await part.write(session)
+            self.written.note((each.line for each in part.rows), as_new=part.is_new)
             note(len(part.rows))
-            if part.is_new:
-                self._created += len(part.rows)
-            else:
-                self._updated += len(part.rows)
-        async with self._database.transaction() as session:
-            await finish(session, self.what, checked.staging)
 
     def _noting(self, checked: CheckedFile) -> Callable[[int], None]:
-        done, total = 0, checked.report.created + checked.report.updated
+        done, total = 0, checked.staging.count
 
         def note(rows: int) -> None:
             nonlocal done
@@ -107,10 +103,3 @@ class _Writer:
             self._on_progress("writing", done, total)
 
         return note
-
-    def total(self, report: ImportReport) -> ImportReport:
-        """The report, in which rows that an earlier attempt has written count as written."""
-        if self._created > report.created or self._updated > report.updated:
-            report.unchanged -= self._created - report.created + self._updated - report.updated
-            report.created, report.updated = self._created, self._updated
-        return report

@@ -14,6 +14,8 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.mysql_plans import found_by_id
+from api.database.sessions import Database
+from api.database.transactions import undo
 from api.errors import Conflict, Unprocessable
 from api.import_export.imports import Import
 from api.import_export.staging import Staged, Staging
@@ -26,33 +28,51 @@ NOTE = "Import"
 """Of the stock movements of an import."""
 
 
+OnRows = Callable[[int], None]
+"""Is told how many rows were written."""
+
+
+def _tell_nobody(rows: int) -> None:
+    pass
+
+
 async def write(
-    session: AsyncSession, what: Import, staging: Staging, user_id: int | None, on_rows: Callable[[int], None]
+    session: AsyncSession, what: Import, staging: Staging, user_id: int | None, on_rows: OnRows = _tell_nobody
 ) -> None:
-    """Write all rows that were staged.
+    """Write all rows that were staged, in one transaction.
 
     Raises:
         StaleDataError: The shop is no longer what it was when the rows were checked: check them again.
         Conflict: What the rows say together cannot be, such as a circle of categories.
     """
+    if what.lock is not None:
+        await what.lock(session)
     for part in write_parts(what, staging, user_id):
         await part.write(session)
         on_rows(len(part.rows))
-    await finish(session, what, staging)
-
-
-async def finish(session: AsyncSession, what: Import, staging: Staging) -> None:
-    """Write what refers to other rows of the file."""
     if what.finish is not None:
         await what.finish(session, staging)
+
+
+async def try_out(database: Database, what: Import, staging: Staging, on_rows: OnRows = _tell_nobody) -> None:
+    """Write all rows, and undo it: only so is it known whether rows that refer to each other fit together.
+
+    It has a transaction of its own. In a savepoint, the entries of the audit trail would wait in memory for its end.
+
+    Raises:
+        StaleDataError, Conflict: As above.
+    """
+    async with database.transaction() as session:
+        await write(session, what, staging, None, on_rows)
+        await undo(session)
 
 
 def write_parts(what: Import, staging: Staging, user_id: int | None) -> Iterator["Part"]:
     """All rows in parts, in the order in which they are to be written."""
     for rows in staging.new(ROWS_AT_A_TIME):
-        yield Part(what, rows, user_id, is_new=True)
+        yield Part(what, rows, user_id, staging, is_new=True)
     for rows in staging.changed(ROWS_AT_A_TIME):
-        yield Part(what, rows, user_id, is_new=False)
+        yield Part(what, rows, user_id, staging, is_new=False)
 
 
 @dataclass(frozen=True)
@@ -62,6 +82,7 @@ class Part:
     what: Import
     rows: Sequence[Staged]
     user_id: int | None
+    staging: Staging
     is_new: bool
 
     async def write(self, session: AsyncSession) -> None:
@@ -76,7 +97,7 @@ class Part:
         session.expunge_all()
 
     async def _add(self, session: AsyncSession) -> None:
-        await self.what.add(session, [each.values for each in self.rows], self.user_id)
+        await self.what.add(session, [each.values for each in self.rows], self.user_id, self.staging)
 
     async def _change(self, session: AsyncSession) -> None:
         model: Any = self.what.model

@@ -209,10 +209,13 @@ class Document(JSON):
         return "Document()"
 
     def compare_values(self, x: Any, y: Any) -> bool:
-        return same_document(x, y)
+        return is_same(x, y)
 
 
-def same_document(one: Any, other: Any) -> bool:
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values of a column are the same."""
+    if not isinstance(one, dict | list):
+        return bool(one == other)
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 

@@ -8,12 +8,13 @@ from starlette.responses import Response, StreamingResponse
 
 from api.auth.callers import Staff
 from api.errors import Unprocessable
-from api.import_export.exports import FileFormat, start_of, write_export
+from api.import_export.exports import start_of, write_export
 from api.import_export.families import Export, export_of, exports
 from api.models.base import utcnow
 from api.routers.products import ProductFilters, filtered
 from api.web.app_state import database_of
 from api.web.downloads import file_response
+from api.web.file_formats import FileFormat
 from api.web.routing import Router
 from api.web.wrong_names import suggestion
 
@@ -38,8 +39,8 @@ class ExportQuery(BaseModel):
     format: FileFormat = Field(default=FileFormat.CSV, description="`jsonl` is JSON Lines: one object a line.")
 
 
-class ProductExport(ProductFilters):
-    format: FileFormat = Field(default=FileFormat.CSV, description="`jsonl` is JSON Lines: one object a line.")
+class ProductExport(ExportQuery, ProductFilters):
+    pass
 
 
 @router.get("/products", response_class=Response, responses=_declared("products"))

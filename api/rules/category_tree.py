@@ -50,6 +50,11 @@ async def move(session: AsyncSession, moves: Mapping[int, int | None]) -> None:
         await session.exec(move_one.values(parent_id=parent_id))
 
 
+async def lock(session: AsyncSession) -> None:
+    """Lock the tree, before any other row of it is locked, where it will be moved later in the transaction."""
+    await _locked_parents(session)
+
+
 def _note_depths(parents: Mapping[int, int | None], category_id: int, depths: dict[int, int]) -> None:
     above: list[int] = []
     place: int | None = category_id

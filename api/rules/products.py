@@ -1,6 +1,6 @@
 """Adding products: with their slugs, and with the movements of their first stock."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -15,16 +15,23 @@ from api.rules.unique_values import flush_unique
 
 
 async def add(
-    session: AsyncSession, data: Sequence[ProductCreate], user_id: int | None, *, in_list: bool
+    session: AsyncSession,
+    data: Sequence[ProductCreate],
+    user_id: int | None,
+    *,
+    in_list: bool,
+    is_reserved: Callable[[str], bool] = lambda _: False,
 ) -> list[Product]:
     """Add products; `user_id` is whoever adds them, `in_list` says whether the body is a list of these.
+
+    `is_reserved` says of a slug whether another product is about to get it.
 
     Raises:
         Unprocessable: A category does not exist.
         Conflict: One of the products has a value of another product.
     """
     await check_categories(session, *data, in_list=in_list)
-    slugs = await free_slugs(session, Product, [(each.slug, each.name) for each in data])
+    slugs = await free_slugs(session, Product, [(each.slug, each.name) for each in data], is_reserved)
     ids = await reserve_ids(session, Product, len(data))
     products = [
         Product.model_validate(each, update={"slug": slug, **row_id})

@@ -18,19 +18,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import Unavailable, Unprocessable
+from api.web.file_formats import FileFormat
 from api.web.key_rules import reads_upload
 from api.web.transactions import HUNG_UP, Handler, refuse_compressed, run_of
 
 UPLOAD_DEADLINE = 300
 """Seconds for what is done with a file once it is read, all attempts together."""
-
-MEDIA_TYPES = {
-    "text/csv": "csv",
-    "application/jsonl": "jsonl",
-    "application/x-ndjson": "jsonl",
-    "application/x-jsonlines": "jsonl",
-}
-"""The formats of files by their Content-Type; JSON Lines has no registered one."""
 
 
 @dataclass
@@ -38,7 +31,7 @@ class UploadedFile:
     """A body that was read."""
 
     file: BinaryIO
-    file_format: str
+    file_format: FileFormat
     digest: str
     deadline: float
 
@@ -105,15 +98,19 @@ def _known(request: Request) -> UploadedFile | None:
     return upload
 
 
-def _format_of(request: Request) -> str:
-    media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if media_type not in MEDIA_TYPES:
+def _format_of(request: Request) -> FileFormat:
+    file_format = FileFormat.of_content_type(request.headers.get("Content-Type"))
+    if file_format is None:
         raise Unprocessable("body", "must be sent with the Content-Type text/csv or application/jsonl")
-    return MEDIA_TYPES[media_type]
+    return file_format
 
 
-async def _read(request: Request, file_format: str) -> UploadedFile:
-    file, digest = tempfile.TemporaryFile(), hashlib.sha256()  # noqa: SIM115 - `without_leftovers` closes it
+async def _read(request: Request, file_format: FileFormat) -> UploadedFile:
+    digest = hashlib.sha256()
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - `without_leftovers` closes it
+    except OSError as error:
+        raise no_room() from error
     try:
         async for part in request.stream():
             file.write(part)

@@ -1,7 +1,10 @@
 """`python -m api import` and `python -m api export`: files by the command line."""
 
+import os
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,31 @@ class TestImport:
             b"2 rows of products: 2 would be added, 0 would be changed, 0 unchanged, 0 bad\n",
         )
         assert count(migrated, "products") == 0
+
+    @pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+    def test_a_pipe_is_imported_whatever_it_is_called(self, migrated: str, name: str) -> None:
+        done = run("import", "products", name, given=FILE.encode())
+
+        assert done.stdout.decode() == "2 rows of products: 2 added, 0 changed, 0 unchanged, 0 bad\n", done.stderr
+
+    def test_on_a_terminal_a_bar_shows_how_far_it_is(self, migrated: str, tmp_path: Path) -> None:
+        file = tmp_path / "new.csv"
+        file.write_text(f"{FILE}A-3,Three,0,0\n")
+        terminal, slave = os.openpty()
+        termios.tcsetwinsize(slave, (24, 80))
+
+        command = [sys.executable, "-m", "api", "import", "products", str(file), "--skip-bad-rows"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=slave, timeout=60, check=False)
+        os.close(slave)
+        told = ""
+        with suppress(OSError):  # its end
+            while read := os.read(terminal, 65_536):
+                told += read.decode()
+        os.close(terminal)
+
+        assert b"2 added, 0 changed, 0 unchanged, 1 bad" in done.stdout
+        assert "line 4.price: Input should be greater than 0" in told
+        assert "%|" in told
 
     @pytest.mark.parametrize(
         ("arguments", "says"),

@@ -14,8 +14,8 @@ from httpx import AsyncClient
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.import_export.columns import columns_of, example_of
-from api.import_export.exports import FileFormat
 from api.import_export.imports import imports
+from api.web.file_formats import FileFormat
 from tests.factories import a_category, a_product
 from tests.house.hostile_values import AMOUNTS, ANYTHING, DEEP, NUMBERS, OBJECTS, TEXTS
 from tests.seed import all_rows

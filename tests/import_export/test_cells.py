@@ -1,5 +1,7 @@
 """Cells of CSV: every value is the same again after it was written and read; nothing is run by a spreadsheet."""
 
+import re
+
 import pytest
 
 from api.import_export.cells import cell_of, reader_of, unescaped
@@ -7,6 +9,8 @@ from api.models.product import ProductCreate
 
 TEXTS = [
     *("", "'", "''", "=1+1", "'=1", "''=1", "'a", "a'b", "+49 30", "-", "--1", "@x", "\t=1", "\r=1", "\n", "'\n"),
+    *("x;=HYPERLINK(1)", "x;'=1", "x;''=1", "x\t=1", "x\n@y", "x\r\n-y", "x;;+1", "=;=", ";=", "'\t'=1", "a;b", "a;'b"),
+    *("x; =1", ";", ";'", "\n\n=1", "'x;=1", "-1;-1"),
     *("=", "'=", "-1", "-1.5", "1e5", "-1e5", "a=1", " =1", "'\t", "'''", "'-1", "null", "[1]", '"', "é"),
 ]
 
@@ -19,8 +23,23 @@ def test_a_text_is_the_same_again(text: str) -> None:
 @pytest.mark.parametrize("text", ["=1+1", "+49", "@SUM(1)", "-x", "\t=1", "\r=1", "-1e5", "'=1"], ids=ascii)
 def test_no_cell_begins_as_a_formula_does(text: str) -> None:
     if text != "+49":
-        assert cell_of(text) == f"'{text}"
+        within = re.sub("(?<=[\t\r])=", "'=", text)
+        assert cell_of(text) == f"'{within}"
     assert cell_of(text)[0] not in "=+@\t\r"
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+@pytest.mark.parametrize("ends", [";", "\t", ";\t\r\n"], ids=ascii)
+def test_no_cell_begins_as_a_formula_does_where_a_spreadsheet_ends_cells_elsewhere(text: str, ends: str) -> None:
+    for value in (text, {"a": text}):
+        for part in re.split(f"[{ends}]", cell_of(value))[1:]:
+            assert part[:1] not in {"=", "+", "-", "@"}
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=ascii)
+def test_a_text_within_json_is_the_same_again(text: str) -> None:
+    field = ProductCreate.model_fields["attributes"]
+    assert reader_of(field)(cell_of({text: [text]})) == {text: [text]}
 
 
 @pytest.mark.parametrize(("value", "cell"), [(None, ""), (True, "true"), (-2, "-2"), ("-2.50", "-2.50"), ("", "'")])

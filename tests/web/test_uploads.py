@@ -1,12 +1,18 @@
 """Files as bodies: one whose client hangs up leaves nothing behind, and nobody but staff has one read."""
 
-from typing import Any
+import errno
+import tempfile
+from typing import Any, BinaryIO
 
+import pytest
 from fastapi import FastAPI
 from httpx import AsyncClient
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.import_export import staging
+from tests.routes.imports.support import upload
 from tests.routes.products.support import stored_skus
+from tests.support import assert_refused
 
 FIRST_PART = b"sku,name,price\nA-1,One,1.00\n"
 
@@ -56,6 +62,31 @@ async def test_a_client_that_hangs_up_half_way_leaves_nothing_behind(
 
     assert status == 400
     assert await stored_skus(session) == []
+
+
+async def test_a_disk_that_is_full_when_the_file_comes_is_a_refusal(
+    as_staff: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> BinaryIO:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+
+    assert_refused(await upload(as_staff, "products", FIRST_PART), 503, "no room for the file")
+
+
+@pytest.mark.parametrize("entity", ["products", "categories"])
+async def test_a_disk_that_is_full_during_the_check_is_a_refusal(
+    as_staff: AsyncClient, monkeypatch: pytest.MonkeyPatch, entity: str
+) -> None:
+    monkeypatch.setattr(staging, "TABLES", f"PRAGMA max_page_count = 40; {staging.TABLES}")
+    rows = "".join(f"A-{number},Name {number},1.00\n" for number in range(2_000))
+    header = "sku,name,price\n" if entity == "products" else "slug,name,description\n"
+
+    refused = await upload(as_staff, entity, header + rows.lower())
+
+    assert_refused(refused, 503, "no room for the file")
+    assert refused.headers["Retry-After"] == "60"
 
 
 async def test_the_file_of_a_caller_who_may_not_send_one_is_not_read(

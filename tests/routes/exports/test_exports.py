@@ -13,6 +13,7 @@ from api.database.sessions import Database
 from api.import_export import exports
 from api.import_export.families import exports as all_exports
 from api.models.user import User
+from api.web.file_formats import FileFormat
 from tests.factories import a_category, a_product, a_user, an_order
 from tests.routes.imports.support import counts
 from tests.support import assert_refused, count_statements
@@ -118,6 +119,21 @@ class TestFiles:
         assert head.headers["Content-Disposition"] == answer.headers["Content-Disposition"]
         assert len([each for each in statements if "products" in each]) == 1, "a HEAD read the whole file"
 
+    async def test_long_rows_are_made_a_few_in_one_step(
+        self, session: AsyncSession, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An order of a hundred lines is a hundred rows of CSV, in whose time no other request is answered."""
+        for number in range(8):
+            await a_product(session, sku=f"A-{number}", description="x" * 5_000)
+        export = all_exports()["products"]
+        whole = [part async for part in exports.write_export(database, export, FileFormat.CSV)]
+
+        monkeypatch.setattr(exports, "TEXT_AT_A_TIME", 10_000)
+        parts = [part async for part in exports.write_export(database, export, FileFormat.CSV)]
+
+        assert b"".join(parts) == b"".join(whole)
+        assert max(map(len, parts)) < 12_000
+
 
 class TestEveryEntity:
     @pytest.mark.parametrize("name", sorted(all_exports()))
@@ -131,8 +147,9 @@ class TestEveryEntity:
         assert len({row["id"] for row in table(csv_file.content)}) == len(objects(lines.content))
 
 
-ODD_TEXTS = ["=1+1", "'=1", "''", "'", "+49", "-5", "@x", "a,b", 'a"b', "a;b", "'x'", "  "]
-LONG_TEXTS = [*ODD_TEXTS, "two\nlines", "\n=1", "tab\there", "a\r\nb"]
+FORMULAS = ["x;=1", "x;'=1", ";'=1", "'x;@y", "x;''-y", "x;-5"]
+ODD_TEXTS = [*FORMULAS, "=1+1", "'=1", "''", "'", "+49", "-5", "@x", "a,b", 'a"b', "a;b", "'x'", "  "]
+LONG_TEXTS = [*ODD_TEXTS, "two\nlines", "\n=1", "tab\there", "a\r\nb", "x\t=1", "x\n'=1", "x\r\n@y"]
 
 
 class TestRoundTrip:
@@ -144,7 +161,7 @@ class TestRoundTrip:
         await a_category(session, "Below", shelf)
         for number, text in enumerate(LONG_TEXTS):
             name = {"name": f"{ODD_TEXTS[number % len(ODD_TEXTS)].strip()} {number}"}
-            odd = {"text": text, "number": 1.5, "list": [None, True, "é"]}
+            odd = {"text": text, text: "name", "number": 1.5, "list": [None, True, "é"]}
             body = {"sku": f"A-{number}", "price": "1.00", "description": text, "attributes": odd, "stock_quantity": 1}
             added = await as_staff.post("/products", json=body | name | {"category_id": shelf.id})
             assert added.status_code == 201, added.text

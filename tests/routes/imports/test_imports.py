@@ -7,6 +7,8 @@ from httpx import AsyncClient
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.import_export import imports
+from api.models.category import Category
 from api.models.idempotency_key import IdempotencyKey
 from api.models.product import Product
 from api.models.stock_movement import StockMovement
@@ -196,6 +198,20 @@ class TestProducts:
         assert slugs["A-2"] == "one"
         assert slugs["A-1"].startswith("one-")
 
+    async def test_a_slug_that_a_changed_row_brings_is_not_made_for_a_new_one(
+        self, as_staff: AsyncClient, session: AsyncSession
+    ) -> None:
+        """New rows are written first, so nobody has the slug yet; with it, the change would be refused for ever."""
+        await a_product(session, "Bar", sku="A-1", slug="old")
+
+        response = await upload(as_staff, "products", "sku,name,price,slug\nA-2,Foo,1,\nA-1,,,foo\n")
+
+        assert response.status_code == 200, response.text
+        assert counts(response) == (1, 1, 0, 0)
+        slugs = {product.sku: product.slug for product in await rows_of(session, Product)}
+        assert slugs["A-1"] == "foo"
+        assert slugs["A-2"].startswith("foo-")
+
 
 class TestCategories:
     async def test_a_parent_may_stand_further_down_in_the_file(self, as_staff: AsyncClient) -> None:
@@ -239,13 +255,36 @@ class TestUsers:
         self, as_staff: AsyncClient, customer: User, session: AsyncSession
     ) -> None:
         file = f"email,is_superuser,password\n{customer.email},true,Secret123\n"
+        before = customer.hashed_password
 
         refused = await upload(as_staff, "users", file)
+        left_out = await upload(as_staff, "users", file.replace("true", "false"))
 
         assert mistakes(refused) == {
-            "line 2.is_superuser": "cannot be written here: staff set it by `PATCH /users/{id}`",
-            "line 2.password": "cannot be written here: `POST /auth/password` changes it",
+            "line 2.is_superuser": "cannot be written here: staff set it by `PATCH /users/{id}`"
         }
+        assert counts(left_out) == (0, 0, 1, 0)
+        assert left_out.json()["not_imported"] == ["password"]
+        await session.refresh(customer)
+        assert (customer.hashed_password, customer.is_superuser) == (before, False)
+
+    async def test_no_password_is_hashed_of_a_file_that_is_refused_already(
+        self, as_staff: AsyncClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hashed: list[str] = []
+
+        async def note(password: str) -> str:
+            hashed.append(password)
+            return "hash"
+
+        monkeypatch.setattr(imports, "hash_password", note)
+        rows = "".join(f"user{number},user{number}@example.com,Secret123\n" for number in range(300))
+        file = f"username,email,password\nann,nowhere,Secret123\n{rows}"
+
+        assert_refused(await upload(as_staff, "users", file), 422, "1 of 301 rows is wrong")
+        assert hashed == []
+        assert counts(await upload(as_staff, "users", file, skip_bad_rows=True)) == (300, 0, 0, 1)
+        assert len(hashed) == 300
 
     async def test_a_user_is_found_by_e_mail_address(
         self, as_staff: AsyncClient, customer: User, session: AsyncSession
@@ -286,6 +325,28 @@ class TestKeys:
         assert_refused(refused, 422, "must be sent with the Content-Type text/csv or application/jsonl")
         assert_refused(packed, 415, "compressed")
         assert counts(done) == (1, 0, 0, 0)
+
+    @pytest.mark.parametrize(
+        ("entity", "file"),
+        [("products", b"sku,name,price\nA-1,One,1.00\n"), ("categories", b"name,parent\nBelow,Above\nAbove,\n")],
+    )
+    async def test_a_dry_run_uses_its_key_up(
+        self, as_staff: AsyncClient, session: AsyncSession, entity: str, file: bytes
+    ) -> None:
+        """Also where it has to write, and to undo, what rows that refer to each other say together."""
+        headers, dry = {**CSV, "Idempotency-Key": "dry"}, {"dry_run": "true"}
+
+        first = await as_staff.post(f"/imports/{entity}", content=file, headers=headers, params=dry)
+        again = await as_staff.post(f"/imports/{entity}", content=file, headers=headers, params=dry)
+        for_good = await as_staff.post(f"/imports/{entity}", content=file, headers=headers)
+
+        assert first.json() == again.json()
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert_refused(for_good, 422, "was already used for another request")
+        assert len(await rows_of(session, IdempotencyKey)) == 1
+        assert await stored_skus(session) == []
+        names = (await session.exec(select(Category.name))).all()
+        assert not {"Above", "Below"} & set(names)
 
     async def test_a_refused_import_is_refused_again(self, as_staff: AsyncClient, session: AsyncSession) -> None:
         headers = {**CSV, "Idempotency-Key": "bad"}
