@@ -118,7 +118,9 @@ def read_json(text: str) -> Any:
         ValueError: It is not JSON.
     """
     try:
-        return json.loads(text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_int=_whole_number)
+        return json.loads(
+            text, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant, parse_int=_whole_number
+        )
     except json.JSONDecodeError as error:
         raise ValueError(f"is not valid JSON: {error.msg.lower()}, at character {error.pos + 1}") from None
     except RecursionError:

@@ -78,6 +78,7 @@ def test_a_cell_is_read_as_the_type_of_its_field_asks_for(field: str, cell: str,
         ("attributes", '{"a": NaN}', "is not valid JSON: NaN is no number"),
         ("attributes", '{"a": 1, "a": 2}', "the same name twice"),
         ("attributes", "[" * 100_000, "nested too deeply"),
+        ("attributes", f'{{"a": {"9" * 5_000}}}', "a number has too many digits"),
     ],
 )
 def test_what_a_spreadsheet_writes_otherwise_is_refused_with_a_hint(field: str, cell: str, message: str) -> None:

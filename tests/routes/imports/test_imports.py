@@ -53,6 +53,15 @@ class TestProducts:
         movement = (await session.exec(select(StockMovement))).one()
         assert movement.user_id == staff.id
 
+    async def test_true_in_a_file_is_another_value_than_1(self, as_staff: AsyncClient, session: AsyncSession) -> None:
+        product = await a_product(session, sku="A-1", attributes={"wireless": 1})
+
+        response = await upload_lines(as_staff, "products", {"sku": "A-1", "attributes": {"wireless": True}})
+
+        assert counts(response) == (0, 1, 0, 0)
+        await session.refresh(product)
+        assert product.attributes["wireless"] is True
+
     async def test_a_product_that_exists_is_found_by_its_sku_and_keeps_what_the_file_does_not_say(
         self, as_staff: AsyncClient, session: AsyncSession
     ) -> None:
