@@ -44,6 +44,9 @@ edited the row meanwhile. `If-Match` guards what people edit: a sale changes the
 of it. The answer to an edit has the new ETag, but the stored answer to a repeated request has none. Where `If-Match`
 cannot work, it is refused (400).
 
+**Events.** What happens to orders, payments, stock and users is told to other programs: `GET /events` is a feed to
+follow. *Webhooks* in this document says what the envelope of each type holds; none is sent so far.
+
 **Errors** are `application/problem+json` (RFC 9457): `title`, `status` and `detail` say what is wrong, and a 422 lists
 each field in `errors`. Unknown fields in a request are refused.
 """
