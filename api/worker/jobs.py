@@ -125,5 +125,5 @@ async def _run(database: Database, name: str, chore: Chore, lease: datetime) -> 
 
 
 def _backoff(failures: int, chore: Chore) -> timedelta:
-    longest = min(chore.every, FIRST_BACKOFF * 2 ** min(failures - 1, MOST_DOUBLINGS))
+    longest: timedelta = min(chore.every, FIRST_BACKOFF * 2 ** min(failures - 1, MOST_DOUBLINGS))
     return longest * random.uniform(0.5, 1)  # noqa: S311
