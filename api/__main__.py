@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import logs
-from api.commands import backup, create_admin, demo, export_file, import_file, purge, seed, serve, verify
+from api.commands import backup, create_admin, demo, export_file, import_file, purge, seed, serve, verify, worker
 from api.commands.command import Command, CommandFailed, reason_of
 from api.commands.signals import stop_by_signals
 from api.database.trail import running_command
@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 COMMANDS = (
     serve.command,
+    worker.command,
     create_admin.command,
     verify.command,
     purge.command,

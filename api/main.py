@@ -29,6 +29,7 @@ from api.web.error_handlers import install_error_handlers
 from api.web.hosts import AllowedHosts
 from api.web.middleware import BodyLimit, FinishedAnswers, ForwardedAddress
 from api.web.preconditions import IF_MATCH, IF_NONE_MATCH
+from api.worker.running import work
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +46,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         logs.set_up(settings)
         for each in settings.retired:
             logger.warning(each)
-        app.state.database = Database(settings)
-        works = (_inspect(app.state.database, settings), prepare_search(app.state.database))
-        app.state.started = [asyncio.create_task(_logged(work)) for work in works]
+        app.state.database, stop = Database(settings), asyncio.Event()
+        works = [_inspect(app.state.database, settings), prepare_search(app.state.database)]
+        if app.state.with_worker:
+            works.append(work(app.state.database, stop))
+        app.state.started = [asyncio.create_task(_logged(each)) for each in works]
         _leave_alone_what_stays()
         yield
+        stop.set()
         await asyncio.wait(app.state.started, timeout=STOP_TIMEOUT)
         for task in app.state.started:
             task.cancel()
@@ -58,6 +62,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = DocumentedAPI(settings, tags=routers.tag_texts(), lifespan=lifespan)
     app.state.settings = settings
+    app.state.with_worker = False
     app.state.identify = caller_id
     app.state.hash_slowly = hash_slowly
     _add_middleware(app, settings)
@@ -71,10 +76,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
+async def _logged(started: Coroutine[Any, Any, None]) -> None:
     """Nobody waits for what is started beside the requests, so nobody else would hear of its error."""
     try:
-        await work
+        await started
     except Exception:
         logger.exception("what was started beside the requests ended with an error")
 

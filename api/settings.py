@@ -70,6 +70,7 @@ class Settings(BaseSettings):
     shop_name: str = "Shop"
     currency: Annotated[str, BeforeValidator(str.upper), AfterValidator(check_currency)] = "EUR"
     admin: bool = True
+    worker: bool = True
     session_days: Annotated[int, Field(ge=1, le=3_650)] = 14
     max_body_size: Annotated[int, Field(ge=1, le=104_857_600)] = 1_048_576  # bytes; 500 products with all texts fit
     max_import_size: Annotated[int, Field(ge=1, le=1_073_741_824)] = 52_428_800  # bytes; 100,000 products fit

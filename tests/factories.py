@@ -24,7 +24,9 @@ from api.models.attempt import Attempt, AttemptKind
 from api.models.audit_entry import AuditAction, AuditEntry
 from api.models.base import utcnow
 from api.models.category import Category
+from api.models.event import Event, EventType
 from api.models.idempotency_key import IdempotencyKey
+from api.models.job import Job
 from api.models.notification import Notification, NotificationKind
 from api.models.order import NEXT_STATUSES, Order, OrderStatus
 from api.models.order_event import OrderEvent
@@ -395,6 +397,18 @@ async def an_audit_entry(session: AsyncSession, product: Product | None = None, 
     changes = {"stock_quantity": [None, product.stock_quantity]}
     its = {"action": AuditAction.CREATED, "entity": "products", "row_id": product.id, "changes": changes}
     return await _row(session, AuditEntry, {**its, **fields})
+
+
+async def an_event(session: AsyncSession, **fields: Any) -> Event:
+    """What other programs are told of a user who was erased, and which has no place in the feed yet."""
+    user_id = next(numbers)
+    erased = {"type": EventType.USER_ERASED, "subject": f"users/{user_id}", "data": {"id": user_id}}
+    return await _row(session, Event, fields, **erased)
+
+
+async def a_job(session: AsyncSession, **fields: Any) -> Job:
+    """A job that is due."""
+    return await _row(session, Job, fields, name=f"job-{next(numbers)}")
 
 
 async def an_attempt(session: AsyncSession, **fields: Any) -> Attempt:

@@ -17,6 +17,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
 from api.models.base import noun_of_table, with_article
+from api.models.event import EventType
 from api.models.notification import NotificationKind
 from api.models.post import PostStatus
 from api.models.token import TokenKind
@@ -91,6 +92,9 @@ async def write_rows(session: AsyncSession) -> dict[str, str]:
     await factories.an_idempotency_key(session, owner)
     await factories.an_attempt(session)
     await factories.an_audit_entry(session, product, user_id=OWNER)
+    registered = {"type": EventType.USER_REGISTERED, "subject": f"users/{OWNER}", "data": {"bio": PRIVATE}}
+    await factories.an_event(session, user_id=OWNER, position=1, **registered)
+    await factories.a_job(session)
 
     session_token, key = TokenKind.SESSION, TokenKind.KEY
     tokens = {

@@ -24,11 +24,14 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
         setup.migrate(settings)
         _introduce_admin(settings)
         introduce(listeners)
-        return run("api.main:app", settings, listeners)
+        from api.main import app  # which is made, by the same settings, when it is imported
+
+        return run(app, settings, listeners)
 
 
-def run(app: FastAPI | str, settings: Settings, listeners: list[socket.socket]) -> int:
-    """Serve an app until it is stopped, and return the exit code."""
+def run(app: FastAPI, settings: Settings, listeners: list[socket.socket]) -> int:
+    """Serve an app until it is stopped, with the worker beside the requests, and return the exit code."""
+    app.state.with_worker = settings.worker
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -22,9 +22,10 @@ from sqlalchemy import (
     tuple_,
     type_coerce,
 )
-from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
+from sqlalchemy.orm import ORMExecuteState, Session
 from sqlmodel import SQLModel, insert, literal, select, true
 
+from api.database.endings import write_many_waiting, write_waiting
 from api.database.mysql_plans import found_by_id
 from api.database.sqlalchemy_internals import ConnectingSession, values_of
 from api.database.trail import ENTRIES, trail_of
@@ -33,9 +34,8 @@ from api.models.audit_entry import INSERT_ONLY, AuditAction
 from api.models.audited import audited_names, writers
 from api.models.base import utcnow
 
-MAX_WAITING = MAX_NAMED = 1_000
-"""Entries that wait for the end of their transaction, or a long import would take memory, and rows that one statement
-names by their keys, each of which is a parameter or two."""
+MAX_NAMED = 1_000
+"""Rows that one statement names by their keys, each of which is a parameter or two."""
 
 READ = "read_before_flush"
 """The key in a session's `info` of what the rows of a flush had before it."""
@@ -65,14 +65,6 @@ def _locked(
 
 def _parts(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
     return (keys[start : start + MAX_NAMED] for start in range(0, len(keys), MAX_NAMED))
-
-
-def write_waiting(session: Session) -> None:
-    """Write the entries that wait; but not within a savepoint, whose changes may be undone."""
-    trail = trail_of(session)
-    if len(trail) and not session.in_nested_transaction():
-        shared = trail.shared()
-        session.connection().execute(insert(ENTRIES), [each | shared for each in trail.take(len(trail))])
 
 
 # Flushes
@@ -108,8 +100,7 @@ def _record_flush(session: Session, context: Any) -> None:
         if names := audited_names(table):
             key = getattr(row, _key_columns(table)[0].name)
             trail.created(table.name, key, {name: getattr(row, name) for name in names})
-    if len(trail) > MAX_WAITING:
-        write_waiting(session)
+    write_many_waiting(session)
 
 
 def _table_of(row: object) -> Table:
@@ -136,8 +127,7 @@ def _record_statement(state: ORMExecuteState) -> Any:
         raise TypeError(f"{table.name} are audited: add rows to the session, and change them without parameters")
     state.session.flush()
     done = _update(state, table, statement) if isinstance(statement, Update) else _delete(state, table, statement)
-    if len(trail_of(state.session)) > MAX_WAITING:
-        write_waiting(state.session)
+    write_many_waiting(state.session)
     return done
 
 
@@ -224,27 +214,3 @@ def _record_cleared(session: Session, column: Column[Any], keys: Sequence[Any]) 
     rows: Any = select(row_id.label("row_id"), *columns).where(column == keys[0]).order_by(row_id)
     entries = insert(ENTRIES).from_select(["row_id", *values], rows.with_for_update(key_share=True), False)
     session.connection().execute(entries)
-
-
-# The end of a transaction, and of a savepoint
-
-
-@event.listens_for(ConnectingSession, "before_commit")
-def _write_rest(session: Session) -> None:
-    """Of a session that is committed by itself; `Transaction` has written them."""
-    session.flush()
-    write_waiting(session)
-
-
-@event.listens_for(ConnectingSession, "after_transaction_create")
-def _note_savepoint(session: Session, transaction: SessionTransaction) -> None:
-    if transaction.nested:
-        trail_of(session).note_savepoint(transaction)
-
-
-@event.listens_for(ConnectingSession, "after_soft_rollback")
-def _forget_undone(session: Session, undone: SessionTransaction) -> None:
-    if undone.nested:
-        trail_of(session).undo_savepoint(undone)
-    elif undone.parent is None:
-        trail_of(session).forget()

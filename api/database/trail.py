@@ -4,7 +4,7 @@ What goes through the session is seen by `auditing.py`, and an `Insertion` is re
 `Statement` changes rows past both: call `record_change` with the values at hand.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +13,8 @@ from typing import Any
 from sqlmodel import SQLModel, bindparam, insert
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.statements import Statement, numbered
+from api.database.statements import Statement, numbered, numbered_values
+from api.database.waiting import Waiting
 from api.models.audit_entry import AuditAction, AuditEntry
 from api.models.audited import writers
 from api.models.base import utcnow
@@ -45,16 +46,14 @@ class Origin:
         return cls(command=running_command.get())
 
 
-class Trail:
+class Trail(Waiting):
     """The changes of one transaction that are not written yet."""
 
-    def __init__(self, origin: Origin) -> None:
-        self.origin = origin
-        self._waiting: list[dict[str, Any]] = []
-        self._savepoints: dict[Hashable, int] = {}
+    table = ENTRIES
 
-    def __len__(self) -> int:
-        return len(self._waiting)
+    def __init__(self, origin: Origin) -> None:
+        super().__init__()
+        self.origin = origin
 
     def created(self, table: str, row_id: int, values: Mapping[str, Any]) -> None:
         """Record a new row, with all its values."""
@@ -77,28 +76,13 @@ class Trail:
             self.add(AuditAction.CHANGED, table, row_id, changes)
 
     def add(self, action: AuditAction, table: str, row_id: int, changes: dict[str, Any]) -> None:
-        entry = {"action": action, "entity": table, "row_id": row_id, "changes": changes}
-        self._waiting.append({**entry, "created_at": utcnow()})
-
-    def take(self, most: int) -> list[dict[str, Any]]:
-        """So many of the changes at most, which are then forgotten here."""
-        taken, self._waiting = self._waiting[:most], self._waiting[most:]
-        return taken
+        self.wait(action=action, entity=table, row_id=row_id, changes=changes, created_at=utcnow())
 
     def shared(self) -> dict[str, Any]:
-        """What the entries of one transaction have in common."""
         return dict(vars(self.origin))
 
-    def forget(self) -> None:
-        """Everything was undone."""
-        self._waiting.clear()
-
-    def note_savepoint(self, savepoint: Hashable) -> None:
-        self._savepoints[savepoint] = len(self._waiting)
-
-    def undo_savepoint(self, savepoint: Hashable) -> None:
-        """What was changed since was undone."""
-        del self._waiting[self._savepoints[savepoint] :]
+    def insertion(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Statement, dict[str, Any]]:
+        return insert_entries(len(rows)), numbered_values(rows) | self.shared()
 
 
 @cache

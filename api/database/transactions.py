@@ -18,9 +18,9 @@ from api.database.connections import OPEN_DRIVER, connected, give_back, take_fro
 from api.database.drivers import DriverConnection, Listener
 from api.database.engine import is_in_transaction
 from api.database.errors import was_refused_before_commit
+from api.database.outbox import OUTBOX, Outbox
 from api.database.sqlalchemy_internals import CONNECT, connection_on
-from api.database.statements import numbered_values
-from api.database.trail import TRAIL, Origin, Trail, insert_entries
+from api.database.trail import TRAIL, Origin, Trail
 from api.database.write_slots import WriteSlot
 from api.errors import Unavailable
 
@@ -35,8 +35,8 @@ CANCEL_GRACE = 0.7
 """Seconds beyond a time limit in which a driver may ask the server to end its statement. One that hears nothing from
 the server, as on a connection that a firewall forgot, would wait for ten."""
 
-ENTRIES_AT_A_TIME = 101
-"""Entries of the audit trail in one statement: those of the longest order, with its hundred lines."""
+ROWS_AT_A_TIME = 101
+"""Entries of the audit trail, or events, in one statement: those of the longest order, with its hundred lines."""
 
 NOT_CONFIRMED = "The database did not confirm the change. Look whether it was made, or try again."
 
@@ -86,9 +86,9 @@ class Transaction:
         self._driver: DriverConnection | None = None
         self._connection: Connection | None = None
         self._has_begun = False
-        self._trail = Trail(origin)
-        info = {TRANSACTION: self, OPEN_DRIVER: self._open, CONNECT: self._connect, TRAIL: self._trail}
-        self.session = sessions(info=info)
+        self._trail, self._outbox = Trail(origin), Outbox()
+        info = {TRANSACTION: self, OPEN_DRIVER: self._open, CONNECT: self._connect}
+        self.session = sessions(info=info | {TRAIL: self._trail, OUTBOX: self._outbox})
 
     async def _open(self) -> DriverConnection:
         """The connection, on which the transaction has begun.
@@ -135,7 +135,7 @@ class Transaction:
         ends = asyncio.get_running_loop().time() + COMMIT_TIMEOUT
         async with time_limit(ends):  # an error of these is no error of the COMMIT
             await write_pending(self.session)
-            await self._write_trail()
+            await self._write_waiting()
             if self._driver is not None and (self.session.in_transaction() or not self._driver.has_run):
                 await self._driver.flush()
         try:
@@ -149,12 +149,12 @@ class Transaction:
             raise Unavailable(NOT_CONFIRMED) from error
         self._has_begun = False
 
-    async def _write_trail(self) -> None:
-        """On PostgreSQL the entries go to the server together with the COMMIT."""
-        while entries := self._trail.take(ENTRIES_AT_A_TIME):
-            driver = await self._open()
-            values = numbered_values(entries) | self._trail.shared()
-            await driver.send(insert_entries(len(entries)), **values)
+    async def _write_waiting(self) -> None:
+        """On PostgreSQL the entries and events go to the server together with the COMMIT."""
+        for waiting in (self._trail, self._outbox):
+            while rows := waiting.take(ROWS_AT_A_TIME):
+                statement, values = waiting.insertion(rows)
+                await (await self._open()).send(statement, **values)
 
     async def _end(self) -> None:
         is_open = self._has_begun
@@ -171,6 +171,7 @@ class Transaction:
             TimeoutError: The server does not answer; it rolls back when it finds the connection closed.
         """
         self._trail.forget()
+        self._outbox.forget()
         async with time_limit(asyncio.get_running_loop().time() + ROLLBACK_TIMEOUT):
             await self.session.rollback()
             if self._driver is not None:

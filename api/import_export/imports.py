@@ -21,6 +21,7 @@ from api.models.product import Product, ProductCreate, ProductRead, ProductUpdat
 from api.models.types import Count
 from api.models.user import Password, ProfileUpdate, User, UserBase, UserRead
 from api.rules import category_tree, products
+from api.rules.events import record_registrations
 
 MAX_PROBLEMS = 100
 """Mistakes that a report names, as many as another refusal names; the number of wrong rows is exact."""
@@ -134,8 +135,10 @@ async def _add_products(session: AsyncSession, rows: Sequence[Any], user_id: int
 
 
 async def _add_users(session: AsyncSession, rows: Sequence[Any], user_id: int | None, staging: Staging) -> None:
-    session.add_all(User(**each) for each in rows)
+    users = [User(**each) for each in rows]
+    session.add_all(users)
     await session.flush()
+    record_registrations(session, users)
 
 
 async def _with_hashes(rows: Sequence[BaseModel]) -> list[dict[str, Any]]:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MAX_STOCK = 1_000_000_000
 """Units of one product: nine thousand million products of this stock still sum up within 64 bits."""
 
+LOW_STOCK = 10
+"""Units: a product that has so many or fewer is low in stock, where a request names no other threshold."""
+
 MAX_ATTRIBUTE_DEPTH = 20
 """Levels of nesting; MariaDB takes 32."""
 
@@ -148,6 +151,15 @@ class ProductRead(ProductBase):
 
 class ProductReadWithCategory(ProductRead):
     category: CategoryRead | None
+
+
+class ProductStock(Schema):
+    """A product whose stock is low."""
+
+    id: Id
+    sku: Sku
+    name: ProductName
+    stock_quantity: Stock
 
 
 class ProductSort(StrEnum):

@@ -170,6 +170,12 @@ class UserRead(UserSummary):
     updated_at: datetime
 
 
+class ErasedUser(Schema):
+    """All that there is to say of a user who was erased."""
+
+    id: Id
+
+
 class Caller(UserRead):
     """The user who sends a request, as stored when it came in, and the token that it came with."""
 

@@ -16,6 +16,7 @@ from api.openapi.nodes import Json
 from api.openapi.operations import finish_operation
 from api.openapi.schemas import finish_schemas, problem_schemas
 from api.openapi.texts import DESCRIPTION, SUMMARY
+from api.openapi.webhooks import webhooks
 from api.settings import Settings
 
 
@@ -58,6 +59,9 @@ class DocumentedAPI(FastAPI):
             path = document["paths"].get(route.path, {})
             for method in route.methods & path.keys():
                 finish_operation(path[method], route)
+        document["webhooks"], envelopes = webhooks()
+        for name, schema in envelopes.items():
+            schemas.setdefault(name, schema)  # a Read class is described already
         add_links(document)
         finish_schemas(document)
         components["schemas"] = dict(sorted(schemas.items()))

@@ -83,7 +83,7 @@ def _finish_node(node: Json) -> None:
 def _require_what_is_always_there(document: Json) -> None:
     """A default means that a request may leave a field out, but an answer never does."""
     requested = reachable(document, [each.get("requestBody", {}) for each in operations(document)])
-    answered = reachable(document, [each["responses"] for each in operations(document)])
+    answered = reachable(document, [document["webhooks"], *(each["responses"] for each in operations(document))])
     for name in answered - requested:
         schema = document["components"]["schemas"][name]
         if "properties" in schema:

@@ -47,6 +47,9 @@ cannot work, it is refused (400).
 **Request ids.** Every answer has an `X-Request-ID`: the one that was sent, where it is at most {request_id_length}
 visible characters, or a new one. The audit trail has it too.
 
+**Events.** What happens to orders, payments, stock and users is told to other programs: `GET /events` is a feed to
+follow. *Webhooks* in this document says what the envelope of each type holds; none is sent so far.
+
 **Errors** are `application/problem+json` (RFC 9457): `title`, `status` and `detail` say what is wrong, and a 422 lists
 each field in `errors`. Unknown fields in a request are refused.
 """

@@ -20,6 +20,7 @@ MODULES = (
     "exports",
     "imports",
     "audit",
+    "events",
     "notifications",
 )
 """A file of this folder each; it holds one `Router` or, with a sub-resource, two."""

@@ -14,6 +14,7 @@ from api.models.category import Category
 from api.models.money import AmountLimit, average
 from api.models.order_item import OrderItem
 from api.models.product import (
+    LOW_STOCK,
     MAX_STOCK,
     Product,
     ProductBase,
@@ -42,9 +43,6 @@ router = Router("/products", tag="products")
 
 MAX_BULK_PRODUCTS = 500
 """Two statements of 500 rows stay below SQLite's 32,766 parameters: a product has 12 columns, a movement 7."""
-
-LOW_STOCK = 10
-"""Units, where the request names no other threshold."""
 
 PriceLimit = Annotated[AmountLimit | None, Field(description="The limit itself is included.", examples=["50.00"])]
 

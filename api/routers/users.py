@@ -19,6 +19,7 @@ from api.models.user import Caller, ProfileUpdate, User, UserBase, UserCreate, U
 from api.reads.pages import read_page
 from api.reads.rows import Read, read_one
 from api.rules import erasure, user_access
+from api.rules.events import record_registrations
 from api.rules.revenue import top_spenders
 from api.rules.unique_values import flush_unique
 from api.web.key_rules import may_lock_caller
@@ -88,6 +89,7 @@ async def register(data: UserCreate, session: WriteSession) -> User:
     user = await new_user(data)
     session.add(user)
     await session.flush()
+    record_registrations(session, [user])
     return user
 
 
@@ -100,6 +102,7 @@ async def create_users(
     """Register up to 100 customers. If one cannot be registered, none is."""
     users = await asyncio.gather(*(new_user(each) for each in data))
     await flush_unique(session, users, data, in_list=True)
+    record_registrations(session, users)
     return users
 
 

@@ -13,9 +13,11 @@ from sqlmodel import Column, SQLModel, and_, col, delete, exists, not_, or_, sel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.account import Account
+from api.models.event import EventType
 from api.models.idempotency_key import IdempotencyKey
 from api.models.transaction import Transaction
-from api.models.user import User
+from api.models.user import ErasedUser, User
+from api.rules.events import record_event
 from api.rules.user_access import USERS_AT_A_TIME, keep_one_staff_user
 
 KEPT_ROWS = {
@@ -87,6 +89,8 @@ async def _erase(session: AsyncSession, user_ids: Sequence[int]) -> int:
     these = col(User.id).in_(user_ids)
     deleted = await session.exec(delete(User).where(these, not_(_has_books())))
     anonymised = await session.exec(update(User).where(these).values(User.erased_values()))
+    for user_id in user_ids:
+        record_event(session, EventType.USER_ERASED, User, user_id, ErasedUser(id=user_id))
     return deleted.rowcount + anonymised.rowcount
 
 

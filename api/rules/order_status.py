@@ -1,4 +1,5 @@
-"""The status of an order: a change adds an event and notifies the customer; cancelling returns stock and money once."""
+"""The status of an order: a change is told to the customer and to other programs; cancelling returns stock and money
+once."""
 
 from sqlmodel import bindparam, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -8,11 +9,13 @@ from api.database.statements import Insertion, Statement
 from api.database.trail import record_change
 from api.errors import Conflict
 from api.models.base import utcnow
+from api.models.event import EventType
 from api.models.notification import NotificationKind
 from api.models.order import Order, OrderRead, OrderStatus, StoredOrder
 from api.models.order_event import OrderEvent
 from api.models.order_item import OrderItem
 from api.rules import payments, stock
+from api.rules.events import record_event
 from api.rules.notifications import notify
 from api.rules.orders import stored_order
 
@@ -37,6 +40,15 @@ STATUS_MESSAGES = {
 }
 """What the customer is told when an order gets a status."""
 
+EVENTS = {
+    OrderStatus.PENDING: EventType.ORDER_PLACED,
+    OrderStatus.CONFIRMED: EventType.ORDER_CONFIRMED,
+    OrderStatus.SHIPPED: EventType.ORDER_SHIPPED,
+    OrderStatus.DELIVERED: EventType.ORDER_DELIVERED,
+    OrderStatus.CANCELLED: EventType.ORDER_CANCELLED,
+}
+"""What other programs are told then."""
+
 
 async def change_status(
     session: AsyncSession, order: StoredOrder, status: OrderStatus, *, changed_by: int
@@ -60,7 +72,8 @@ async def change_status(
             break
     await record_status(session, order, before, changed_by=changed_by)
     if status is OrderStatus.CANCELLED:
-        await _give_back(session, order, changed_by)
+        order = await _give_back(session, order, changed_by)
+    tell_status(session, order)
     return order
 
 
@@ -73,7 +86,7 @@ async def confirm_if_paid(session: AsyncSession, order: StoredOrder, *, changed_
 async def record_status(
     session: AsyncSession, order: OrderRead, before: OrderStatus | None, *, changed_by: int
 ) -> None:
-    """Add the event of a status that an order has just got, and tell the customer."""
+    """Add the event of a status that an order has just got, and tell the customer; others are told by `tell_status`."""
     driver = await driver_of(session)
     row = INSERT_EVENT.values(order_id=order.id, from_status=before, to_status=order.status, user_id=changed_by)
     await driver.send(INSERT_EVENT.one, **row)
@@ -81,9 +94,17 @@ async def record_status(
     await notify(session, order.user_id, kind, message.format(order.order_number), order_id=order.id)
 
 
-async def _give_back(session: AsyncSession, order: StoredOrder, user_id: int) -> None:
+def tell_status(session: AsyncSession, order: OrderRead) -> None:
+    """Tell other programs of the status that an order has got, once all is done that comes with it."""
+    record_event(session, EVENTS[order.status], Order, order.id, order)
+
+
+async def _give_back(session: AsyncSession, order: StoredOrder, user_id: int) -> StoredOrder:
+    """Give back the stock and the money of a cancelled order, and return the order as it is then."""
     driver = await driver_of(session)
     lines = await driver.fetch(SELECT_LINES, order_id=order.id)
     await stock.give_back(session, dict(map(tuple, lines)), order_id=order.id, user_id=user_id)
     if order.paid_amount:  # of a cancelled order, so nobody pays it from here on
         await payments.refund_all(session, order, reason="Order cancelled", user_id=user_id)
+        return await stored_order(session, order.id)
+    return order

@@ -15,11 +15,13 @@ from api.errors import Conflict
 from api.models.account import ShopAccount
 from api.models.base import utcnow
 from api.models.columns import Cents
+from api.models.event import EventType
 from api.models.notification import NotificationKind
 from api.models.order import Order, OrderStatus, StoredOrder
 from api.models.payment import Payment, PaymentCreate, PaymentMethod, PaymentRead, PaymentStatus
 from api.models.refund import Refund
 from api.rules import ledger
+from api.rules.events import record_event
 from api.rules.notifications import notify
 from api.rules.orders import stored_order
 
@@ -63,6 +65,7 @@ async def receive(session: AsyncSession, order: StoredOrder, data: PaymentCreate
     record_change(session, Order, order.id, paid_amount=(order.paid_amount - data.amount, order.paid_amount))
     row = INSERT_PAYMENT.values(order_id=order.id, method=data.method, amount=data.amount, reference=data.reference)
     payment = PaymentRead.model_construct(id=await driver.insert(INSERT_PAYMENT, **row), **row)
+    record_event(session, EventType.PAYMENT_RECEIVED, Payment, payment.id, payment)
     if data.method is PaymentMethod.STORE_CREDIT:
         await _move_credit(session, order, data.amount, back=False)
     message = f"We received {data.amount} for your order {order.order_number}."
@@ -100,6 +103,7 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
         raise Conflict(f"A payment has at most {MAX_REFUNDS} refunds in part: refund all that is left of it.")
     session.add(given)
     await session.flush()
+    record_event(session, EventType.PAYMENT_REFUNDED, Payment, payment.id, given)
     if payment.method is PaymentMethod.STORE_CREDIT:
         await _move_credit(session, order, given.amount, back=True)
     message = f"We refunded {given.amount} of your order {order.order_number}."

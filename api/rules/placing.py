@@ -17,7 +17,7 @@ from api.models.order import Order, OrderReadWithItems
 from api.models.order_item import OrderItem, OrderItemCreate, OrderItemRead
 from api.models.user import User
 from api.rules import stock
-from api.rules.order_status import record_status
+from api.rules.order_status import record_status, tell_status
 
 # Statements that are compiled once: selling is what the shop does most.
 LOCK_CUSTOMER = Statement(
@@ -69,6 +69,7 @@ async def place(
     read = [OrderItemRead.model_construct(id=item_ids[item["product_id"]], **item) for item in items]
     order = OrderReadWithItems.model_construct(id=order_id, items=read, **row)
     await record_status(session, order, None, changed_by=placed_by)
+    tell_status(session, order)
     return order
 
 

@@ -23,8 +23,10 @@ from api.database.trail import record_change
 from api.errors import Conflict, ShopError, Unprocessable
 from api.models.base import utcnow
 from api.models.columns import BigInt
-from api.models.product import MAX_STOCK, Product
+from api.models.event import EventType
+from api.models.product import LOW_STOCK, MAX_STOCK, Product, ProductStock
 from api.models.stock_movement import StockMovement, StockReason
+from api.rules.events import record_event
 
 INSERT_MOVEMENT = Insertion(StockMovement)
 
@@ -69,8 +71,11 @@ async def take(session: AsyncSession, quantities: Mapping[int, int]) -> Sequence
     if taken < len(quantities):
         raise _shortage({each.id: each for each in products}, quantities)
     for each in products:
-        before = each.stock_quantity
-        record_change(session, Product, each.id, stock_quantity=(before, before - quantities[each.id]))
+        before, after = each.stock_quantity, each.stock_quantity - quantities[each.id]
+        record_change(session, Product, each.id, stock_quantity=(before, after))
+        if after <= LOW_STOCK < before:
+            low = ProductStock.model_construct(id=each.id, sku=each.sku, name=each.name, stock_quantity=after)
+            record_event(session, EventType.STOCK_LOW, Product, each.id, low)
     return products
 
 

@@ -49,6 +49,13 @@ class CursorPage(BaseModel, Generic[T]):
     next_cursor: str | None = Field(examples=["WyJpZCIsIDIwXQ"])
 
 
+class Feed(BaseModel, Generic[T]):
+    """The next rows of a list that has no end."""
+
+    items: Sequence[T]
+    next_cursor: str = Field(description="What to ask for next, whether there is something or not.", examples=["57"])
+
+
 class Paging(BaseModel):
     """The query of a list. One that has filters too inherits from this: a route has one model of its query."""
 

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from api.errors import ShopError
 from api.models.versioned import version_of
+from api.reads.answers import json_of
 from api.reads.rows import Read
-from api.web.answers import json_of
 from api.web.idempotency import answer_once
 from api.web.key_rules import key_rules_of
 from api.web.preconditions import Preconditions

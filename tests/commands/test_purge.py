@@ -9,12 +9,12 @@ from api import __main__ as cli
 from api.models.base import utcnow
 from tests.alembic_support import on_engine
 from tests.commands.support import count
-from tests.factories import a_token, a_user, an_attempt, an_idempotency_key
+from tests.factories import a_token, a_user, an_attempt, an_event, an_idempotency_key
 from tests.support import FreshSession
 
 
 class TestPurge:
-    def test_old_keys_expired_tokens_and_past_attempts_are_deleted(
+    def test_old_keys_expired_tokens_past_attempts_and_events_that_were_told_are_deleted(
         self, migrated: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         async def fill(engine: AsyncEngine) -> None:
@@ -26,6 +26,9 @@ class TestPurge:
                     await a_token(session, user, days=days)
                 for window_start in (utcnow(), utcnow() - timedelta(days=2)):
                     await an_attempt(session, window_start=window_start)
+                for position, days in enumerate((31, 31, 29), 1):
+                    await an_event(session, position=position, timestamp=utcnow() - timedelta(days=days))
+                await an_event(session, timestamp=utcnow() - timedelta(days=31))
 
         on_engine(migrated, fill)
         assert cli.main(["purge"]) == 0
@@ -33,6 +36,8 @@ class TestPurge:
             "Deleted 2 idempotency keys older than 30 days.",
             "Deleted 2 expired tokens.",
             "Deleted 1 counters of past attempts.",
+            "Deleted 2 events older than 30 days.",
         ]
-        left = {table: count(migrated, table) for table in ("idempotency_keys", "tokens", "attempts")}
-        assert left == {"idempotency_keys": 2, "tokens": 1, "attempts": 1}
+        left = {table: count(migrated, table) for table in ("idempotency_keys", "tokens", "attempts", "events")}
+        assert left == {"idempotency_keys": 2, "tokens": 1, "attempts": 1, "events": 2}
+        assert count(migrated, "events", "position IS NULL") == 1, "nobody can have read it"

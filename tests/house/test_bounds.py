@@ -15,6 +15,7 @@ LIMITED = {
     "GET /categories/tree": "in parts by `parent_id` and `levels`; a whole tree is nested in a thread",
     "GET /products/stats/by-category": "by `page` and `page_size`",
     "GET /users/stats/top-spenders": "by `limit`",
+    "GET /events": "by `cursor` and `limit`",
     "GET /orders/stats/summary": "the statuses, and 1,000 categories",
     "GET /users/{id}/with-posts": "the 100 newest posts, with 20 tags each",
     "GET /posts/{id}": "20 tags",

@@ -112,7 +112,8 @@ class TestBrowser:
         for tag in document["tags"]:
             if await page.locator(f"#operations-tag-{tag['name']}[data-is-open=false]").count():
                 await page.locator(f"#operations-tag-{tag['name']}").click()
-        operations = sum(len(path) for path in document["paths"].values())
+        items = [*document["paths"].values(), *document["webhooks"].values()]
+        operations = sum(len(each) for each in items)
         await expect(page.locator(".opblock")).to_have_count(operations)
         assert await page.title() == document["info"]["title"]
 

@@ -26,6 +26,12 @@ def json_of(answer: Any, model: Any) -> bytes:
     return _anything.dump_json(answer if take is None else take(answer))
 
 
+def json_values_of(answer: Any, model: Any) -> Any:
+    """The same as values that JSON has: what an answer would be to a client that has parsed it."""
+    take = _take(model)
+    return _anything.dump_python(answer if take is None else take(answer), mode="json")
+
+
 @cache
 def _take(model: Any) -> Take | None:
     """How a value of this type is taken apart; `None` where it is written as it is."""

@@ -19,7 +19,7 @@ from api.models.order_item import OrderItem
 from api.models.post import Post, PostRead
 from api.models.product import Product, ProductReadWithCategory
 from api.models.user import User, UserRead
-from api.web.answers import json_of
+from api.reads.answers import json_of, json_values_of
 from api.web.loading import join_one, load_many
 from api.web.pagination import CursorPage, Page
 from tests.factories import a_category, a_post, a_product, a_tag, a_user, an_order
@@ -36,6 +36,7 @@ def assert_alike(model: Any, rows: Sequence[Any]) -> None:
     assert rows, "there is nothing to compare"
     for row in rows:
         assert json_of(row, model) == as_fastapi_writes(model, row)
+        assert json_values_of(row, model) == json.loads(json_of(row, model))
     assert json_of(rows, list[model]) == as_fastapi_writes(list[model], rows)
 
 

@@ -1,0 +1,30 @@
+"""`python -m api worker`: do what is done beside requests, where `python -m api` does not do it itself."""
+
+import argparse
+import asyncio
+import logging
+import signal
+
+from api.commands.command import Command, with_database
+from api.database.sessions import Database
+from api.settings import Settings
+from api.worker.running import work
+
+logger = logging.getLogger(__name__)
+
+
+def worker(settings: Settings, options: argparse.Namespace) -> int:
+    with_database(settings, _until_stopped)
+    return 0
+
+
+async def _until_stopped(database: Database) -> None:
+    stop = asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(each, stop.set)
+    logger.info("The worker has started.")
+    await work(database, stop)
+    logger.info("The worker has stopped.")
+
+
+command = Command("worker", "number events, and purge daily, until it is stopped", worker)

@@ -1,0 +1,1 @@
+"""The worker: what the shop does beside requests."""

@@ -1,0 +1,105 @@
+"""The worker goes on whatever happens, and ends when it is told to."""
+
+import asyncio
+import logging
+
+import pytest
+from sqlalchemy.exc import OperationalError
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.database.sessions import Database
+from api.worker import running
+from api.worker.running import Duty, work
+from tests.factories import an_event
+from tests.worker.support import feed_of
+
+NOT_REACHED = OperationalError("SELECT 1", {}, ConnectionError("nobody answers\nat all"))
+
+
+async def until(condition: asyncio.Event) -> None:
+    async with asyncio.timeout(10):
+        await condition.wait()
+
+
+class TestWork:
+    async def test_events_are_placed_within_a_second_until_the_worker_is_stopped(
+        self, database: Database, session: AsyncSession
+    ) -> None:
+        stop = asyncio.Event()
+        working = asyncio.create_task(work(database, stop))
+        for number in (1, 2):
+            await an_event(session, subject=f"users/{number}")
+            async with asyncio.timeout(5):
+                while len(await feed_of(session)) < number:  # noqa: ASYNC110 - the worker tells nobody
+                    await asyncio.sleep(0.05)
+        stop.set()
+        async with asyncio.timeout(5):
+            await working
+
+    async def test_an_error_of_the_database_is_one_line_and_the_worker_goes_on(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        stop, recovered, runs = asyncio.Event(), asyncio.Event(), []
+
+        async def step(_: Database) -> bool:
+            runs.append(1)
+            if len(runs) <= 2:
+                raise NOT_REACHED
+            recovered.set()
+            return False
+
+        monkeypatch.setattr(running, "FIRST_BACKOFF", 0.01)
+        monkeypatch.setattr(running, "DUTIES", [Duty("print", step, pause=0.01, time_limit=None)])
+        with caplog.at_level(logging.WARNING, logger=running.__name__):
+            working = asyncio.create_task(work(database, stop))
+            await until(recovered)
+            stop.set()
+            await working
+        assert [each.getMessage() for each in caplog.records] == ["print is tried again: nobody answers"] * 2
+        assert not any(each.exc_info for each in caplog.records)
+
+    async def test_a_mistake_in_one_duty_is_logged_and_ends_no_other_one(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        stop, failed, went_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def fail(_: Database) -> bool:
+            failed.set()
+            raise ZeroDivisionError
+
+        async def go_on(_: Database) -> bool:
+            if failed.is_set():
+                went_on.set()
+            return False
+
+        duties = [Duty("fail", fail, 0.01, None), Duty("go on", go_on, 0.01, None)]
+        monkeypatch.setattr(running, "DUTIES", duties)
+        with caplog.at_level(logging.ERROR, logger=running.__name__):
+            working = asyncio.create_task(work(database, stop))
+            await until(went_on)
+            stop.set()
+            await working
+        (record,) = caplog.records
+        assert record.getMessage() == "fail ended with an error, and is tried again"
+        assert record.exc_info
+
+    @pytest.mark.parametrize("seconds", [0.05, 60])
+    async def test_what_is_being_done_at_a_stop_may_end_within_seconds(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch, seconds: float
+    ) -> None:
+        stop, begun, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def step(_: Database) -> bool:
+            begun.set()
+            await asyncio.sleep(seconds)
+            ended.set()
+            return True
+
+        monkeypatch.setattr(running, "STOP_GRACE", 0.5)
+        monkeypatch.setattr(running, "DUTIES", [Duty("print", step, pause=0.01, time_limit=None)])
+        working = asyncio.create_task(work(database, stop))
+        await until(begun)
+        stop.set()
+        async with asyncio.timeout(5):
+            await working
+        assert ended.is_set() == (seconds < 1)
