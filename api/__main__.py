@@ -11,7 +11,19 @@ from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import logs
-from api.commands import backup, create_admin, demo, export_file, import_file, purge, seed, serve, verify, worker
+from api.commands import (
+    backup,
+    create_admin,
+    demo,
+    export_file,
+    import_file,
+    openapi,
+    purge,
+    seed,
+    serve,
+    verify,
+    worker,
+)
 from api.commands.command import Command, CommandFailed, reason_of
 from api.commands.signals import stop_by_signals
 from api.database.trail import running_command
@@ -31,6 +43,7 @@ COMMANDS = (
     import_file.command,
     demo.command,
     seed.command,
+    openapi.command,
 )
 
 EXPECTED = (CommandFailed, InvalidSettings, ValidationError, CommandError, ShopError, SQLAlchemyError, OSError)

@@ -58,14 +58,13 @@ CHORES = {"purge": Chore(purge, every=timedelta(days=1), lease=timedelta(minutes
 async def run_due(database: Database) -> bool:
     """Run each job that is due and that no other worker runs; return whether one was run."""
     async with database.reads() as session:
-        due = set((await session.exec(select(Job.name).where(_is_free(utcnow())))).all())
-        known = set((await session.exec(select(Job.name))).all())
-    if not known >= {*CHORES, RELAY}:
+        is_free = dict((await session.exec(select(Job.name, _is_free(utcnow())))).all())
+    if not is_free.keys() >= {*CHORES, RELAY}:
         await add_missing_rows(database)
         return True
     ran = False
     for name, chore in CHORES.items():
-        if name in due and (lease := await _claim(database, name, chore)):
+        if is_free[name] and (lease := await _claim(database, name, chore)):
             await _run(database, name, chore, lease)
             ran = True
     return ran
