@@ -28,7 +28,7 @@ pytestmark = pytest.mark.fuzz
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
 """Requests an operation that are made up freely, on top of those that stand in the document or try its limits."""
 
-STATEFUL_SECONDS = 20 + EXAMPLES
+STATEFUL_SECONDS = 40 + EXAMPLES
 """How long chains of requests are tried: counted ones end early, as soon as one went differently when sent again."""
 
 HERE = Path(__file__).parent
