@@ -111,10 +111,7 @@ class Visit:
         return RedirectResponse(self.pages.url(self.request, path), 303, HEADERS)
 
     async def read(self, find: "Callable[[Visit], Awaitable[T]]") -> T:
-        """Find something in the database, again on a fresh connection where one broke.
-
-        The body is read before, unless it is a file.
-        """
+        """Find something in the database, again on a fresh connection where one broke. It reads a body, but no file."""
         found: list[T] = []
 
         async def run(request: Request) -> Response:

@@ -1,6 +1,6 @@
 """How a command is stopped: by Ctrl-C, and by SIGTERM, which is the usual way to stop a server, and no failure."""
 
-import _thread
+import os
 import signal
 import sys
 from threading import Timer
@@ -36,6 +36,6 @@ def _on_dropped_exception(dropped: "sys.UnraisableHookArgs") -> None:
 
 
 def _send_again(number: signal.Signals) -> None:
-    timer = Timer(AGAIN, _thread.interrupt_main, [number])
+    timer = Timer(AGAIN, os.kill, [os.getpid(), number])
     timer.daemon = True
     timer.start()
