@@ -18,6 +18,9 @@ from api.models.idempotency_key import IdempotencyKey
 from api.models.user import User
 from api.web.app_state import INVALID_TOKEN
 
+KEYS_AT_A_TIME = 1_000
+"""Of one transaction: an answer may have megabytes."""
+
 KEY_LIFETIME = timedelta(days=30)
 """Longer than any client tries again."""
 
@@ -120,6 +123,9 @@ async def store_answer(session: AsyncSession, key: Key, status_code: int, body: 
 
 
 async def purge(session: AsyncSession) -> int:
-    """Delete keys that are older than their lifetime, and return how many those were."""
-    result = await session.exec(delete(IdempotencyKey).where(col(IdempotencyKey.created_at) < utcnow() - KEY_LIFETIME))
-    return result.rowcount
+    """Delete keys that are older than their lifetime, so many at a time, and return how many those were."""
+    created_at = col(IdempotencyKey.created_at)
+    old = select(IdempotencyKey.id).where(created_at < utcnow() - KEY_LIFETIME).order_by(created_at)
+    ids = (await session.exec(old.limit(KEYS_AT_A_TIME))).all()
+    await session.exec(delete(IdempotencyKey).where(col(IdempotencyKey.id).in_(ids)))
+    return len(ids)

@@ -111,16 +111,18 @@ async def _run(database: Database, name: str, chore: Chore, lease: datetime) -> 
             "the job %s failed, and is tried again: %s", name, message, exc_info=not isinstance(error, EXPECTED)
         )
         async with database.transaction() as session:
-            job = (await session.exec(select(Job).where(Job.name == name).with_for_update())).one()
-            job.failures += 1
-            job.error = message[:MAX_ERROR_LENGTH]
-            job.due_at = utcnow() + _backoff(job.failures, chore)
-            job.claimed_until = None
+            mine = (Job.name == name, Job.claimed_until == lease)
+            job = (await session.exec(select(Job).where(*mine).with_for_update())).one_or_none()
+            if job is not None:  # no other worker has it, because this one slept beyond its lease
+                job.failures += 1
+                job.error = message[:MAX_ERROR_LENGTH]
+                job.due_at = utcnow() + _backoff(job.failures, chore)
+                job.claimed_until = None
     else:
         done: dict[str, Any] = {"claimed_until": None, "finished_at": utcnow(), "failures": 0, "error": None}
-        mine = (col(Job.name) == name, col(Job.claimed_until) == lease)
+        still_mine = (col(Job.name) == name, col(Job.claimed_until) == lease)
         async with database.transaction() as session:
-            await session.exec(update(Job).where(*mine).values(**done, due_at=utcnow() + chore.every))
+            await session.exec(update(Job).where(*still_mine).values(**done, due_at=utcnow() + chore.every))
 
 
 def _backoff(failures: int, chore: Chore) -> timedelta:

@@ -1,9 +1,11 @@
 """What is deleted when its time is over: keys, tokens, counted attempts, and events that were told."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import NamedTuple
 
 from sqlmodel import col, delete, select
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth import throttling, tokens
 from api.database.sessions import Database
@@ -28,10 +30,21 @@ class Purged(NamedTuple):
 
 
 async def purge(database: Database) -> Purged:
-    async with database.transaction() as session:
-        attempts = await throttling.purge(session)
-        keys, expired = await stored_answers.purge(session), await tokens.purge(session)
-    return Purged(keys, expired, attempts, await _purge_events(database))
+    """Delete in parts, each in a transaction of its own: on SQLite all writes wait for one."""
+    events = await _purge_events(database)
+    keys = await _until_none_is_left(database, stored_answers.purge)
+    expired = await _until_none_is_left(database, tokens.purge)
+    return Purged(keys, expired, await _until_none_is_left(database, throttling.purge), events)
+
+
+async def _until_none_is_left(database: Database, delete_some: Callable[[AsyncSession], Awaitable[int]]) -> int:
+    deleted = 0
+    while True:
+        async with database.transaction() as session:
+            some = await delete_some(session)
+        deleted += some
+        if not some:
+            return deleted
 
 
 async def _purge_events(database: Database) -> int:
@@ -40,9 +53,10 @@ async def _purge_events(database: Database) -> int:
     oldest = select(Event.id).where(*told).order_by(col(Event.position)).limit(EVENTS_AT_A_TIME)
     deleted = 0
     while True:
-        async with database.transaction() as session:
+        async with database.reads() as session:  # the last time it visits all events, for which no write waits
             ids = (await session.exec(oldest)).all()
+        if not ids:
+            return deleted
+        async with database.transaction() as session:
             await session.exec(delete(Event).where(col(Event.id).in_(ids)))
         deleted += len(ids)
-        if len(ids) < EVENTS_AT_A_TIME:
-            return deleted

@@ -18,6 +18,9 @@ logger = logging.getLogger(__name__)
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.5, 30.0
 """Seconds after an error, doubled with each one that follows."""
 
+MOST_DOUBLINGS = 10
+"""More than the longest wait needs. A night without a database would be too many for a float."""
+
 STOP_GRACE = 5.0
 """Seconds for what is being done when the worker is stopped."""
 
@@ -55,7 +58,7 @@ async def _repeat(duty: Duty, database: Database, stop: asyncio.Event) -> None:
             failures, pause = 0, 0.0 if is_more else duty.pause
         except (*DATABASE_ERRORS, ShopError, TimeoutError) as error:
             failures += 1
-            pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (failures - 1))
+            pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(failures - 1, MOST_DOUBLINGS))
             if failures > 1 or not (isinstance(error, DATABASE_ERRORS) and is_transient(error)):
                 logger.warning("%s is tried again: %s", duty.name, message_of(error) or type(error).__name__)
         except Exception:  # a mistake of the shop's own, which must not end the other duties

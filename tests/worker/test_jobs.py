@@ -9,14 +9,16 @@ import pytest
 from sqlmodel import select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.auth import tokens
 from api.database.sessions import Database
 from api.models.audit_entry import AuditEntry
 from api.models.base import utcnow
 from api.models.job import Job
-from api.worker import jobs
+from api.web import stored_answers
+from api.worker import jobs, purging
 from api.worker.jobs import CHORES, RELAY, Chore, run_due
 from tests.books import rows_of
-from tests.factories import a_token
+from tests.factories import a_token, a_user, an_event, an_idempotency_key
 from tests.worker.support import OpenWorker
 
 MINUTE = timedelta(minutes=1)
@@ -142,6 +144,23 @@ class TestFailure:
 
 
 class TestPurge:
+    async def test_everything_is_purged_part_by_part(
+        self, database: Database, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On SQLite all other writes wait for a transaction: after years without a purge it would take minutes."""
+        monkeypatch.setattr(stored_answers, "KEYS_AT_A_TIME", 2)
+        monkeypatch.setattr(tokens, "TOKENS_AT_A_TIME", 2)
+        monkeypatch.setattr(purging, "EVENTS_AT_A_TIME", 2)
+        user, long_ago = await a_user(session), utcnow() - timedelta(days=400)
+        for number in range(5):
+            await an_idempotency_key(session, user, key=str(number), created_at=long_ago)
+            await a_token(session, user, days=-1)
+            await an_event(session, timestamp=long_ago, position=number + 1)
+        await a_token(session, user, days=1)
+
+        assert await purging.purge(database) == (5, 5, 0, 5)
+        assert await purging.purge(database) == (0, 0, 0, 0)
+
     async def test_the_worker_purges_and_the_trail_says_so(self, database: Database, session: AsyncSession) -> None:
         _, token = await a_token(session, days=-1)
         for _ in range(2):

@@ -58,6 +58,27 @@ class TestWork:
         assert [each.getMessage() for each in caplog.records] == ["print is tried again: nobody answers"] * 2
         assert not any(each.exc_info for each in caplog.records)
 
+    @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+    async def test_a_weekend_without_a_database_ends_no_duty(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Doubled more than a thousand times, a wait is no float any more."""
+        stop, recovered, runs = asyncio.Event(), asyncio.Event(), []
+
+        async def step(_: Database) -> bool:
+            runs.append(1)
+            if len(runs) <= 1_100:
+                raise NOT_REACHED
+            recovered.set()
+            return False
+
+        monkeypatch.setattr(running, "FIRST_BACKOFF", 0.0)
+        monkeypatch.setattr(running, "DUTIES", [Duty("print", step, pause=0.01, time_limit=None)])
+        working = asyncio.create_task(work(database, stop))
+        await until(recovered)
+        stop.set()
+        await working
+
     async def test_a_mistake_in_one_duty_is_logged_and_ends_no_other_one(
         self, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
