@@ -142,7 +142,8 @@ def begin_with_the_longest(items: list[pytest.Item], workers: int) -> None:
     """
     alone = [each for each in items if each.get_closest_marker("alone")]
     long = [each for each in items if each not in alone and kind_of(each) in LONGEST]
-    others = [each for each in items if each not in {*alone, *long}]
+    first = {*alone, *long}
+    others = [each for each in items if each not in first]
     share = -(-len(others) // workers)
     items[:] = alone
     for worker in range(workers):

@@ -1,7 +1,7 @@
 """Helpers of all tests: a session that reads afresh, a count of statements, and a check of every response."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -61,6 +61,22 @@ def assert_refused(response: httpx.Response, status: int, detail: str = "") -> N
 
 
 @contextmanager
+def told_of_statements(database: Database, tell: Callable[[str, Sequence[Any]], None]) -> Iterator[None]:
+    """Have every statement that the app sends told, with its values: those of sessions and those past them."""
+
+    def tell_of_cursor(connection: Any, cursor: Any, sql: str, values: Sequence[Any], *rest: Any) -> None:
+        tell(sql, values)
+
+    event.listen(database.engine.sync_engine, "before_cursor_execute", tell_of_cursor)
+    database.listeners.append(tell)
+    try:
+        yield
+    finally:
+        database.listeners.remove(tell)
+        event.remove(database.engine.sync_engine, "before_cursor_execute", tell_of_cursor)
+
+
+@contextmanager
 def count_statements(database: Database) -> Iterator[list[str]]:
     """Collect the statements that the app sends in the block; the output of a failing test shows them.
 
@@ -70,20 +86,14 @@ def count_statements(database: Database) -> Iterator[list[str]]:
     """
     statements: list[str] = []
 
-    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+    def note(statement: str, values: Sequence[Any]) -> None:
         if not statement.startswith(("BEGIN", "START TRANSACTION", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")):
             statements.append(statement)
 
-    def note_sql(sql: str, values: Sequence[Any]) -> None:
-        note(None, None, sql)
-
-    event.listen(database.engine.sync_engine, "before_cursor_execute", note)
-    database.listeners.append(note_sql)
     try:
-        yield statements
+        with told_of_statements(database, note):
+            yield statements
     finally:
-        database.listeners.remove(note_sql)
-        event.remove(database.engine.sync_engine, "before_cursor_execute", note)
         print(f"{len(statements)} statements:", *statements, sep="\n\n")
 
 

@@ -21,7 +21,7 @@ from api.models.base import utcnow
 from api.models.money import ZERO, total_of
 from api.models.order import Order, OrderStatus
 from api.models.order_item import OrderItem
-from api.models.product import Product
+from api.models.product import LOW_STOCK, Product
 from api.rules.revenue import COUNTS_AS_REVENUE, NET_AMOUNT
 
 DAYS = 90
@@ -35,9 +35,6 @@ MAX_SALES = 20_000
 
 MAX_PRODUCTS = 100_000
 """The newest products that are asked for their stock, which has no index, because each sale changes it."""
-
-LOW_STOCK = 10
-"""Units, as in `GET /products/low-stock`."""
 
 ROWS = 10
 """Lines of each table."""

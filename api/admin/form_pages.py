@@ -41,9 +41,15 @@ class Task:
     fixed: Mapping[str, str] = field(default_factory=dict)
     begins_with: Mapping[str, str] = field(default_factory=dict)
     asks: str = ""
-    edits: bool = False
-    is_guarded: bool = False
-    """Whether it is done to the row as it was shown, and not as somebody else has made it meanwhile."""
+
+    @property
+    def edits(self) -> bool:
+        return self.route is self.entity.update
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether it is done to the row as it was shown, and not as somebody else has made it meanwhile."""
+        return self.edits or self.route is self.entity.delete
 
     @property
     def api_path(self) -> str:
@@ -86,9 +92,7 @@ async def edit_task(visit: Visit) -> Task:
     row = await row_of(visit, entity)
     fields = fields_of(entity.update.body, visit.entities, entity)
     place = f"{row.href}/edit"
-    return Task(
-        entity, entity.update, f"Edit {row.label}", "Save", fields, place, row.href, row, edits=True, is_guarded=True
-    )
+    return Task(entity, entity.update, f"Edit {row.label}", "Save", fields, place, row.href, row)
 
 
 async def delete_task(visit: Visit) -> Task:
@@ -98,7 +102,7 @@ async def delete_task(visit: Visit) -> Task:
     row = await row_of(visit, entity)
     place = f"{row.href}/delete"
     title, asks = f"Delete {row.label}", entity.delete.description
-    return Task(entity, entity.delete, title, "Delete", [], place, row.href, row, asks=asks, is_guarded=True)
+    return Task(entity, entity.delete, title, "Delete", [], place, row.href, row, asks=asks)
 
 
 async def action_task(visit: Visit) -> Task:

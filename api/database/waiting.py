@@ -3,6 +3,7 @@
 They follow what becomes of the transaction: forgotten where it is rolled back, and undone with a savepoint.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import Table
 from api.database.statements import Statement
 
 
-class Waiting:
+class Waiting(ABC):
     """The rows of one table."""
 
     table: Table
@@ -36,9 +37,9 @@ class Waiting:
         """The columns that have one value in all rows."""
         return {}
 
+    @abstractmethod
     def insertion(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Statement, dict[str, Any]]:
         """The one statement that inserts rows which were taken, and its values."""
-        raise NotImplementedError
 
     def forget(self) -> None:
         """Everything was undone."""

@@ -18,6 +18,7 @@ from api.database.sessions import Database
 from api.database.transactions import undo
 from api.errors import Conflict, Unprocessable
 from api.import_export.imports import Import
+from api.import_export.reading import tell_nobody
 from api.import_export.staging import Staged, Staging
 from api.rules import stock
 
@@ -32,12 +33,8 @@ OnRows = Callable[[int], None]
 """Is told how many rows were written."""
 
 
-def _tell_nobody(rows: int) -> None:
-    pass
-
-
 async def write(
-    session: AsyncSession, what: Import, staging: Staging, user_id: int | None, on_rows: OnRows = _tell_nobody
+    session: AsyncSession, what: Import, staging: Staging, user_id: int | None, on_rows: OnRows = tell_nobody
 ) -> None:
     """Write all rows that were staged, in one transaction.
 
@@ -54,7 +51,7 @@ async def write(
         await what.finish(session, staging)
 
 
-async def try_out(database: Database, what: Import, staging: Staging, on_rows: OnRows = _tell_nobody) -> None:
+async def try_out(database: Database, what: Import, staging: Staging, on_rows: OnRows = tell_nobody) -> None:
     """Write all rows, and undo it: only so is it known whether rows that refer to each other fit together.
 
     It has a transaction of its own. In a savepoint, the entries of the audit trail would wait in memory for its end.

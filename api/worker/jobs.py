@@ -101,6 +101,7 @@ async def _claim(database: Database, name: str, chore: Chore) -> datetime | None
 
 
 async def _run(database: Database, name: str, chore: Chore, lease: datetime) -> None:
+    mine = (col(Job.name) == name, col(Job.claimed_until) == lease)
     running_command.set(name)
     try:
         async with asyncio.timeout((chore.lease - MARGIN).total_seconds()):
@@ -111,7 +112,6 @@ async def _run(database: Database, name: str, chore: Chore, lease: datetime) -> 
             "the job %s failed, and is tried again: %s", name, message, exc_info=not isinstance(error, EXPECTED)
         )
         async with database.transaction() as session:
-            mine = (Job.name == name, Job.claimed_until == lease)
             job = (await session.exec(select(Job).where(*mine).with_for_update())).one_or_none()
             if job is not None:  # no other worker has it, because this one slept beyond its lease
                 job.failures += 1
@@ -120,9 +120,8 @@ async def _run(database: Database, name: str, chore: Chore, lease: datetime) -> 
                 job.claimed_until = None
     else:
         done: dict[str, Any] = {"claimed_until": None, "finished_at": utcnow(), "failures": 0, "error": None}
-        still_mine = (col(Job.name) == name, col(Job.claimed_until) == lease)
         async with database.transaction() as session:
-            await session.exec(update(Job).where(*still_mine).values(**done, due_at=utcnow() + chore.every))
+            await session.exec(update(Job).where(*mine).values(**done, due_at=utcnow() + chore.every))
 
 
 def _backoff(failures: int, chore: Chore) -> timedelta:

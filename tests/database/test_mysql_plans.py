@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from httpx import AsyncClient
-from sqlalchemy import event
 from sqlalchemy.dialects import mysql
 from sqlmodel import col, or_, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -20,6 +19,7 @@ from tests.databases import Backend
 from tests.factories import a_product, an_account, order_body
 from tests.plans import plan_of
 from tests.routes.imports.support import upload
+from tests.support import told_of_statements
 from tests.web.support import run
 
 PRODUCTS = 24
@@ -44,16 +44,8 @@ def locking_statements(database: Database) -> Iterator[list[tuple[str, Sequence[
         if sql.startswith("UPDATE") or "FOR UPDATE" in sql or "LOCK IN SHARE MODE" in sql:
             found.append((sql, values))
 
-    def keep_cursor(connection: Any, cursor: Any, sql: str, values: Sequence[Any], *rest: Any) -> None:
-        keep(sql, values)
-
-    database.listeners.append(keep)
-    event.listen(database.engine.sync_engine, "before_cursor_execute", keep_cursor)
-    try:
+    with told_of_statements(database, keep):
         yield found
-    finally:
-        database.listeners.remove(keep)
-        event.remove(database.engine.sync_engine, "before_cursor_execute", keep_cursor)
 
 
 async def test_what_sells_edits_and_pays_reads_no_row_that_it_does_not_name(

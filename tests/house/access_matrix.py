@@ -9,7 +9,7 @@ The owner is the customer whose rows are asked for. A 404 says no more than the 
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
@@ -52,6 +53,16 @@ class Line:
         values = {name: fixed[name] if name in fixed else world.in_path(self.path, name) for name in names}
         sent = {name: value for name, value in self.given.items() if name in PARTS_OF_A_REQUEST}
         return {"path": self.path.format(**values), **sent}
+
+    async def send(self, app: FastAPI, world: World, caller: str, headers: Mapping[str, str] | None = None) -> None:
+        """Call the route as somebody who may."""
+        request = self.request(app, world)
+        sent = {**(headers or {}), **request.pop("headers", {})}
+        if caller != "nobody":
+            sent["Authorization"] = f"Bearer {world.secrets[caller]}"
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test.example") as client:
+            response = await client.request(self.method, request.pop("path"), headers=sent, **request)
+        assert response.is_success, response.text
 
 
 def lines_of(module: ModuleType) -> Iterator[Line]:

@@ -6,7 +6,6 @@ So what a new route or a new entity changes is in the trail, or its class says w
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import inspect
@@ -57,17 +56,11 @@ def allowed() -> Iterator[Any]:
 async def test_the_trail_tells_exactly_what_a_route_changed(
     app: FastAPI, database: Database, world: World, line: Line, caller: str
 ) -> None:
-    request = line.request(app, world)
     await world.restore()
-    headers = {"X-Request-ID": "the-walk", **request.pop("headers", {})}
-    if caller != "nobody":
-        headers["Authorization"] = f"Bearer {world.secrets[caller]}"
     async with FreshSession(database.engine) as session:
         token = await _token_of(session, world.secrets.get(caller))
         before = await audit_walk.rows_now(session)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test.example") as client:
-            response = await client.request(line.method, request.pop("path"), headers=headers, **request)
-        assert response.is_success, response.text
+        await line.send(app, world, caller, {"X-Request-ID": "the-walk"})
         after = await audit_walk.rows_now(session)
         entries = await audit_walk.entries_of_request(session, "the-walk")
         of_requests = select(AuditEntry.id).where(col(AuditEntry.request_id).is_not(None))

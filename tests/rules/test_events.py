@@ -21,6 +21,7 @@ from api.rules.events import record_event
 from api.settings import Settings
 from tests.books import rows_of
 from tests.factories import a_payment, a_product, a_user, an_account, an_order, order_body
+from tests.rules.failing_notifications import failing_notifications
 from tests.support import assert_refused
 
 NEWCOMER = {"username": "anna", "email": "anna@example.com", "password": "SecurePass123", "full_name": "Anna Ünal"}
@@ -225,11 +226,8 @@ class TestOneTransaction:
         self, as_customer: AsyncClient, session: AsyncSession
     ) -> None:
         product = await a_product(session, price="20.00", stock_quantity=50)
-        await session.exec(text("ALTER TABLE notifications RENAME TO renamed_notifications"))  # type: ignore[call-overload]
-        try:
+        async with failing_notifications(session):
             order = await as_customer.post("/orders", json=order_body((product, 2)))
-        finally:
-            await session.exec(text("ALTER TABLE renamed_notifications RENAME TO notifications"))  # type: ignore[call-overload]
 
         assert await told(session) == [("order.placed", f"orders/{order.json()['id']}", order.json())]
 

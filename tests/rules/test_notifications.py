@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from httpx import AsyncClient
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import col, func, select, text
+from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
@@ -20,6 +20,7 @@ from api.rules import payments
 from api.rules.order_status import confirm_if_paid
 from api.rules.orders import stored_order
 from tests.factories import a_product, an_order, order_body
+from tests.rules.failing_notifications import failing_notifications
 from tests.support import assert_refused
 
 
@@ -49,11 +50,8 @@ class TestNotify:
         self, as_customer: AsyncClient, session: AsyncSession, caplog: pytest.LogCaptureFixture
     ) -> None:
         product = await a_product(session, price="20.00", stock_quantity=10)
-        await session.exec(text("ALTER TABLE notifications RENAME TO renamed_notifications"))  # type: ignore[call-overload]
-        try:
+        async with failing_notifications(session):
             response = await as_customer.post("/orders", json=order_body((product, 2)))
-        finally:
-            await session.exec(text("ALTER TABLE renamed_notifications RENAME TO notifications"))  # type: ignore[call-overload]
 
         assert response.status_code == 201
         assert "A notification could not be written" in caplog.text

@@ -21,6 +21,21 @@ async def until(condition: asyncio.Event) -> None:
         await condition.wait()
 
 
+class Outage:
+    """A step that fails until the database answers."""
+
+    def __init__(self, attempts: int) -> None:
+        self.is_over = asyncio.Event()
+        self.attempts = attempts
+
+    async def __call__(self, _: Database) -> bool:
+        if self.attempts:
+            self.attempts -= 1
+            raise NOT_REACHED
+        self.is_over.set()
+        return False
+
+
 class TestWork:
     async def test_events_are_placed_within_a_second_until_the_worker_is_stopped(
         self, database: Database, session: AsyncSession
@@ -35,24 +50,17 @@ class TestWork:
         stop.set()
         async with asyncio.timeout(5):
             await working
+        assert [subject for _, subject in await feed_of(session)] == ["users/1", "users/2"]
 
     async def test_an_error_of_the_database_is_one_line_and_the_worker_goes_on(
         self, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        stop, recovered, runs = asyncio.Event(), asyncio.Event(), []
-
-        async def step(_: Database) -> bool:
-            runs.append(1)
-            if len(runs) <= 2:
-                raise NOT_REACHED
-            recovered.set()
-            return False
-
+        stop, step = asyncio.Event(), Outage(attempts=2)
         monkeypatch.setattr(running, "FIRST_BACKOFF", 0.01)
         monkeypatch.setattr(running, "DUTIES", [Duty("print", step, pause=0.01, time_limit=None)])
         with caplog.at_level(logging.WARNING, logger=running.__name__):
             working = asyncio.create_task(work(database, stop))
-            await until(recovered)
+            await until(step.is_over)
             stop.set()
             await working
         assert [each.getMessage() for each in caplog.records] == ["print is tried again: nobody answers"] * 2
@@ -63,21 +71,14 @@ class TestWork:
         self, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Doubled more than a thousand times, a wait is no float any more."""
-        stop, recovered, runs = asyncio.Event(), asyncio.Event(), []
-
-        async def step(_: Database) -> bool:
-            runs.append(1)
-            if len(runs) <= 1_100:
-                raise NOT_REACHED
-            recovered.set()
-            return False
-
+        stop, step = asyncio.Event(), Outage(attempts=1_100)
         monkeypatch.setattr(running, "FIRST_BACKOFF", 0.0)
         monkeypatch.setattr(running, "DUTIES", [Duty("print", step, pause=0.01, time_limit=None)])
         working = asyncio.create_task(work(database, stop))
-        await until(recovered)
+        await until(step.is_over)
         stop.set()
         await working
+        assert step.attempts == 0
 
     async def test_a_mistake_in_one_duty_is_logged_and_ends_no_other_one(
         self, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
