@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain, groupby
 from typing import Any
 
 import pytest
@@ -138,16 +139,19 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
 def begin_with_the_longest(items: list[pytest.Item], workers: int) -> None:
     """Put what takes minutes first in each worker's share, so that no worker is left with it in the end.
 
-    Tests that want to be alone come before those, or all would wait until the longest is over.
+    Tests that want to be alone come before those, or all would wait until the longest is over. Those of one file on one
+    database stay together: they share what takes longest, such as a table that was filled.
     """
     alone = [each for each in items if each.get_closest_marker("alone")]
     long = [each for each in items if each not in alone and kind_of(each) in LONGEST]
     first = {*alone, *long}
     others = [each for each in items if each not in first]
+    groups = [list(group) for _, group in groupby(long, lambda each: (each.path, database_of(each)))]
     share = -(-len(others) // workers)
     items[:] = alone
     for worker in range(workers):
-        items += long[worker::workers] + others[worker * share : (worker + 1) * share]
+        items += chain.from_iterable(groups[worker::workers])
+        items += others[worker * share : (worker + 1) * share]
 
 
 def note(item: pytest.Item, report: pytest.TestReport) -> None:
