@@ -10,7 +10,6 @@ from alembic.util import CommandError
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from api import logs
 from api.commands import (
     backup,
     create_admin,
@@ -20,6 +19,7 @@ from api.commands import (
     openapi,
     purge,
     seed,
+    send_test_mail,
     serve,
     verify,
     worker,
@@ -29,6 +29,7 @@ from api.commands.signals import stop_by_signals
 from api.database.trail import running_command
 from api.errors import ShopError
 from api.settings import InvalidSettings, get_settings
+from api.telemetry import logs
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ COMMANDS = (
     demo.command,
     seed.command,
     openapi.command,
+    send_test_mail.command,
 )
 
 EXPECTED = (CommandFailed, InvalidSettings, ValidationError, CommandError, ShopError, SQLAlchemyError, OSError)

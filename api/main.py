@@ -9,29 +9,38 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.middleware.cors import CORSMiddleware
 from uvicorn.config import STARTUP_FAILURE
 
-from api import logs, routers
+from api import routers
 from api.admin.install import install_admin
-from api.auth.callers import caller_id
+from api.auth.callers import caller_id, tokens_of_staff
 from api.auth.passwords import hash_slowly
 from api.database.errors import DATABASE_ERRORS, message_of
 from api.database.inspection import inspect
 from api.database.search_texts import prepare_search
 from api.database.sessions import Database
 from api.errors import ShopError
+from api.mail.pages import install_mail_pages
 from api.openapi.docs import install_docs
 from api.openapi.document import DocumentedAPI
 from api.settings import InvalidSettings, Settings, get_settings
+from api.telemetry import logs
+from api.telemetry.metrics import metrics
 from api.web.dispatch import install_dispatch
 from api.web.error_handlers import install_error_handlers
+from api.web.event_streams import EventStreams
 from api.web.hosts import AllowedHosts
 from api.web.middleware import BodyLimit, FinishedAnswers, ForwardedAddress
 from api.web.preconditions import IF_MATCH, IF_NONE_MATCH
-from api.worker.running import work
+from api.worker.sampling import sample
 
 logger = logging.getLogger(__name__)
+
+TELEMETRY: TelemetryConfig = {"auto_configure": True, "logs": False, "operation_spans": False}
+"""OpenTelemetry, where OTEL_EXPORTER_OTLP_ENDPOINT is set. Its logs would hold what clients sent and mistook; spans of
+dependencies would cost more than the dependencies."""
 
 STOP_TIMEOUT = 1
 """Seconds for what was started beside the requests to end, and then to give back its connection: a server that is
@@ -44,32 +53,38 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logs.set_up(settings)
+        metrics.start(settings)
         for each in settings.retired:
             logger.warning(each)
         app.state.database, stop = Database(settings), asyncio.Event()
-        works = [_inspect(app.state.database, settings), prepare_search(app.state.database)]
-        if app.state.with_worker:
-            works.append(work(app.state.database, stop))
+        database = app.state.database
+        works = [_inspect(database, settings), prepare_search(database), sample(database, stop)]
+        if app.state.work is not None:
+            works.append(app.state.work(database, settings, stop))
         app.state.started = [asyncio.create_task(_logged(each)) for each in works]
         _leave_alone_what_stays()
         yield
         stop.set()
+        await app.state.event_streams.close()
         await asyncio.wait(app.state.started, timeout=STOP_TIMEOUT)
         for task in app.state.started:
             task.cancel()
         await asyncio.wait(app.state.started, timeout=STOP_TIMEOUT)
         await app.state.database.close()
 
-    app = DocumentedAPI(settings, tags=routers.tag_texts(), lifespan=lifespan)
+    app = DocumentedAPI(settings, tags=routers.tag_texts(), lifespan=lifespan, telemetry=TELEMETRY)
     app.state.settings = settings
-    app.state.with_worker = False
+    app.state.work = None  # the worker, where it runs beside the requests
     app.state.identify = caller_id
     app.state.hash_slowly = hash_slowly
+    app.state.event_streams = EventStreams(tokens_of_staff)
     _add_middleware(app, settings)
     install_error_handlers(app)
     install_docs(app)
     for router in routers.all_routers():
         app.router.routes.extend(router.routes)
+    if settings.has_mail:
+        install_mail_pages(app, settings)
     if settings.admin:
         install_admin(app, settings)
     install_dispatch(app)
@@ -116,6 +131,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
                 "Idempotency-Key",
                 IF_MATCH,
                 IF_NONE_MATCH,
+                "Last-Event-ID",
                 "X-Request-ID",
                 *settings.cors_headers,
             ],
@@ -126,7 +142,9 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 
 
 def _app() -> FastAPI:
+    """For uvicorn, which has set up its own logging by now, and logs its start when it has the app."""
     try:
+        logs.set_up(get_settings())
         return create_app()
     except InvalidSettings as error:
         sys.stderr.write(f"error: {error}\n")

@@ -4,16 +4,17 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property, lru_cache
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
 from api.currencies import check_currency
 from api.database_url import mysql_options, parse_url
+from api.mail_settings import Attempts, MailSettings
 
 ENV_FILE = ".env"
 ENV_ENCODING = "utf-8-sig"
@@ -31,6 +32,11 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+class LogFormat(StrEnum):
+    JSON = "json"
+    TEXT = "text"
+
+
 class PoolMode(StrEnum):
     QUEUE = "queue"
     NONE = "none"
@@ -40,14 +46,13 @@ def _split(value: object) -> object:
     return [each.strip() for each in value.split(",") if each.strip()] if isinstance(value, str) else value
 
 
-Attempts = Annotated[int, Field(ge=1, le=1_000_000)]
-"""How often something may be tried within a quarter of an hour."""
+IpAddress = Annotated[str, AfterValidator(lambda value: str(ip_address(value)))]
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Several values with commas between them; `*` means any."""
 
 
-class Settings(BaseSettings):
+class Settings(MailSettings):
     """Every setting with its default; read from the environment, then from a `.env` file."""
 
     model_config = SettingsConfigDict(
@@ -56,7 +61,7 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
-        hide_input_in_errors=True,  # a database's URL holds its password
+        hide_input_in_errors=True,  # the URLs of a database and of a mail server hold passwords
     )
 
     environment: Environment = Environment.DEVELOPMENT
@@ -65,12 +70,17 @@ class Settings(BaseSettings):
     keep_alive: Annotated[int, Field(ge=1, le=3_600)] = 75  # seconds; load balancers keep idle connections for 60
     web_concurrency: Annotated[int, Field(ge=1, le=1_000)] = 1
     access_log: bool = True
+    log_format: LogFormat | None = None
     log_level: Annotated[Literal["critical", "error", "warning", "info", "debug"], BeforeValidator(str.lower)] = "info"
+
+    metrics_host: IpAddress = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
 
     shop_name: str = "Shop"
     currency: Annotated[str, BeforeValidator(str.upper), AfterValidator(check_currency)] = "EUR"
     admin: bool = True
     worker: bool = True
+    webhooks_to_private_addresses: bool = False
     session_days: Annotated[int, Field(ge=1, le=3_650)] = 14
     max_body_size: Annotated[int, Field(ge=1, le=104_857_600)] = 1_048_576  # bytes; 500 products with all texts fit
     max_import_size: Annotated[int, Field(ge=1, le=1_073_741_824)] = 52_428_800  # bytes; 100,000 products fit
@@ -79,6 +89,8 @@ class Settings(BaseSettings):
     failed_sign_ins_per_account: Attempts = 10
     failed_sign_ins_per_address: Attempts = 100
     registrations_per_address: Attempts = 100
+    password_resets_per_account: Attempts = 5
+    password_resets_per_address: Attempts = 100
 
     allowed_hosts: CommaSeparated = ("*",)
     cors_origins: CommaSeparated = ()
@@ -155,7 +167,7 @@ class Settings(BaseSettings):
                 "database_url" not in self.model_fields_set
             ),
         }
-        found = [what for what, is_so in unsafe.items() if is_so]
+        found = [*(what for what, is_so in unsafe.items() if is_so), *self.unsafe_mail]
         if self.is_production and found:
             raise ValueError("unsafe in production: " + "; ".join(found))
         return self
@@ -180,6 +192,16 @@ class Settings(BaseSettings):
             for name, reason in RETIRED.items()
             if getattr(self, name) is not None
         ]
+
+    @property
+    def log_form(self) -> LogFormat:
+        """JSON for machines where the shop is in production, and text for people elsewhere, unless the setting says."""
+        return self.log_format or (LogFormat.JSON if self.is_production else LogFormat.TEXT)
+
+    @property
+    def has_mail(self) -> bool:
+        """Whether mail reaches anybody: in development it is shown where it is not sent."""
+        return self.smtp_url is not None or not self.is_production
 
     @property
     def is_production(self) -> bool:

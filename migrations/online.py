@@ -46,6 +46,43 @@ def add_column(table: str, column: sa.Column[Any]) -> None:
             op.add_column(table, column)
 
 
+def drop_column(table: str, name: str) -> None:
+    """Drop a column, unless an interrupted run has done so."""
+    if op.get_context().as_sql or name in _columns(table):
+        op.drop_column(table, name)
+
+
+def create_table(name: str, *columns: Any, **options: Any) -> None:
+    """Create a table, unless an interrupted run has done so."""
+    if op.get_context().as_sql or not _has_table(name):
+        op.create_table(name, *columns, **options)
+
+
+def drop_table(name: str) -> None:
+    """Drop a table, unless an interrupted run has done so."""
+    if op.get_context().as_sql or _has_table(name):
+        op.drop_table(name)
+
+
+def replace_check(name: str, table: sa.Table, condition: str) -> None:
+    """Replace a CHECK by another one that holds for every row, in one statement, so that there is always one.
+
+    SQLite copies the table, and MariaDB and MySQL do. `table` is what it was, which `--sql` cannot look at.
+    """
+    kind = op.get_context().dialect.name
+    if kind == "sqlite":
+        with op.batch_alter_table(table.name, copy_from=table) as batch_op:
+            batch_op.drop_constraint(batch_op.f(name), type_="check")
+            batch_op.create_check_constraint(batch_op.f(name), condition)
+        return
+    with by_itself(table.name):
+        later = " NOT VALID" if kind == "postgresql" else ""  # or all writers wait until it has read the table
+        change = f"DROP CONSTRAINT {name}, ADD CONSTRAINT {name} CHECK ({condition}){later}"
+        op.execute(f"ALTER TABLE {table.name} {change}")
+        if kind == "postgresql":
+            op.execute(f"ALTER TABLE {table.name} VALIDATE CONSTRAINT {name}")
+
+
 def fill_in_search_texts(table: str, searched: Sequence[str]) -> None:
     """Fill `search_text` in, in batches that commit. What `--sql` prints leaves it to the shop's next start."""
     if op.get_context().as_sql:
@@ -81,6 +118,10 @@ def _exists(name: str, table: str) -> bool:
     if op.get_context().as_sql:
         return False
     return name in {each["name"] for each in sa.inspect(op.get_bind()).get_indexes(table)}
+
+
+def _has_table(name: str) -> bool:
+    return sa.inspect(op.get_bind()).has_table(name)
 
 
 def _columns(table: str) -> set[str]:

@@ -5,6 +5,7 @@ The database is migrated and has only the rows of the migrations, and the users 
 """
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -33,8 +34,15 @@ from tests.factories import a_user
 from tests.seed import Seed
 from tests.support import FAST_HASHER, CheckedTransport, Contract, FreshSession, save
 
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""The tests start the shop some hundred times. Each start would compile all its modules, which takes half a second."""
+
 sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 """The HTTP client tries to import this module at each request, which is slow where the module is absent."""
+
+logging.getLogger("httpx").setLevel(logging.WARNING)
+"""The HTTP client of the tests logs what it sends, and the app has all loggers log at `info`."""
 
 MISSING = pytest.StashKey[list[str]]()
 """What a whole run in CI should have tested and did not."""
@@ -157,13 +165,26 @@ def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
 
 
 @pytest.fixture(scope="session")
-def settings(backend: Backend) -> Iterator[Settings]:
-    """The app's settings; their database is migrated."""
+def template(backend: Backend) -> Iterator[str]:
+    """The URL of a migrated database that nobody uses, for copies: to migrate each anew takes a server seconds."""
     with backend.new_database() as url:
-        settings = Settings(_env_file=None, database_url=url)
         with ThreadPoolExecutor(1) as thread:  # the migrations run an event loop of their own
-            thread.submit(migrate, settings).result()
-        yield settings
+            thread.submit(migrate, Settings(_env_file=None, database_url=url)).result()
+        yield url
+
+
+@pytest.fixture
+def migrated(backend: Backend, template: str) -> Iterator[str]:
+    """The URL of a database with all tables, which is the test's own."""
+    with backend.new_database(copied_from=template) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def settings(backend: Backend, template: str) -> Iterator[Settings]:
+    """The app's settings; their database is migrated."""
+    with backend.new_database(copied_from=template) as url:
+        yield Settings(_env_file=None, database_url=url)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -41,12 +41,16 @@ class Backend:
 
     name: str
     version: str
-    _create: Callable[[], AbstractContextManager[URL]]
+    _create: Callable[[str | None], AbstractContextManager[URL]]
 
     @contextmanager
-    def new_database(self) -> Iterator[str]:
-        """The URL of an empty database, which is dropped in the end."""
-        with self._create() as url:
+    def new_database(self, copied_from: str | None = None) -> Iterator[str]:
+        """The URL of a database, which is dropped in the end.
+
+        Args:
+            copied_from: The URL of one whose tables and rows it gets, to which nobody is connected; else it is empty.
+        """
+        with self._create(copied_from) as url:
             yield url.render_as_string(hide_password=False)
 
 
@@ -55,9 +59,11 @@ def _sqlite() -> Iterator[Backend]:
     with tempfile.TemporaryDirectory(prefix="shop-sqlite-", dir=_memory()) as directory:
 
         @contextmanager
-        def create() -> Iterator[URL]:
+        def create(copied_from: str | None = None) -> Iterator[URL]:
             file = Path(directory, f"{_new_name()}.db")
             try:
+                if copied_from:
+                    shutil.copyfile(str(make_url(copied_from).database), file)
                 yield URL.create("sqlite", database=str(file))
             finally:
                 for each in file.parent.glob(f"{file.name}*"):
@@ -114,9 +120,9 @@ def _postgresql_at(server: URL) -> Backend:
     """Raise SQLAlchemyError where no server answers."""
 
     @contextmanager
-    def create() -> Iterator[URL]:
-        name = _new_name()
-        ask(server, f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+    def create(copied_from: str | None) -> Iterator[URL]:
+        name, template = _new_name(), make_url(copied_from).database if copied_from else "template0"
+        ask(server, f"CREATE DATABASE {name} TEMPLATE {template} ENCODING 'UTF8'")
         ask(server, f"ALTER DATABASE {name} SET synchronous_commit = off")  # no test cuts the power
         try:
             yield server.set(database=name)
@@ -136,16 +142,26 @@ def _mariadb() -> Iterator[Backend]:
         raise Unavailable(f"{'TEST_MYSQL_URL' if given else LOCAL_MARIADB}: {_first_line(error)}") from error
 
     @contextmanager
-    def create() -> Iterator[URL]:
+    def create(copied_from: str | None) -> Iterator[URL]:
         name = _new_name()
         # A collation that the shop must not depend on: it takes case and accents for nothing.
         ask(server, f"CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci")
         try:
+            if copied_from:
+                _copy_tables(make_url(copied_from), server.set(database=name))
             yield server.set(database=name)
         finally:
             ask(server, f"DROP DATABASE {name}")
 
     yield Backend("mariadb", version if "MariaDB" in version else f"MySQL {version}", create)
+
+
+def _copy_tables(source: URL, target: URL) -> None:
+    """MariaDB copies no database by itself."""
+    names = [name for name, _ in _run(source, "SHOW FULL TABLES WHERE table_type = 'BASE TABLE'")]
+    tables = [_run(source, f"SHOW CREATE TABLE {name}")[0][1] for name in names]
+    rows = [f"INSERT INTO {name} SELECT * FROM {source.database}.{name}" for name in names]
+    _run(target, "SET foreign_key_checks = 0", *tables, *rows)
 
 
 BACKENDS: dict[str, Callable[[], AbstractContextManager[Backend]]] = {
@@ -157,20 +173,27 @@ BACKENDS: dict[str, Callable[[], AbstractContextManager[Backend]]] = {
 
 
 def ask(url: URL, statement: str) -> Any:
-    """Run one statement outside of any transaction, and return the first value of its answer, if it has one.
+    """Run one statement outside of any transaction, and return the first value of its answer, if it has one."""
+    rows = _run(url, statement)
+    return rows[0][0] if rows else None
+
+
+def _run(url: URL, *statements: str) -> Sequence[Sequence[Any]]:
+    """Run statements outside of any transaction, and return the rows of the last one.
 
     A thread of its own has an event loop of its own, so this can be called from anywhere.
     """
 
-    async def run() -> Any:
+    async def run() -> Sequence[Sequence[Any]]:
         engine = create_async_engine(
             Settings(database_url=url.render_as_string(hide_password=False)).database,
             isolation_level="AUTOCOMMIT",
             poolclass=NullPool,
         )
         async with engine.connect() as connection:
-            result = await connection.exec_driver_sql(statement)
-            return result.scalar() if result.returns_rows else None
+            for statement in statements:
+                result = await connection.exec_driver_sql(statement)
+            return result.all() if result.returns_rows else []
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, run()).result()

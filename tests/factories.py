@@ -27,6 +27,7 @@ from api.models.category import Category
 from api.models.event import Event, EventType
 from api.models.idempotency_key import IdempotencyKey
 from api.models.job import Job
+from api.models.mail import Mail, MailKind
 from api.models.notification import Notification, NotificationKind
 from api.models.order import NEXT_STATUSES, Order, OrderStatus
 from api.models.order_event import OrderEvent
@@ -35,11 +36,14 @@ from api.models.payment import Payment, PaymentMethod, PaymentStatus
 from api.models.post import Post, PostStatus
 from api.models.product import Product
 from api.models.refund import Refund
+from api.models.registration import Registration
 from api.models.stock_movement import StockMovement, StockReason
 from api.models.tag import PostTag, Tag
 from api.models.token import Token, TokenKind
 from api.models.transaction import Transaction
 from api.models.user import User
+from api.models.webhook import Webhook, new_secret
+from api.models.webhook_delivery import WebhookDelivery
 from tests.support import PASSWORD_HASH, save
 
 Row = TypeVar("Row", bound=SQLModel)
@@ -404,6 +408,39 @@ async def an_event(session: AsyncSession, **fields: Any) -> Event:
     user_id = next(numbers)
     erased = {"type": EventType.USER_ERASED, "subject": f"users/{user_id}", "data": {"id": user_id}}
     return await _row(session, Event, fields, **erased)
+
+
+async def a_webhook(session: AsyncSession, **fields: Any) -> Webhook:
+    """A webhook of all types, at a host that nobody has."""
+    url = f"https://hooks-{next(numbers)}.example.com/shop"
+    return await _row(session, Webhook, {"url": url, "secret": new_secret(), **fields})
+
+
+async def a_webhook_delivery(
+    session: AsyncSession, event: Event | None = None, webhook: Webhook | None = None, **fields: Any
+) -> WebhookDelivery:
+    """A delivery that is due."""
+    event, webhook = event or await an_event(session), webhook or await a_webhook(session)
+    return await _row(session, WebhookDelivery, fields, event_id=event.id, webhook_id=webhook.id, subject=event.subject)
+
+
+async def a_registration(session: AsyncSession, username: str | None = None, **fields: Any) -> Registration:
+    """A registration that waits, of somebody with the password `PASSWORD`."""
+    username = username or f"waiting_{next(numbers)}"
+    its = {"username": username, "email": f"{username}@example.com", "hashed_password": PASSWORD_HASH}
+    return await _row(session, Registration, fields, **its, expires_at=utcnow() + timedelta(days=1))
+
+
+async def a_mail(
+    session: AsyncSession, user: User | None = None, *, registration: Registration | None = None, **fields: Any
+) -> Mail:
+    """A mail with a link to a new password, or with one that confirms a registration, which is due."""
+    if registration is not None:
+        its = {"about": f"registrations/{registration.id}", "address": registration.email}
+        return await _row(session, Mail, fields, kind=MailKind.REGISTRATION, registration_id=registration.id, **its)
+    user_id = user.id if user else fields.pop("user_id", None) or (await a_user(session)).id
+    reset = {"kind": MailKind.PASSWORD_RESET, "user_id": user_id, "about": f"users/{user_id}/password"}
+    return await _row(session, Mail, fields, **reset)
 
 
 async def a_job(session: AsyncSession, **fields: Any) -> Job:

@@ -1,10 +1,11 @@
 """A shop with many rows, written by the database itself: a hundred thousand products and orders take seconds.
 
 The books are valid. The columns are those of the first revisions, so that it can be filled before an upgrade. There are
-as many orders as products; each order has two lines, and each product is sold twice.
+as many orders as products; each order has two lines, and each product is sold twice. All of it was a day ago.
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import CompoundSelect, Insert, Select, Subquery, case, insert, literal, literal_column, select
@@ -35,6 +36,16 @@ def fill(url: str, rows: int) -> None:
         for table, found in statements(rows):
             async with engine.begin() as connection:
                 await connection.execute(_insert(table, found))
+
+    on_engine(url, write)
+
+
+def fill_trail(url: str, rows: int) -> None:
+    """Write as many entries into the audit trail of a database at the last revision."""
+
+    async def write(engine: AsyncEngine) -> None:
+        async with engine.begin() as connection:
+            await connection.execute(_insert("audit_entries", _entry(rows)))
 
     on_engine(url, write)
 
@@ -83,12 +94,13 @@ def _text(*parts: Any) -> Any:
     return first
 
 
-def _now() -> Any:
-    return literal(utcnow(), Timestamp)
+def _yesterday() -> Any:
+    """The start of the shop looks through what was changed within the last hour."""
+    return literal(utcnow() - timedelta(days=1), Timestamp)
 
 
 def _times(*names: str) -> list[Any]:
-    return [_now().label(name) for name in names or ("created_at", "updated_at")]
+    return [_yesterday().label(name) for name in names or ("created_at", "updated_at")]
 
 
 def _price(n: Any) -> Any:
@@ -198,5 +210,17 @@ def _notification(rows: int) -> Select[Any]:
         n.label("order_id"),
         literal_column("'order_placed'").label("kind"),
         literal_column("'Your order was placed.'").label("message"),
+        *_times("created_at"),
+    )
+
+
+def _entry(rows: int) -> Select[Any]:
+    n = _numbers(rows).c.n
+    return select(
+        literal_column("'changed'").label("action"),
+        case((n % 3 == 0, literal("orders", String)), else_=literal("products", String)).label("entity"),
+        n.label("row_id"),
+        (n % USERS + 1).label("user_id"),
+        literal_column("'{}'").label("changes"),
         *_times("created_at"),
     )

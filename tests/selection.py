@@ -19,10 +19,10 @@ HOSTILE_ON = "postgresql"
 surrogates and numbers that do not fit their column, of which MariaDB accepts some and SQLite nearly all."""
 
 
-KINDS = ("faults", "copies", "fuzz", "large")
+KINDS = ("faults", "copies", "fuzz", "large", "clients")
 """Markers of tests that run only with `--all`."""
 
-LONGEST = ("copies", "fuzz", "large")
+LONGEST = ("copies", "fuzz", "large", "clients")
 """Those that take a minute or more."""
 
 
@@ -31,7 +31,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--all",
         action="store_true",
-        help="also run what takes longest: faults, copies, fuzzing, large tables, and hostile input on every database",
+        help="also run what takes longest: faults, copies, fuzzing, large tables, clients, hostile input everywhere",
     )
     group.addoption(
         "--database",

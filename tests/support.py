@@ -1,6 +1,8 @@
 """Helpers of all tests: a session that reads afresh, a count of statements, and a check of every response."""
 
+import asyncio
 import re
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +42,19 @@ class FreshSession(AsyncSession):
 
     async def get(self, *args: Any, **options: Any) -> Any:
         return await super().get(*args, **{"populate_existing": True, **options})
+
+
+def said(refused: httpx.Response) -> dict[str, Any]:
+    """What a refusal says, without the id of its request."""
+    problem: dict[str, Any] = refused.json()
+    assert problem.pop("request_id")
+    return problem
+
+
+def free_port() -> int:
+    """A port of this computer that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 async def save(session: AsyncSession, *rows: SQLModel) -> None:
@@ -163,11 +178,39 @@ class Contract:
         return None
 
 
+def hanging_up(app: Any) -> Any:
+    """The app, whose stream of events a client leaves after the first part: it has no end."""
+
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        if not str(scope["path"]).startswith("/events/stream"):
+            await app(scope, receive, send)
+            return
+        first = asyncio.Event()
+        complete = False
+
+        async def hang_up() -> Any:
+            await first.wait()
+            return {"type": "http.disconnect"}
+
+        async def note(message: Any) -> None:
+            nonlocal complete
+            await send(message)
+            if message["type"] == "http.response.body":
+                complete = not message.get("more_body", False)
+                first.set()
+
+        await app(scope, hang_up, note)
+        if not complete:
+            await send({"type": "http.response.body"})
+
+    return call
+
+
 class CheckedTransport(httpx.ASGITransport):
     """Calls the app without a network, and checks each response against the contract."""
 
     def __init__(self, app: Any, contract: Contract) -> None:
-        super().__init__(app)
+        super().__init__(hanging_up(app))
         self.contract = contract
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

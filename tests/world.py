@@ -9,15 +9,18 @@ add one line to `write_rows`; `tests/house/test_world.py` says which line is mis
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Table, Update
 from sqlmodel import SQLModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.auth.tokens import hash_token
 from api.database.sessions import Database
-from api.models.base import noun_of_table, with_article
+from api.models.base import noun_of_table, utcnow, with_article
 from api.models.event import EventType
+from api.models.mail import MailKind
 from api.models.notification import NotificationKind
 from api.models.post import PostStatus
 from api.models.token import TokenKind
@@ -30,15 +33,22 @@ OWNER_ACCOUNT, OTHER_ACCOUNT, STAFF_ACCOUNT, FOURTH_ACCOUNT = range(9_200_001, 9
 CATEGORY, PRODUCT, INACTIVE_PRODUCT, TAG, PARENT_CATEGORY, SUBCATEGORY = range(9_300_001, 9_300_007)
 ORDER, PAYMENT, NOTIFICATION = range(9_400_001, 9_400_004)
 PUBLISHED, DRAFT = range(9_500_001, 9_500_003)
-KEY = 9_600_001
+KEY, MAIL = range(9_600_001, 9_600_003)
+WEBHOOK, DELIVERY = range(9_900_001, 9_900_003)
 
 PRIVATE = "private"
 """Stands in every row of the owner that nobody else may see."""
 
+RESET_TOKEN, CONFIRMATION_TOKEN = f"{PRIVATE}-reset", f"{PRIVATE}-confirmation"
+"""The secrets of the links in mails to the owner."""
+
+REGISTRATION_TOKEN = f"{PRIVATE}-registration"
+"""The secret of the link in a mail to somebody who is no user yet."""
+
 ODD = "5%_\\'"
 """Stands in one row of every entity that can be searched: all characters that mean something in a LIKE."""
 
-PATH_TABLES = {"auth": "tokens"}
+PATH_TABLES = {"auth": "tokens", "webhook-deliveries": "webhook_deliveries"}
 """The tables of the paths that do not begin with the name of their table."""
 
 FIXED = {"entity": "orders"}
@@ -56,7 +66,13 @@ REFERENCES = {
 async def write_rows(session: AsyncSession) -> dict[str, str]:
     """Write the world into a database that has only the rows of the migrations; return the secret of each token."""
     owner = await factories.a_user(
-        session, "owner", id=OWNER, email=f"{PRIVATE}@example.com", full_name=ODD, bio=PRIVATE
+        session,
+        "owner",
+        id=OWNER,
+        email=f"{PRIVATE}@example.com",
+        pending_email=f"{PRIVATE}.new@example.com",
+        full_name=ODD,
+        bio=PRIVATE,
     )
     other = await factories.a_user(session, "other", id=OTHER)
     staff = await factories.a_user(session, "staff", id=STAFF, is_superuser=True)
@@ -93,8 +109,15 @@ async def write_rows(session: AsyncSession) -> dict[str, str]:
     await factories.an_attempt(session)
     await factories.an_audit_entry(session, product, user_id=OWNER)
     registered = {"type": EventType.USER_REGISTERED, "subject": f"users/{OWNER}", "data": {"bio": PRIVATE}}
-    await factories.an_event(session, user_id=OWNER, position=1, **registered)
+    event = await factories.an_event(session, user_id=OWNER, position=1, **registered)
+    webhook = await factories.a_webhook(session, id=WEBHOOK)
+    await factories.a_webhook_delivery(session, event, webhook, id=DELIVERY)
     await factories.a_job(session)
+    await factories.a_mail(session, owner, id=MAIL, error=PRIVATE, **link(RESET_TOKEN))
+    confirmation: dict[str, Any] = {"kind": MailKind.EMAIL_CONFIRMATION, "address": owner.pending_email}
+    await factories.a_mail(session, owner, **confirmation, **link(CONFIRMATION_TOKEN))
+    registration = await factories.a_registration(session, "waiting")
+    await factories.a_mail(session, registration=registration, **link(REGISTRATION_TOKEN))
 
     session_token, key = TokenKind.SESSION, TokenKind.KEY
     tokens = {
@@ -112,6 +135,11 @@ async def write_rows(session: AsyncSession) -> dict[str, str]:
         user.last_active_at = max(filter(None, used))
     await session.flush()
     return {caller: secret for caller, (secret, _) in tokens.items()}
+
+
+def link(secret: str) -> dict[str, Any]:
+    """The columns of a mail whose link works."""
+    return {"token_hash": hash_token(secret), "token_expires_at": utcnow() + timedelta(days=1)}
 
 
 class World:

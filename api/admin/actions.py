@@ -5,7 +5,7 @@ they begin with; a route that is not named there is offered as it stands.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,8 @@ class Variant:
     begins_with: Callable[[Values], Mapping[str, str]] = lambda row: {}
     asks: str = ""
     """What to ask before it is done, where it cannot be undone."""
+    done: str = ""
+    """What to say once it is done, where that is more than a word."""
 
 
 def _may_become(status: OrderStatus) -> Callable[[Values], bool]:
@@ -81,6 +83,18 @@ VARIANTS: dict[str, list[Variant]] = {
             asks="The user is signed out everywhere, and cannot sign in until somebody edits the user.",
         )
     ],
+    "POST /webhooks/{id}/secret": [
+        Variant(
+            "Rotate the secret",
+            asks="Deliveries are signed with a new secret from now on, and for 24 hours with the present one too. "
+            "The next page alone shows the new one.",
+        )
+    ],
+    "POST /webhooks/{id}/test": [
+        Variant("Send a test", done="The test is on its way. In some seconds its delivery says what became of it.")
+    ],
+    "POST /webhooks/{id}/replay": [Variant("Send events again")],
+    "POST /webhook-deliveries/{id}/replay": [Variant("Send again")],
     "POST /notifications/{id}/read": [Variant("Mark as read", lambda row: row["read_at"] is None)],
 }
 
@@ -107,6 +121,15 @@ class Action:
     def is_immediate(self) -> bool:
         """Whether a button does it: there is nothing to fill in, and nothing to ask."""
         return not self.fields and not self.variant.asks
+
+
+def done_text(routes: Iterable[ApiRoute], name: str | None) -> str:
+    """What is said after a route has done something, by the name of its function."""
+    for route in routes:
+        if route.name == name:
+            variants = VARIANTS.get(f"{route.method} {route.path}", [])
+            return next((each.done for each in variants if each.done), f"{route.summary}: done.")
+    return ""
 
 
 def actions_of(entities: Entities, entity: Entity) -> list[Action]:

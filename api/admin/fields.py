@@ -116,7 +116,7 @@ def field_of(place: str, info: FieldInfo, entities: Entities, entity: Entity) ->
         default=None if info.is_required() else info.get_default(call_default_factory=True, validated_data={}),
         description=info.description or next(described, ""),
         attributes=_attributes(metadata) if input_ not in (Input.ROW, Input.WORDS, Input.TABLE) else {},
-        choices=_choices(kind),
+        choices=_choices(kind if item is None else _taken_apart(item)[0]),
         target=target,
         parts=tuple(fields_of(parts, entities, _owner_of(parts, entities, entity), place)) if parts else (),
     )
@@ -169,11 +169,15 @@ def _input_of(kind: Any, item: Any, metadata: list[Any]) -> Input:
     if get_origin(kind) is Literal or (isinstance(kind, type) and issubclass(kind, Enum)):
         return Input.CHOICE
     if item is not None:
-        return Input.WORDS if _taken_apart(item)[0] is str else Input.DOCUMENT
+        return Input.WORDS if _is_word(_taken_apart(item)[0]) else Input.DOCUMENT
     if kind in (str, EmailStr):
         is_long = LINES in metadata or (_limit(metadata, "max_length") or 0) > SHORT
         return Input.LINES if is_long else Input.LINE
     return OTHER_INPUTS.get(kind, Input.DOCUMENT)
+
+
+def _is_word(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, str)
 
 
 def _choices(kind: Any) -> tuple[str, ...]:

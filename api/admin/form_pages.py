@@ -1,144 +1,30 @@
 """Creating, editing and deleting rows, and doing what their actions do: one form for each, which the API answers."""
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 
 from starlette.responses import JSONResponse, Response
 
-from api.admin.actions import Action, actions_of
 from api.admin.choices import find, offer, resolve
-from api.admin.entities import Entity
-from api.admin.fields import Field, Input, fields_of
+from api.admin.fields import Input
 from api.admin.forms import Form, blank, filled, parts_of, typed
-from api.admin.framework_internals import ApiRoute
 from api.admin.in_process import Answer, header_text
 from api.admin.rows import Row, fetch_one
+from api.admin.tasks import TASKS, Task, entity_of
 from api.admin.visits import HEADERS, Visit, no_such_page
-from api.errors import NotFound
-from api.models.types import MAX_ID
+from api.admin.words import label_of
 from api.web.dispatch import PREFETCH
 
 EDITED_MEANWHILE = "Somebody else has changed this meanwhile. Compare, and save again to replace it by what you typed."
+DONE_MEANWHILE = "This was done, or the row changed, since the page was opened. Press once more to do it all the same."
 CHANGED_MEANWHILE = "Somebody else has changed this meanwhile. Look at it again before you delete it."
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a form is for."""
-
-    entity: Entity
-    route: ApiRoute
-    title: str
-    button: str
-    fields: list[Field]
-    place: str
-    """The page of the form."""
-    back: str
-    row: Row | None = None
-    fixed: Mapping[str, str] = field(default_factory=dict)
-    begins_with: Mapping[str, str] = field(default_factory=dict)
-    asks: str = ""
-
-    @property
-    def edits(self) -> bool:
-        return self.route is self.entity.update
-
-    @property
-    def is_guarded(self) -> bool:
-        """Whether it is done to the row as it was shown, and not as somebody else has made it meanwhile."""
-        return self.edits or self.route is self.entity.delete
-
-    @property
-    def api_path(self) -> str:
-        return self.route.path_of(self.row.id) if self.row else self.route.path
-
-    @property
-    def is_grave(self) -> bool:
-        return bool(self.asks)
-
-
-def entity_of(visit: Visit) -> Entity:
-    found = visit.entities.get(visit.request.path_params["entity"])
-    if found is None:
-        raise no_such_page()
-    return found
-
-
-async def row_of(visit: Visit, entity: Entity) -> Row:
-    row_id: str = visit.request.path_params["id"]
-    if re.fullmatch(r"[0-9]{1,19}", row_id) and int(row_id) <= MAX_ID:
-        found = await fetch_one(await visit.session(), visit.entities, entity, int(row_id), visit.staff)
-        if found is not None:
-            return found
-    raise NotFound(f"There is no such {entity.noun}.")
-
-
-async def create_task(visit: Visit) -> Task:
-    entity = entity_of(visit)
-    if entity.create is None:
-        raise no_such_page()
-    fields = fields_of(entity.create.body, visit.entities, entity)
-    place = f"/{entity.name}/new"
-    return Task(entity, entity.create, f"New {entity.noun}", "Save", fields, place, f"/{entity.name}")
-
-
-async def edit_task(visit: Visit) -> Task:
-    entity = entity_of(visit)
-    if entity.update is None:
-        raise no_such_page()
-    row = await row_of(visit, entity)
-    fields = fields_of(entity.update.body, visit.entities, entity)
-    place = f"{row.href}/edit"
-    return Task(entity, entity.update, f"Edit {row.label}", "Save", fields, place, row.href, row)
-
-
-async def delete_task(visit: Visit) -> Task:
-    entity = entity_of(visit)
-    if entity.delete is None:
-        raise no_such_page()
-    row = await row_of(visit, entity)
-    place = f"{row.href}/delete"
-    title, asks = f"Delete {row.label}", entity.delete.description
-    return Task(entity, entity.delete, title, "Delete", [], place, row.href, row, asks=asks)
-
-
-async def action_task(visit: Visit) -> Task:
-    entity = entity_of(visit)
-    name = visit.request.path_params["action"]
-    action = next((each for each in actions_of(visit.entities, entity) if each.name == name), None)
-    if action is None:
-        raise no_such_page()
-    row = await row_of(visit, entity)
-    return Task(
-        entity,
-        action.route,
-        f"{action.label}: {row.label}",
-        action.label,
-        action.fields,
-        action_place(row, action),
-        row.href,
-        row,
-        fixed=action.variant.fixed,
-        begins_with=action.variant.begins_with(row.values),
-        asks=action.variant.asks,
-    )
-
-
-def action_place(row: Row, action: Action) -> str:
-    return f"{row.href}/do/{action.name}"
-
-
-TASKS = {"create": create_task, "edit": edit_task, "delete": delete_task, "action": action_task}
 
 
 async def show(visit: Visit, kind: str) -> Response:
     """The page of a form, as it is opened."""
     task = await TASKS[kind](visit)
     form = blank(task.fields, {**task.begins_with, **visit.request.query_params})
-    if task.is_guarded and task.row:
+    if (task.is_guarded or task.route.secrets) and task.row:
         form = await _opened(visit, task, task.row)
     return await _page(visit, task, form)
 
@@ -179,11 +65,33 @@ async def send(visit: Visit, kind: str) -> Response:
         return await visit.read(partial(_again, task=task, form=form, status=422))
     if task.edits and not body:
         return visit.redirect(task.back)
+    if not await _is_as_shown(visit, task, form):
+        form.alert = DONE_MEANWHILE
+        return await visit.read(partial(_again, task=task, form=form, status=HTTPStatus.PRECONDITION_FAILED))
     sent = body | _fixed(task, "body") if task.route.body else None
     answer = await visit.call(task.route.method, task.api_path, body=sent, query=query, headers=_headers(task, form))
     if answer.is_refusal:
         return await _refused(visit, task, form, answer)
+    if task.route.secrets:
+        return await _shown_once(visit, task, answer)
     return visit.redirect(await _then(visit, task, answer))
+
+
+async def _is_as_shown(visit: Visit, task: Task, form: Form) -> bool:
+    """Whether a row is what it was when the form was opened, so that a page that is loaded again makes no new secret.
+
+    The route of a secret takes neither a key nor a precondition.
+    """
+    if task.row is None or not task.route.secrets:
+        return True
+    shown, form.tag = form.tag, (await visit.read(partial(_opened, task=task, row=task.row))).tag
+    return shown == form.tag
+
+
+async def _shown_once(visit: Visit, task: Task, answer: Answer) -> Response:
+    """The page with a secret that no page and no answer shows again: a redirect would need it to be kept."""
+    secrets = {label_of(name): str(answer.content[name]) for name in task.route.secrets}
+    return visit.page("secret.html", task=task, secrets=secrets, next=await _then(visit, task, answer))
 
 
 def _fixed(task: Task, part: str) -> dict[str, str]:
@@ -192,7 +100,7 @@ def _fixed(task: Task, part: str) -> dict[str, str]:
 
 def _headers(task: Task, form: Form) -> dict[str, str]:
     headers = {"idempotency-key": header_text(form.key)} if task.route.takes_key else {}
-    if form.tag:
+    if form.tag and task.is_guarded:
         headers["if-match"] = header_text(form.tag)
     return headers
 

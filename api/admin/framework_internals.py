@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from api.models.types import SECRET
 from api.web.framework_internals import query_fields
 from api.web.key_rules import key_rules_of
 
@@ -27,6 +28,8 @@ class ApiRoute(NamedTuple):
     query: dict[str, FieldInfo]
     takes_key: bool
     """Whether it takes an `Idempotency-Key`."""
+    secrets: tuple[str, ...] = ()
+    """The fields of its answer that are shown this once."""
 
     def path_of(self, row_id: int) -> str:
         return self.path.replace("{id}", str(row_id))
@@ -47,7 +50,13 @@ def api_routes(app: FastAPI) -> Iterator[ApiRoute]:
                     body=_body_of(route),
                     query=query_fields(route),
                     takes_key=keys is not None and keys.refusal is None,
+                    secrets=_secrets_in(route.response_model),
                 )
+
+
+def _secrets_in(answer: Any) -> tuple[str, ...]:
+    is_class = isinstance(answer, type) and issubclass(answer, BaseModel)
+    return tuple(name for name, field in answer.model_fields.items() if SECRET in field.metadata) if is_class else ()
 
 
 def _body_of(route: APIRoute) -> type[BaseModel] | None:

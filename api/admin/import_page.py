@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from api.admin.entities import Entity
 from api.admin.fields import Field, query_fields_of
-from api.admin.form_pages import entity_of
 from api.admin.forms import KEY
 from api.admin.framework_internals import ApiRoute
 from api.admin.in_process import Answer, SentFile, header_text
+from api.admin.tasks import entity_of
 from api.admin.visits import HEADERS, Visit, no_such_page
 from api.import_export.columns import columns_of, example_of
 from api.import_export.families import exports

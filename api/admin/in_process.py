@@ -16,9 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Scope
 
+from api.web.forms import FORM
 from api.web.request_ids import HEADER, request_id_of
-
-FORM = "application/x-www-form-urlencoded"
 
 PASSED_ON = (b"host", b"user-agent", b"traceparent", b"tracestate")
 """Headers of the browser's request that the API gets too."""

@@ -8,10 +8,10 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route, Router, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.admin import dashboard, form_pages, import_page, row_pages, sign_in
+from api.admin import dashboard, form_pages, import_page, mail_preview, row_pages, sign_in
 from api.admin.entities import Entities
-from api.admin.form_pages import TASKS
 from api.admin.sent_forms import MAX_BESIDE_FILE
+from api.admin.tasks import TASKS
 from api.admin.templates import ASSETS, Pages
 from api.admin.visits import Endpoint, Visit, Visits, no_such_page
 from api.settings import Settings
@@ -46,6 +46,8 @@ def install_admin(app: FastAPI, settings: Settings) -> None:
         Route("/admin/{entity}/import", visits.reading(import_page.show)),
         Route("/admin/{entity}/import", takes_file, methods=["POST"]),
         Route("/admin/{entity}/all.csv", visits.reading(import_page.download)),
+        Route("/admin/mails/{id}/preview", visits.reading(mail_preview.show)),
+        Route("/admin/mails/{id}/preview.html", visits.reading(mail_preview.show_html)),
         Route("/admin/{entity}/{id}", visits.reading(row_pages.row_page)),
         Route("/admin/{entity}", visits.reading(row_pages.list_page)),
     ]

@@ -8,13 +8,13 @@ from sqlalchemy import inspect as mapper_of
 from sqlmodel import col
 from starlette.responses import Response
 
-from api.admin.actions import Action, actions_of
+from api.admin.actions import Action, actions_of, done_text
 from api.admin.choices import few_rows
 from api.admin.csv_export import csv_lines
 from api.admin.entities import Column, Entity, Kind
-from api.admin.form_pages import action_place, entity_of, row_of
 from api.admin.lists import AFTER, PART, PERIOD, SEARCH, SORT, ListQuery, filters_of, parse_query, read_part
 from api.admin.rows import Row, fetch, rows_of, select_rows, visible
+from api.admin.tasks import action_place, entity_of, row_of
 from api.admin.trail import changes_of
 from api.admin.visits import HEADERS, Visit
 from api.errors import Unprocessable
@@ -72,7 +72,7 @@ async def list_page(visit: Visit) -> Response:
         chips=_chips(query, filters, part.rows if part else []),
         max_search_length=MAX_SEARCH_LENGTH,
         has_period=entity.column("created_at") is not None,
-        done=done_text(visit, entity),
+        done=done_text(entity.routes, visit.request.query_params.get("done")),
         names={"search": SEARCH, "sort": SORT, "after": AFTER, "from": PERIOD[0], "to": PERIOD[1]},
     )
 
@@ -133,7 +133,7 @@ async def row_page(visit: Visit) -> Response:
         sections=[each for each in sections if each.rows],
         empty=[each.title.lower() for each in sections if not each.rows],
         changes=await changes_of(await visit.session(), visit.entities, row),
-        done=done_text(visit, entity),
+        done=done_text(entity.routes, visit.request.query_params.get("done")),
         key=visit.new_key(),
     )
 
@@ -182,9 +182,3 @@ async def _section(
     found = await fetch(await visit.session(), visit.entities, entity, selected, rows)
     shown = [replace(each, cells=[cell for cell in each.cells if cell.column in columns]) for each in found]
     return Section(title, entity, columns, shown[:FEW_RELATED], more if len(found) > FEW_RELATED else None, actions)
-
-
-def done_text(visit: Visit, entity: Entity) -> str:
-    """What was just done, of the route that did it."""
-    name = visit.request.query_params.get("done")
-    return next((f"{each.summary}: done." for each in entity.routes if each.name == name), "")

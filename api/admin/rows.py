@@ -25,8 +25,10 @@ TONES = {
     "delivered": "done",
     "completed": "done",
     "published": "done",
+    "sent": "done",
     "cancelled": "over",
     "refunded": "over",
+    "failed": "over",
     "archived": "over",
 }
 """The colour of a value of an enum, beside the word itself; others have none."""

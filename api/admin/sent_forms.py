@@ -1,14 +1,13 @@
-"""What a browser sends of a form: its fields, and for some pages a file, which is kept on disk and not in memory."""
+"""A form with a file, which is kept on disk and not in memory."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import parse_qsl
 
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from api.admin.in_process import FORM
+from api.web.forms import media_type_of
 from api.web.transactions import HUNG_UP, refuse_compressed
 from api.web.uploads import no_room
 
@@ -17,29 +16,11 @@ FORM_WITH_FILE = "multipart/form-data"
 FILE_LOST = "Your session has ended. Sign in again, and choose the file again."
 TOO_LARGE = "The file is larger than {:,} bytes. Import it in parts, or with `python -m api import`."
 
-MAX_FIELDS = 2_000
-"""Fields of one form; no form here has as many."""
-
 MAX_FIELDS_BESIDE_FILE = 20
 MAX_FIELD_SIZE = 1_000
 
 MAX_BESIDE_FILE = 65_536
 """Bytes that a form may have beside its file: the fields, the name of the file, and what separates them."""
-
-
-async def fields_of_form(request: Request) -> dict[str, str]:
-    """`in_transaction` has read the body, and refuses one that is compressed or incomplete.
-
-    Raises:
-        HTTPException: It is no form, or one with too many fields.
-    """
-    body = (await request.body()).decode("utf-8", "replace")
-    if body and _media_type(request) != FORM:
-        raise HTTPException(415, f"A form is sent as {FORM}.")
-    try:
-        return dict(parse_qsl(body, keep_blank_values=True, max_num_fields=MAX_FIELDS))
-    except ValueError:
-        raise HTTPException(400, f"The form has more than {MAX_FIELDS:,} fields.") from None
 
 
 @asynccontextmanager
@@ -51,7 +32,7 @@ async def form_with_file(request: Request) -> AsyncIterator[tuple[dict[str, str]
         Unavailable: The disk is full.
     """
     refuse_compressed(request)
-    if _media_type(request) != FORM_WITH_FILE:
+    if media_type_of(request) != FORM_WITH_FILE:
         raise HTTPException(415, f"A form with a file is sent as {FORM_WITH_FILE}.")
     try:
         form = await request.form(max_files=1, max_fields=MAX_FIELDS_BESIDE_FILE, max_part_size=MAX_FIELD_SIZE)
@@ -64,7 +45,3 @@ async def form_with_file(request: Request) -> AsyncIterator[tuple[dict[str, str]
         yield {name: text for name, text in form.items() if isinstance(text, str)}, next(iter(files), None)
     finally:
         await form.close()
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

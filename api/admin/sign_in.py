@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from api.admin import sessions
 from api.admin.in_process import call_api
-from api.admin.sent_forms import MAX_FIELDS
 from api.admin.visits import NOT_STAFF, Visit
+from api.web.forms import MAX_FIELDS
 
 
 async def show(visit: Visit) -> Response:

@@ -16,13 +16,14 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from api.admin.entities import Entities
 from api.admin.in_process import RETRY_AFTER, Answer, call_api
-from api.admin.sent_forms import FILE_LOST, TOO_LARGE, fields_of_form, form_with_file
+from api.admin.sent_forms import FILE_LOST, TOO_LARGE, form_with_file
 from api.admin.sessions import refuse_other_sites, token_of, with_token
 from api.admin.templates import Pages
 from api.auth.callers import optional_caller
 from api.errors import Forbidden, NotFound, ShopError, Unauthorized
 from api.models.user import Caller
 from api.settings import Settings
+from api.web.forms import fields_of_form
 from api.web.middleware import PAGE_OF_REFUSAL
 from api.web.paths import path_of
 from api.web.problems import title_of
@@ -103,8 +104,7 @@ class Visit:
         return answer
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
-        text = self.pages.render(template, self.request, self.user, **values)
-        return HTMLResponse(text, status, HEADERS)
+        return HTMLResponse(self.pages.render(template, self.request, self.user, **values), status, HEADERS)
 
     def redirect(self, path: str) -> Response:
         """303: the browser reads the page, and a reload sends nothing again."""

@@ -1,7 +1,8 @@
 """Who is asking: the dependencies by which a route names its caller."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
@@ -21,6 +22,7 @@ from api.models.user import Caller, User
 from api.web.app_state import INVALID_TOKEN, database_of
 from api.web.key_rules import demands_sign_in
 from api.web.transactions import run_of
+from api.web.watching import CALLER
 
 STAFF_ONLY = "Only staff may do this."
 
@@ -42,17 +44,46 @@ _bearer = OAuth2PasswordBearer(
 )
 
 
-class _OptionalCaller(SecurityBase):
-    """Finds out who sends a request; nobody, where it comes without a token. To /docs it is the scheme of the token."""
+class _Token(SecurityBase):
+    """A dependency that reads the token. One that depended on another would cost as much as a third of a statement."""
 
     model = _bearer.model
     scheme_name = _bearer.scheme_name
+
+
+class _OptionalCaller(_Token):
+    """Finds out who sends a request; nobody, where it comes without a token."""
 
     async def __call__(self, request: Request) -> Caller | None:
         return await run_of(request).once(_find_caller)
 
 
+class _CurrentUser(_Token):
+    """The same, and refuses whoever is not signed in."""
+
+    async def __call__(self, request: Request) -> Caller:
+        caller = await run_of(request).once(_find_caller)
+        if caller is None:
+            raise Unauthorized("Sign in first: send a token from `POST /auth/token` as `Authorization: Bearer …`.")
+        return caller
+
+
+class _Staff(_CurrentUser):
+    """The same, and refuses whoever is no staff."""
+
+    async def __call__(self, request: Request) -> Caller:
+        caller = await super().__call__(request)
+        if not caller.is_superuser:
+            raise Forbidden(STAFF_ONLY)
+        return caller
+
+
 optional_caller = _OptionalCaller()
+current_user = demands_sign_in(_CurrentUser())
+staff = demands_sign_in(_Staff())
+
+READ_TOKEN: frozenset[Callable[..., Any]] = frozenset({optional_caller, current_user, staff})
+DEMAND_TOKEN: frozenset[Callable[..., Any]] = frozenset({current_user, staff})
 
 
 async def _find_caller(request: Request) -> Caller | None:
@@ -67,6 +98,7 @@ async def _find_caller(request: Request) -> Caller | None:
         raise Unauthorized(INVALID_TOKEN)
     *columns, token_id, last_used_at = rows[0]
     caller = Caller.model_construct(**dict(zip(USER_COLUMNS, columns, strict=True)), token_id=token_id)
+    request.scope["state"][CALLER] = caller
     origin = run_of(request).origin
     origin.user_id, origin.token_id = caller.id, token_id
     if not _is_recent(last_used_at):
@@ -113,27 +145,22 @@ async def caller_id(request: Request) -> int | None:
     return caller.id if caller else None
 
 
-@demands_sign_in
-async def current_user(caller: Annotated[Caller | None, Depends(optional_caller)]) -> Caller:
-    if caller is None:
-        raise Unauthorized("Sign in first: send a token from `POST /auth/token` as `Authorization: Bearer …`.")
-    return caller
-
-
 def is_staff(user: Caller | None) -> bool:
     """Whether somebody is signed in as a staff user."""
     return user is not None and user.is_superuser
 
 
-async def staff(user: Annotated[Caller, Depends(current_user)]) -> Caller:
-    if not user.is_superuser:
-        raise Forbidden(STAFF_ONLY)
-    return user
-
-
 OptionalUser = Annotated[Caller | None, Depends(optional_caller)]
 CurrentUser = Annotated[Caller, Depends(current_user)]
 Staff = Annotated[Caller, Depends(staff)]
+
+
+async def tokens_of_staff(database: Database, token_ids: set[int]) -> set[int]:
+    """Which of these tokens are valid and belong to staff."""
+    valid = (col(Token.expires_at) > utcnow(), col(User.is_active), col(User.is_superuser))
+    tokens = select(Token.id).join(User, col(Token.user_id) == col(User.id)).where(col(Token.id).in_(token_ids), *valid)
+    async with database.reads() as session:
+        return set((await session.exec(tokens)).all())
 
 
 async def lock_caller(session: AsyncSession, caller: Caller) -> None:

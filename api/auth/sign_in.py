@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordRequestForm
-from sqlmodel import col, or_, select, update
+from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth.callers import CurrentUser
@@ -41,14 +41,11 @@ async def _verified_sign_in(
     settings: AppSettings,
 ) -> VerifiedUser:
     typed, password = composed(_storable(form.username)), _storable(form.password)
-    name = typed.lower()
     async with database.reads() as session:
-        # An older release beside the new schema may have registered a username with capitals.
-        named = or_(col(User.username).in_({name, typed}), User.email == name)
-        users = (await session.exec(select(User).where(named, col(User.is_active)).order_by(col(User.id)))).all()
+        users = (await session.exec(select(User).where(User.signs_in_by(typed)).order_by(col(User.id)))).all()
     user = users[0] if users else None
     subjects = {
-        AttemptKind.SIGN_IN_BY_ACCOUNT: f"name {name}",
+        AttemptKind.SIGN_IN_BY_ACCOUNT: f"name {typed.lower()}",
         AttemptKind.SIGN_IN_BY_ADDRESS: address_of(request),
     }
     right, new_hash = await _verify(database, settings, subjects, password, user.hashed_password if user else None)

@@ -15,6 +15,8 @@ from api.database.sessions import Database
 from api.demo import cast
 from api.demo.fill import Size, fill
 from api.settings import Settings
+from api.worker.followers import followers
+from api.worker.job_rows import skip_to_end
 
 FILE = Path("demo.db")
 
@@ -62,6 +64,7 @@ def _make() -> None:
     async def work(database: Database) -> None:
         await cast.add_cast(database, until)
         await fill(database, SIZE, seed=SEED, until=until)
+        await skip_to_end(database, [each.name for each in followers(settings)])
 
     print(f"Making {FILE}, which takes some seconds", flush=True)
     setup.migrate(settings)

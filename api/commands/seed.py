@@ -15,6 +15,8 @@ from api.models.order import Order
 from api.models.product import Product
 from api.models.user import User
 from api.settings import Settings
+from api.worker.followers import followers
+from api.worker.job_rows import skip_to_end
 
 
 def seed(settings: Settings, options: argparse.Namespace) -> int:
@@ -31,7 +33,9 @@ def seed(settings: Settings, options: argparse.Namespace) -> int:
             print(f"Sign in as {admin.username} with the password {admin.password} - it is not shown again.")
         gc.collect()
         gc.freeze()  # or the collector would go through the modules again and again: a sixth of the time
-        return await fill(database, size, seed=options.seed, until=until)
+        placed = await fill(database, size, seed=options.seed, until=until)
+        await skip_to_end(database, [each.name for each in followers(settings)])
+        return placed
 
     orders = with_database(settings, work)
     print(f"Added {size.products:,} products, {size.customers:,} customers and {orders:,} orders.")

@@ -14,6 +14,7 @@ from api.commands.listening import listening, name_of, url_for_browsers
 from api.settings import Settings
 from api.web.server import ShopProtocol
 from api.web.transactions import LONGEST_REQUEST
+from api.worker.running import work
 
 GRACEFUL_SHUTDOWN = ceil(LONGEST_REQUEST)
 """Seconds that open requests have at a stop, so that each is answered. The `Procfile` says the same."""
@@ -31,7 +32,7 @@ def serve(settings: Settings, options: argparse.Namespace) -> int:
 
 def run(app: FastAPI, settings: Settings, listeners: list[socket.socket]) -> int:
     """Serve an app until it is stopped, with the worker beside the requests, and return the exit code."""
-    app.state.with_worker = settings.worker
+    app.state.work = work if settings.worker else None
     server = uvicorn.Server(
         uvicorn.Config(
             app,

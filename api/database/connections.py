@@ -9,34 +9,57 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
-from sqlalchemy import PoolProxiedConnection
+from sqlalchemy import AsyncAdaptedQueuePool, PoolProxiedConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database.drivers import KINDS, Discard, DriverConnection, Listener, as_session_error
-from api.database.sqlalchemy_internals import invalidate_pool
+from api.database.drivers import (
+    Discard,
+    DriverConnection,
+    Listener,
+    MySQLConnection,
+    SQLiteConnection,
+    as_session_error,
+)
+from api.database.engine import is_in_transaction
+from api.database.postgresql import PostgreSQLConnection
+from api.database.sqlalchemy_internals import has_ready, invalidate_pool
 from api.database.trail import trail_of
 
 OPEN_DRIVER, LISTENERS = "open_driver", "listeners"
 """The keys in a session's `info` of what opens its driver's connection, and of who is told of statements."""
 
+KINDS: dict[str, type[DriverConnection]] = {
+    "postgresql": PostgreSQLConnection,
+    "sqlite": SQLiteConnection,
+    "mysql": MySQLConnection,
+}
+
 
 async def take_from_pool(engine: AsyncEngine) -> PoolProxiedConnection:
-    """A connection of the pool.
+    """A connection of the pool. One that is ready is taken without a greenlet, which costs a third of a statement.
 
     Raises:
         sqlalchemy.exc.TimeoutError: None became free in time.
         sqlalchemy.exc.DBAPIError: No connection could be opened.
     """
+    pool = engine.sync_engine.pool
+    if isinstance(pool, AsyncAdaptedQueuePool) and has_ready(pool):
+        return pool.connect()
     try:
         return await engine.raw_connection()
     except engine.dialect.loaded_dbapi.Error as error:
         raise as_session_error(engine, error, None, (), is_dead=False) from error
 
 
-async def give_back(proxied: PoolProxiedConnection) -> None:
-    await greenlet_spawn(proxied.close)
+async def give_back(engine: AsyncEngine, proxied: PoolProxiedConnection) -> None:
+    """Give a connection back to the pool; a transaction that is open on it is rolled back."""
+    is_kept = isinstance(engine.sync_engine.pool, AsyncAdaptedQueuePool) and proxied.is_valid
+    if is_kept and not is_in_transaction(engine.dialect, proxied.driver_connection):
+        proxied.close()  # which waits for nothing
+    else:
+        await greenlet_spawn(proxied.close)
 
 
 async def throw_away(
@@ -57,14 +80,14 @@ async def checked_out(engine: AsyncEngine, listeners: Sequence[Listener]) -> Asy
     try:
         yield connected(engine, proxied, partial(throw_away, engine, proxied), listeners)
     finally:
-        await give_back(proxied)
+        await give_back(engine, proxied)
 
 
 def connected(
     engine: AsyncEngine, proxied: PoolProxiedConnection, discard: Discard, listeners: Sequence[Listener]
 ) -> DriverConnection:
     """The driver's connection in one that was taken from the pool."""
-    return KINDS[engine.dialect.name](engine, proxied.driver_connection, discard, listeners)
+    return KINDS[engine.dialect.name](engine, proxied, discard, listeners)
 
 
 async def write_pending(session: AsyncSession) -> None:

@@ -9,6 +9,9 @@ Of aiomysql:
 - Its `close` has TLS say farewell, which takes the server's answer, and an event loop that ends does not wait for it:
   `tests/faults/test_tls.py`.
 
+Of psycopg:
+- At a rollback it takes back what is prepared in its session, by `DEALLOCATE ALL`: `tests/database/test_libpq.py`.
+
 Of aiosqlite:
 - It waits for a statement that is to be interrupted, and says nowhere which thread runs it:
   `tests/database/test_abandoned_statements.py`.
@@ -55,6 +58,11 @@ def set_socket_options(driver: Any, options: Mapping[str, int]) -> None:
         for name, value in options.items():
             if hasattr(socket, name):
                 connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def keep_prepared(driver: Any) -> None:
+    """Have psycopg keep its prepared statements at a rollback, as the server does: with them, all others would go."""
+    driver._prepared.clear = lambda: False
 
 
 def abandon(driver: Any) -> None:

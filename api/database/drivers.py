@@ -6,10 +6,9 @@ Errors are those that a session raises, so retries and refusals know them.
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from psycopg import AsyncRawCursor
-from sqlalchemy import Dialect
+from sqlalchemy import Dialect, PoolProxiedConnection
 from sqlalchemy.engine.interfaces import DBAPIModule
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,6 +20,9 @@ from api.database.statements import CompiledStatement, Insertion, Recorder, Row,
 LAST_INSERT_ID = Statement(text("SELECT LAST_INSERT_ID()"))
 """For MySQL, which has no INSERT … RETURNING."""
 
+Call = tuple[Statement, dict[str, Any]]
+"""A statement with its values."""
+
 Run = Callable[[str, Sequence[Any]], Awaitable[Any]]
 Listener = Callable[[str, Sequence[Any]], None]
 """Is told of each statement and its values before it is run."""
@@ -28,6 +30,13 @@ Listener = Callable[[str, Sequence[Any]], None]
 LONGEST_SILENCE = 4.0
 """Seconds without an answer after which a statement that is given up speaks against all connections of its age: it
 waits for no row as long as that, and a network that swallows what one of them sends mostly does so with all."""
+
+
+class Answered(NamedTuple):
+    """What came of a statement: how many rows it changed or found, and those that it found."""
+
+    row_count: int
+    rows: Sequence[Row]
 
 
 class Discard(Protocol):
@@ -39,13 +48,17 @@ class Discard(Protocol):
 class DriverConnection(ABC):
     """A connection of one driver."""
 
-    def __init__(self, engine: AsyncEngine, driver: Any, discard: Discard, listeners: Sequence[Listener]) -> None:
+    def __init__(
+        self, engine: AsyncEngine, proxied: PoolProxiedConnection, discard: Discard, listeners: Sequence[Listener]
+    ) -> None:
         self._engine = engine
-        self._driver = driver
+        self._driver: Any = proxied.driver_connection
         self._discard = discard
         self._listeners = listeners
         self.has_run = False
         """Whether a statement has been answered, so that the connection was alive in this transaction."""
+        self.failed_earlier = False
+        """Whether the last error is of a statement that was sent before the one that raised it."""
         self.defers = False
         """Whether `send` may wait for the next statement: whoever sets this sees to it that nothing is left behind."""
         self.trail: Recorder | None = None  # none in autocommit
@@ -77,6 +90,21 @@ class DriverConnection(ABC):
         """
         return int(await self._run(self._execute, *self._with_values(statement, values)))
 
+    async def together(self, *calls: Call) -> Sequence[Answered]:
+        """Run statements one after the other, which PostgreSQL takes in one go. All are run, whatever each changes.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: The database refused one, or the connection is dead.
+        """
+        answered = []
+        for statement, values in calls:
+            if statement.on(self.dialect).has_rows:
+                rows = await self.fetch(statement, **values)
+                answered.append(Answered(len(rows), rows))
+            else:
+                answered.append(Answered(await self.execute(statement, **values), ()))
+        return answered
+
     async def send(self, statement: Statement, **values: Any) -> None:
         """Run a statement whose result is not needed, with the next statement at the latest.
 
@@ -104,9 +132,14 @@ class DriverConnection(ABC):
         """Drop what was sent and is not run yet."""
         return
 
-    async def insert(self, insertion: Insertion, **row: Any) -> int:
-        """Insert one row, all of whose values are given, record it, and return its id."""
-        if self.dialect.insert_returning:
+    async def insert(self, insertion: Insertion, *, row_id: int | None = None, **row: Any) -> int:
+        """Insert one row, all of whose values are given, record it, and return its id.
+
+        A row that has its id already is inserted as `send` does.
+        """
+        if row_id is not None:
+            await self.send(insertion.numbered.recorded, id=row_id, **row)
+        elif self.dialect.insert_returning:
             ((row_id,),) = await self.fetch(insertion.recorded_returning_id, **row)
         else:
             await self.execute(insertion.recorded, **row)
@@ -124,9 +157,12 @@ class DriverConnection(ABC):
         return compiled.with_values(compiled.constants | values)
 
     async def _run(self, run: Run, sql: str, values: Sequence[Any]) -> Any:
+        self._tell(sql, values)
+        return await self._guarded(run, sql, values)
+
+    def _tell(self, sql: str, values: Sequence[Any]) -> None:
         for listener in self._listeners:
             listener(sql, values)
-        return await self._guarded(run, sql, values)
 
     async def _guarded(self, run: Run, sql: str, values: Sequence[Any]) -> Any:
         """Run something, and raise its errors as a session does."""
@@ -155,53 +191,6 @@ class DriverConnection(ABC):
 
     @abstractmethod
     async def _execute(self, sql: str, values: Sequence[Any]) -> int: ...
-
-
-class PostgreSQLConnection(DriverConnection):
-    """What is sent waits for the next statement, and goes to the server with it: "pipeline mode" in libpq's manual."""
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._waiting: list[tuple[str, Sequence[Any]]] = []
-
-    async def _send(self, sql: str, values: Sequence[Any]) -> None:
-        if self.defers:
-            self._waiting.append((sql, values))
-        else:
-            await self._execute(sql, values)
-
-    async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-        rows: Sequence[Row] = await (await self._sent(sql, values)).fetchall()
-        return rows
-
-    async def _execute(self, sql: str, values: Sequence[Any]) -> int:
-        return int((await self._sent(sql, values)).rowcount)
-
-    async def _sent(self, sql: str, values: Sequence[Any]) -> Any:
-        """The cursor of a statement, run after all that wait."""
-        cursor = AsyncRawCursor(self._driver)
-        if self._waiting:
-            waiting, self._waiting = self._waiting, []
-            async with self._driver.pipeline():
-                for earlier, its_values in waiting:
-                    await AsyncRawCursor(self._driver).execute(earlier.encode(), its_values)
-                await cursor.execute(sql.encode(), values)
-        else:
-            await cursor.execute(sql.encode(), values)
-        return cursor
-
-    async def flush(self) -> None:
-        if self._waiting:
-            await self._guarded(self._execute, *self._waiting.pop())
-
-    async def commit(self) -> None:
-        """PostgreSQL answers the COMMIT of a failed transaction with a rollback, and without an error."""
-        cursor = await self._run(self._sent, "COMMIT", ())
-        if cursor.statusmessage != "COMMIT":
-            raise RuntimeError("A statement of the transaction failed, and the code went on: nothing was committed.")
-
-    def forget(self) -> None:
-        self._waiting.clear()
 
 
 class SQLiteConnection(DriverConnection):
@@ -241,10 +230,3 @@ def as_session_error(
         dialect=engine.dialect,
     )
     return raised
-
-
-KINDS: dict[str, type[DriverConnection]] = {
-    "postgresql": PostgreSQLConnection,
-    "sqlite": SQLiteConnection,
-    "mysql": MySQLConnection,
-}

@@ -1,14 +1,17 @@
 """What is worth a line in the log when a process starts: nothing of it prevents the start."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
-from sqlmodel import SQLModel, text
+from sqlmodel import SQLModel, col, select, text
 
 from api.database import schema
 from api.database.drivers import DriverConnection
 from api.database.engine import pool_size
 from api.database.sessions import Database
 from api.database.statements import Statement
+from api.models.base import utcnow
+from api.models.event import Event
 from api.models.searchable import Searchable
 from api.settings import Settings
 
@@ -43,6 +46,14 @@ HOW_TO_INDEX = "Run CREATE EXTENSION pg_trgm, and then what `alembic upgrade 1f6
 """Where the extension was missing when the database was migrated."""
 
 
+SELECT_WAITING = Statement(
+    select(col(Event.timestamp)).where(col(Event.position).is_(None)).order_by(col(Event.id)).limit(1)
+)
+
+WORKER_PATIENCE = timedelta(minutes=10)
+"""After which an event that has no place in the feed is a sign that no worker runs."""
+
+
 async def inspect(database: Database, settings: Settings) -> list[str]:
     """What whoever runs the shop should know of its database, in sentences.
 
@@ -57,6 +68,7 @@ async def inspect(database: Database, settings: Settings) -> list[str]:
             await _too_many_connections(connection, settings),
             await _foreign_engines(connection),
             None if difference else await _missing_search_index(connection),
+            None if difference else await _missing_worker(connection),
         ]
     return [each for each in found if each is not None]
 
@@ -99,3 +111,13 @@ async def _missing_search_index(connection: DriverConnection) -> str | None:
     if found >= {f"ix_{model.__tablename__}_search_text" for model in Searchable.__subclasses__()}:
         return None
     return f"A search reads the whole table: the extension pg_trgm is missing. {HOW_TO_INDEX}"
+
+
+async def _missing_worker(connection: DriverConnection) -> str | None:
+    rows = await connection.fetch(SELECT_WAITING)
+    if not rows or (waiting := utcnow() - rows[0][0]) < WORKER_PATIENCE:
+        return None
+    return (
+        f"An event has been waiting for the worker for {waiting // timedelta(minutes=1)} minutes: "
+        "see that `python -m api worker` runs."
+    )

@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 from api.database.statements import Insertion, Statement, numbered_values
 from api.database.waiting import Waiting
 from api.models.event import Event
+from api.telemetry.metrics import metrics
 
 INSERT_EVENT = Insertion(Event)
 
@@ -23,6 +24,21 @@ class Outbox(Waiting):
     """The events of one transaction that are not written yet."""
 
     table = SQLModel.metadata.tables[str(Event.__tablename__)]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[tuple[str, str | None]] = []
+        """The types of the events that were written, with the amounts of those that have one: for the metrics."""
+
+    def take(self, most: int) -> list[dict[str, Any]]:
+        taken = super().take(most)
+        if metrics.instruments is not None:
+            self.written += [(str(each["type"]), each["data"].get("amount")) for each in taken]
+        return taken
+
+    def forget(self) -> None:
+        super().forget()
+        self.written.clear()
 
     def insertion(self, rows: Sequence[Mapping[str, Any]]) -> tuple[Statement, dict[str, Any]]:
         return INSERT_EVENT.many(len(rows)), numbered_values([INSERT_EVENT.values(**row) for row in rows])

@@ -105,6 +105,11 @@ class Database:
         """The driver's own connection, in autocommit: for reads that are compiled once (`api/reads/`)."""
         return checked_out(self.engine, self.listeners)
 
+    @property
+    def write_slots(self) -> WriteSlots:
+        """How many writes run and wait, for the metrics."""
+        return self._write_slots
+
     def is_busy(self) -> bool:
         """Whether a write would have to wait for a slot."""
         return self._write_slots.are_taken()

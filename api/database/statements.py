@@ -39,9 +39,8 @@ class CompiledStatement:
         prefetched = [*compiled.insert_prefetch, *compiled.update_prefetch]
         if prefetched:  # a session would compute them
             raise TypeError(f"the statement gives no value to {', '.join(map(str, prefetched))}")
-        self._compiled = compiled
+        self._expanded = compiled if compiled.post_compile_params else None  # which takes five times as much memory
         self._binds = {name: _to_database(bind.type, dialect) for name, bind in compiled.binds.items()}
-        self._has_lists = bool(compiled.post_compile_params)
         self.sql = str(compiled)
         self.constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
         """The values that the statement itself has."""
@@ -50,6 +49,7 @@ class CompiledStatement:
         columns = getattr(statement, "exported_columns", ())
         self._columns = [_from_database(column.type, dialect) for column in columns]
         self._converts = any(self._columns)
+        self.has_rows = bool(self._columns)
 
     def with_values(self, values: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
         """The SQL, and its values in their order.
@@ -57,15 +57,15 @@ class CompiledStatement:
         Raises:
             KeyError: A parameter has no value.
         """
-        if self._has_lists:
-            return self._with_lists(values)
+        if self._expanded is not None:
+            return self._with_lists(self._expanded, values)
         return self.sql, [
             values[name] if process is None else process(values[name]) for name, process in self._positions
         ]
 
-    def _with_lists(self, values: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
+    def _with_lists(self, compiled: SQLCompiler, values: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
         """An `IN` has as many parameters as its list has members."""
-        state = self._compiled.construct_expanded_state(dict(values))
+        state = compiled.construct_expanded_state(dict(values))
         origin = {part: name for name, parts in state.parameter_expansion.items() for part in parts}
         found = []
         for name in state.positiontup or ():
@@ -120,11 +120,15 @@ def _audited_by(statement: ClauseElement) -> str | None:
 
 
 class Insertion:
-    """An INSERT of rows of one table class, with the defaults that the class has."""
+    """An INSERT of rows of one table class, with the defaults that the class has.
 
-    def __init__(self, model: type[SQLModel]) -> None:
+    With `has_ids`, the rows have their ids already (`api/database/row_ids.py`).
+    """
+
+    def __init__(self, model: type[SQLModel], *, has_ids: bool = False) -> None:
+        self._model = model
         self._table: Table = inspect(model).local_table
-        self._columns = [column for column in self._table.columns if column.name != "id"]
+        self._columns = [column for column in self._table.columns if has_ids or column.name != "id"]
         fields = {column.name: model.model_fields[column.name] for column in self._columns}
         self._defaults = {name: None if field.is_required() else field.default for name, field in fields.items()}
         self._factories: dict[str, Any] = {
@@ -150,6 +154,11 @@ class Insertion:
     def parameters(self) -> dict[str, BindParameter[Any]]:
         """A parameter for each column."""
         return {each.name: self._parameter(each) for each in self._columns}
+
+    @cached_property
+    def numbered(self) -> "Insertion":
+        """The same of rows that have their ids already."""
+        return Insertion(self._model, has_ids=True)
 
     @cached_property
     def one(self) -> Statement:

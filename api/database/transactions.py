@@ -23,6 +23,7 @@ from api.database.sqlalchemy_internals import CONNECT, connection_on
 from api.database.trail import TRAIL, Origin, Trail
 from api.database.write_slots import WriteSlot
 from api.errors import Unavailable
+from api.telemetry.metrics import metrics
 
 COMMIT_TIMEOUT = 8
 """Seconds for what is written last and for the answer to the COMMIT, which no deadline ends: on a connection that a
@@ -148,6 +149,9 @@ class Transaction:
         except TimeoutError as error:
             raise Unavailable(NOT_CONFIRMED) from error
         self._has_begun = False
+        if self._outbox.written:
+            metrics.committed(self._outbox.written)
+            self._outbox.written.clear()
 
     async def _write_waiting(self) -> None:
         """On PostgreSQL the entries and events go to the server together with the COMMIT."""
@@ -192,6 +196,6 @@ class Transaction:
         finally:
             try:
                 if self._proxied is not None:
-                    await give_back(self._proxied)
+                    await give_back(self._engine, self._proxied)
             finally:
                 self._slot.release()

@@ -28,12 +28,18 @@ def slots_for(backend: str, connections: int | None) -> int:
     return max(1, min(MAX_WRITES, connections - max(1, connections // READ_SHARE)))
 
 
+class NoWriteSlot(PoolTimeout):
+    """No slot became free in time. To a request it is like a pool without a free connection."""
+
+
 class WriteSlots:
     """The slots of one process. `patience` is how many seconds a write waits for one."""
 
     def __init__(self, slots: int, patience: float) -> None:
+        self.slots = slots
         self.free = asyncio.Semaphore(slots)
         self.patience = patience
+        self.in_use = self.waiting = 0
 
     def are_taken(self) -> bool:
         """Whether a write would have to wait."""
@@ -55,13 +61,18 @@ class WriteSlot:
         """
         if self.is_taken:
             return
+        self.slots.waiting += 1
         try:
             async with asyncio.timeout(self.slots.patience):
                 await self.slots.free.acquire()
         except TimeoutError as error:
-            raise PoolTimeout(f"No write has ended for {self.slots.patience} seconds.") from error
+            raise NoWriteSlot(f"No write has ended for {self.slots.patience} seconds.") from error
+        finally:
+            self.slots.waiting -= 1
+        self.slots.in_use += 1
         self.is_taken = True
 
     def release(self) -> None:
         if self.is_taken:
+            self.slots.in_use -= 1
             self.slots.free.release()

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.backoff import backoff
 from api.database.errors import DATABASE_ERRORS, is_broken_connection, is_transient, needs_fresh_session
 from api.database.sessions import Database
 from api.import_export.imports import Import, ImportReport, Options, imports
@@ -23,8 +24,8 @@ from api.web.file_formats import FileFormat
 ATTEMPTS = 6
 """Runs of an import that other writes come in the way of."""
 
-FIRST_BACKOFF = 0.2
-"""Seconds to wait before the second run, doubled before each later one."""
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.4, 6.4
+"""Seconds to wait at most before the second run, and before the last one."""
 
 
 async def import_file(
@@ -58,7 +59,7 @@ async def import_file(
             if attempt == ATTEMPTS or not _may_succeed_again(error):
                 raise
             on_problem = tell_nobody  # it knows what is wrong already
-            await asyncio.sleep(FIRST_BACKOFF * 2 ** (attempt - 1))
+            await asyncio.sleep(backoff(attempt, first=FIRST_BACKOFF, longest=LONGEST_BACKOFF))
     raise AssertionError("the last attempt returns or raises")
 
 

@@ -17,6 +17,9 @@ class AttemptKind(StrEnum):
     SIGN_IN_BY_ACCOUNT = "failed_sign_ins_per_account"
     SIGN_IN_BY_ADDRESS = "failed_sign_ins_per_address"
     REGISTRATION = "registrations_per_address"
+    REGISTRATION_BY_EMAIL = "registrations_per_email"
+    RESET_BY_ACCOUNT = "password_resets_per_account"
+    RESET_BY_ADDRESS = "password_resets_per_address"
 
 
 class Attempt(SQLModel, table=True):

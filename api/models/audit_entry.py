@@ -70,6 +70,7 @@ class AuditEntry(AuditEntryBase, table=True):
     __table_args__ = (
         one_of("action", AuditAction),
         Index(None, "entity", "row_id", "id"),
+        Index(None, "entity", "id"),
         Index(None, "user_id", "id"),
         Index(None, "created_at", postgresql_using="brin"),  # which costs next to nothing: rows come in this order
     )

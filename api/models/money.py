@@ -18,7 +18,7 @@ ZERO = Decimal("0.00")
 """With its two places, because an answer is written as it is."""
 
 PLAIN_AMOUNT = r"[0-9]{1,10}(\.[0-9]{1,2})?"
-NOT_ZERO = r"(?!0+(\.0+)?$)"
+ZERO_AS_TEXT = r"^0+(\.0+)?$"
 
 
 def _plainly_written(value: Any) -> Any:
@@ -52,7 +52,7 @@ def average(total: Decimal, count: int) -> Decimal:
 _answered = {"type": "string", "pattern": r"^-?\d+\.\d{2}$", "examples": ["79.99"]}
 _requested = {
     "anyOf": [
-        {"type": "string", "pattern": f"^{NOT_ZERO}{PLAIN_AMOUNT}$"},
+        {"type": "string", "pattern": f"^{PLAIN_AMOUNT}$", "not": {"pattern": ZERO_AS_TEXT}},
         {"type": "number", "exclusiveMinimum": 0, "maximum": float(MAX_AMOUNT)},
     ],
     "examples": ["79.99"],

@@ -17,7 +17,11 @@ from api.models.types import Id
 if TYPE_CHECKING:
     from api.models.user import Caller
 
-Message = Annotated[str, Limits(max_length=500, examples=["Your order ORD-7K2M-9QX4-T0BV is on its way."]), LINE]
+MAX_MESSAGE_LENGTH = 500
+
+Message = Annotated[
+    str, Limits(max_length=MAX_MESSAGE_LENGTH, examples=["Your order ORD-7K2M-9QX4-T0BV is on its way."]), LINE
+]
 
 
 class NotificationKind(StrEnum):
@@ -29,6 +33,7 @@ class NotificationKind(StrEnum):
     PAYMENT_RECEIVED = "payment_received"
     PAYMENT_REFUNDED = "payment_refunded"
     CREDIT_RECEIVED = "credit_received"
+    WEBHOOK_DISABLED = "webhook_disabled"
 
 
 class NotificationBase(Schema):

@@ -20,3 +20,6 @@ PAYLOADS: dict[EventType, type[Schema]] = {
     EventType.USER_REGISTERED: UserRead,
     EventType.USER_ERASED: ErasedUser,
 }
+
+SUBJECTS = {"order": "orders", "payment": "payments", "stock": "products", "user": "users"}
+"""Whose row an event tells of, as the first part of its `subject`, by the first word of its type."""

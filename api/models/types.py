@@ -1,10 +1,12 @@
 """The field types that several class families share, each with its limits and its example."""
 
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, EmailStr, JsonValue, StrictBool
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, EmailStr, JsonValue, StrictBool
 from pydantic import Field as Limits
 
 
@@ -96,5 +98,26 @@ Sha256 = Annotated[str, Limits(max_length=64)]
 
 IsActive = Annotated[StrictBool, Limits(examples=[True])]
 """Whether a product is for sale, or a user may sign in."""
+
+
+def _spelled_out(value: object) -> object:
+    """Pydantic would take a number for the seconds since 1970."""
+    if not isinstance(value, datetime) and not (isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", value)):
+        raise ValueError("must be a time such as 2026-05-12T09:30:00Z")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    """As it is stored; a moment of the first or the last day of all may have none."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time of the years 1 to 9999 in UTC") from None
+
+
+Time = Annotated[
+    AwareDatetime, BeforeValidator(_spelled_out), AfterValidator(_in_utc), Limits(examples=["2026-05-12T09:30:00Z"])
+]
+"""A moment that a client names."""
 
 JsonObject = dict[str, JsonValue]

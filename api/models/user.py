@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import AfterValidator, AwareDatetime, StrictBool, StringConstraints
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
-from sqlmodel import Field, String, bindparam, cast, col, literal, true
+from sqlmodel import Field, String, and_, bindparam, cast, col, literal, or_, true
 
 from api.models.base import NotAudited, Schema, related, utcnow
 from api.models.columns import BigInt
@@ -52,7 +52,17 @@ AnyUsername = Annotated[str, Limits(examples=["johndoe"])]
 AnyEmail = Annotated[str, Limits(examples=["john@example.com"])]
 
 
+PendingEmail = Annotated[
+    Email | None,
+    Limits(
+        max_length=254,
+        description="A new address, until the link in the mail to it is followed.",
+        examples=["john.doe@example.com"],
+    ),
+]
+
 USER_ELSEWHERE = {
+    "pending_email": "`email` asks for a new address",
     "is_active": "`DELETE /users/{id}/soft` deactivates a user, and staff set it by `PATCH /users/{id}`",
     "is_superuser": "staff set it by `PATCH /users/{id}`",
     "password": "`POST /auth/password` changes it",
@@ -81,7 +91,7 @@ class User(UserBase, Versioned, Searchable, table=True):
         "last_active_at": "requests change it, also those that only read",
     }
     searched = ("username", "email", "full_name")
-    edited: ClassVar[tuple[str, ...]] = ("is_active", "is_superuser")
+    edited: ClassVar[tuple[str, ...]] = ("is_active", "is_superuser", "pending_email")
 
     id: Id = Field(default=None, primary_key=True)
     username: Username = Field(unique=True)
@@ -93,6 +103,7 @@ class User(UserBase, Versioned, Searchable, table=True):
     last_active_at: AwareDatetime | None = None
     """When a token was used last, to the hour. A token that is revoked or purged takes its own time along."""
     erased_at: AwareDatetime | None = None
+    pending_email: PendingEmail = None
 
     posts: list["Post"] = related("author", order_by="Post.id")
     orders: list["Order"] = related("user")
@@ -103,12 +114,22 @@ class User(UserBase, Versioned, Searchable, table=True):
         return col(cls.erased_at).is_(None)
 
     @classmethod
+    def signs_in_by(cls, login: str) -> ColumnElement[bool]:
+        """The active user who signs in by a username or an e-mail address, as a condition; in an older shop two may.
+
+        A release before names were lower-case may have registered a username with capitals.
+        """
+        name = login.lower()
+        return and_(or_(col(cls.username).in_({name, login}), col(cls.email) == name), col(cls.is_active))
+
+    @classmethod
     def erased_values(cls) -> dict[str, Any]:
         """The columns of an erased user. A username cannot have a hyphen, so the new one is never taken."""
         anonymous = literal("erased-", String) + cast(col(cls.id), String(20))
         return {
             "username": anonymous,
             "email": anonymous,
+            "pending_email": None,
             "full_name": None,
             "bio": None,
             "search_text": "",
@@ -141,6 +162,10 @@ class ProfileUpdate(Schema):
     bio: Bio = ABSENT
 
 
+STAFF_FIELDS = {"is_active", "is_superuser"}
+"""What users may not change of themselves."""
+
+
 class UserUpdate(ProfileUpdate):
     """What staff may change of any user."""
 
@@ -149,7 +174,7 @@ class UserUpdate(ProfileUpdate):
 
     @property
     def needs_staff(self) -> bool:
-        return bool({"is_active", "is_superuser"} & self.model_fields_set)
+        return bool(STAFF_FIELDS & self.model_fields_set)
 
 
 class UserSummary(Schema):
@@ -161,6 +186,7 @@ class UserSummary(Schema):
 
 class UserRead(UserSummary):
     email: AnyEmail
+    pending_email: PendingEmail
     full_name: FullName
     bio: Bio
     is_active: bool

@@ -12,12 +12,13 @@ from api import __version__
 from api.models.audit_entry import MAX_REQUEST_ID_LENGTH
 from api.openapi.framework_internals import documented_routes
 from api.openapi.links import add_links
-from api.openapi.nodes import Json
+from api.openapi.nodes import Json, operations, reachable
 from api.openapi.operations import finish_operation
 from api.openapi.schemas import finish_schemas, problem_schemas
 from api.openapi.texts import DESCRIPTION, SUMMARY
 from api.openapi.webhooks import webhooks
 from api.settings import Settings
+from api.web.problems import BY_SETTING
 
 
 class DocumentedAPI(FastAPI):
@@ -33,9 +34,11 @@ class DocumentedAPI(FastAPI):
             openapi_tags=tags,
             docs_url=None,  # FastAPI's pages need a CDN; ours are in docs.py
             redoc_url=None,
+            servers=[{"url": "/"}],  # wherever the document was read
             redirect_slashes=False,
             **options,
         )
+        self._settings = settings
 
     def openapi(self) -> Json:
         known = self.openapi_schema
@@ -59,9 +62,21 @@ class DocumentedAPI(FastAPI):
             path = document["paths"].get(route.path, {})
             for method in route.methods & path.keys():
                 finish_operation(path[method], route)
+        self._leave_out_what_is_off(document)
         document["webhooks"], envelopes = webhooks()
         for name, schema in envelopes.items():
             schemas.setdefault(name, schema)  # a Read class is described already
         add_links(document)
         finish_schemas(document)
-        components["schemas"] = dict(sorted(schemas.items()))
+        components["schemas"] = dict(sorted(components["schemas"].items()))
+
+    def _leave_out_what_is_off(self, document: Json) -> None:
+        """Responses that a setting brings, and their schemas: clients of a shop without it need not expect them."""
+        schemas, left_out = document["components"]["schemas"], list[Json]()
+        for responses in (each["responses"] for each in operations(document)):
+            for status, response in list(responses.items()):
+                setting = response.pop(BY_SETTING, None)
+                if setting is not None and not getattr(self._settings, setting):
+                    left_out.append(responses.pop(status))
+        for name in reachable(document, left_out) - reachable(document, operations(document)):
+            del schemas[name]

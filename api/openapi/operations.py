@@ -5,7 +5,7 @@ from copy import deepcopy
 from http import HTTPStatus
 from typing import Any
 
-from api.auth.callers import current_user, optional_caller, staff
+from api.auth.callers import DEMAND_TOKEN, READ_TOKEN, staff
 from api.openapi.framework_internals import DocumentedRoute
 from api.openapi.nodes import Json
 from api.openapi.texts import (
@@ -19,6 +19,8 @@ from api.openapi.texts import (
     KEY_EXAMPLE,
     PATH_EXAMPLES,
     REPLAYED_HEADER,
+    REQUEST_ID_EXAMPLE,
+    REQUEST_ID_HEADER,
     TYPICAL_DETAILS,
 )
 from api.web.idempotency import KEY_PATTERN, MAX_KEY_LENGTH
@@ -44,7 +46,7 @@ KEY_HEADER = _header(
 IF_MATCH_HEADER = _header(IF_MATCH, IF_MATCH_DESCRIPTION, pattern=TAGS_PATTERN, examples=[ETAG_EXAMPLE])
 IF_NONE_MATCH_HEADER = _header(IF_NONE_MATCH, IF_NONE_MATCH_DESCRIPTION, pattern=TAGS_PATTERN, examples=[ETAG_EXAMPLE])
 
-DATABASE_DEPENDENCIES: set[Callable[..., Any]] = {read_session, write_session, optional_caller}
+DATABASE_DEPENDENCIES: frozenset[Callable[..., Any]] = READ_TOKEN | {read_session, write_session}
 """A route that depends on one of these fails where the database does not answer."""
 
 
@@ -58,8 +60,10 @@ def finish_operation(operation: Json, route: DocumentedRoute) -> None:
     operation["responses"] = _declared(*_implied_refusals(operation, route)) | operation["responses"]
     if "security" in operation:
         schemes = [{name: scopes} for each in operation["security"] for name, scopes in each.items()]
-        nobody: list[Json] = [] if current_user in route.dependencies else [{}]
+        nobody: list[Json] = [] if route.dependencies & DEMAND_TOKEN else [{}]
         operation["security"] = [*nobody, *schemes, {"BearerToken": []}]
+    else:
+        operation["security"] = []
     _finish_responses(operation, route)
 
 
@@ -136,24 +140,24 @@ def _finish_responses(operation: Json, route: DocumentedRoute) -> None:
     responses["400"]["description"] = " ".join((f"{title_of(400)}.", *filter(None, refusals)))
     for code, response in responses.items():
         status = HTTPStatus(int(code))
-        headers: Json = {}
+        headers: Json = {**REQUEST_ID_HEADER}
         if _takes_key(route) and status < 300:
             headers |= REPLAYED_HEADER
         if route.preconditions.has_etag and status < 400:
             headers |= ETAG_HEADER
-        if headers:
-            response["headers"] = headers
+        response["headers"] = headers
         if response.get("description") in (None, "Successful Response"):
             response["description"] = title_of(status)
         if PROBLEM_JSON in response.get("content", {}):
             response["content"][PROBLEM_JSON].setdefault("example", _example(status))
             if status in ERROR_HEADERS:
-                response.setdefault("headers", ERROR_HEADERS[status])
+                headers |= ERROR_HEADERS[status]
     operation["responses"] = dict(sorted(responses.items()))
 
 
 def _example(status: HTTPStatus) -> Json:
-    problem = Problem(title=title_of(status), status=status, detail=TYPICAL_DETAILS.get(status, status.description))
+    detail = TYPICAL_DETAILS.get(status, status.description)
+    problem = Problem(title=title_of(status), status=status, detail=detail, request_id=REQUEST_ID_EXAMPLE)
     if status != HTTPStatus.UNPROCESSABLE_ENTITY:
         return problem.model_dump()
     wrong = FieldProblem(field="body.price", message="Input should be greater than 0")

@@ -8,22 +8,26 @@ from api.openapi.nodes import Json, nodes, operations, reachable
 from api.openapi.texts import EXAMPLE_TIME, FORM_EXAMPLES
 from api.web.problems import FieldProblem, Problem, ValidationProblem
 
+PREFIX = "#/components/schemas/"
 WITHOUT_NUL = r"^[^\x00]*$"
+
+MAX_INT32 = 2**31 - 1
+"""What generated clients of many languages take for the greatest integer, unless its format says otherwise."""
 
 
 def finish_schemas(document: Json) -> None:
     schemas = document["components"]["schemas"]
     _require_what_is_always_there(document)
     _finish_sign_in_form(schemas)
+    _name_by_title(document)
     _finish_texts(document)
     for node in nodes(document):
         _finish_node(node)
 
 
 def problem_schemas() -> Json:
-    template = "#/components/schemas/{model}"
     models = [(each, "serialization") for each in (FieldProblem, Problem, ValidationProblem)]
-    _, definitions = models_json_schema(models, ref_template=template)  # type: ignore[arg-type]
+    _, definitions = models_json_schema(models, ref_template=f"{PREFIX}{{model}}")  # type: ignore[arg-type]
     schemas: Json = definitions["$defs"]
     return schemas
 
@@ -42,7 +46,19 @@ def _finish_sign_in_form(schemas: Json) -> None:
             filled = {
                 name: {**fields[name], "minLength": 1, "examples": [example]} for name, example in FORM_EXAMPLES.items()
             }
-            schema["properties"] = {"grant_type": grant, **filled}
+            schema |= {"title": "SignInForm", "properties": {"grant_type": grant, **filled}}
+
+
+def _name_by_title(document: Json) -> None:
+    """Call each schema what its class is called: `ProductPage`, where FastAPI writes `Page_ProductRead_`."""
+    schemas = document["components"]["schemas"]
+    names = {f"{PREFIX}{name}": f"{PREFIX}{schema.get('title', name)}" for name, schema in schemas.items()}
+    document["components"]["schemas"] = {
+        names[f"{PREFIX}{name}"].removeprefix(PREFIX): schema for name, schema in schemas.items()
+    }
+    for node in nodes(document):
+        if node.get("$ref") in names:
+            node["$ref"] = names[node["$ref"]]
 
 
 def _finish_texts(document: Json) -> None:
@@ -78,6 +94,8 @@ def _finish_node(node: Json) -> None:
         for limit in ("minimum", "maximum"):
             if isinstance(node.get(limit), float):
                 node[limit] = min(int(node[limit]), MAX_ID)
+        if node.get("maximum", MAX_ID) > MAX_INT32:
+            node["format"] = "int64"
 
 
 def _require_what_is_always_there(document: Json) -> None:

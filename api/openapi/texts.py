@@ -45,10 +45,11 @@ of it. The answer to an edit has the new ETag, but the stored answer to a repeat
 cannot work, it is refused (400).
 
 **Request ids.** Every answer has an `X-Request-ID`: the one that was sent, where it is at most {request_id_length}
-visible characters, or a new one. The audit trail has it too.
+visible characters, or a new one. The audit trail, each error and the log of the shop have it too.
 
 **Events.** What happens to orders, payments, stock and users is told to other programs: `GET /events` is a feed to
-follow. *Webhooks* in this document says what the envelope of each type holds; none is sent so far.
+follow, `GET /events/stream` the same as server-sent events, and each webhook that staff add with `POST /webhooks` is
+sent them, signed. *Webhooks* in this document says what the envelope of each type holds.
 
 **Errors** are `application/problem+json` (RFC 9457): `title`, `status` and `detail` say what is wrong, and a 422 lists
 each field in `errors`. Unknown fields in a request are refused.
@@ -79,6 +80,14 @@ ERROR_HEADERS: dict[int, Json] = {
     401: {"WWW-Authenticate": {"description": "How to sign in.", "schema": {"type": "string", "examples": ["Bearer"]}}},
     429: RETRY_AFTER,
     503: RETRY_AFTER,
+}
+
+REQUEST_ID_EXAMPLE = "7f0c1b9e0d3f4c0e9c1c55c1a1e0b6d2"
+REQUEST_ID_HEADER: Json = {
+    "X-Request-ID": {
+        "description": "The id that the request came with, or a new one.",
+        "schema": {"type": "string", "examples": [REQUEST_ID_EXAMPLE]},
+    }
 }
 
 KEY_EXAMPLE = "8e03978e-40d5-43e8-bc93-6894a57f9324"

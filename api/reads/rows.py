@@ -64,6 +64,17 @@ def _with_version(statement: Select[Any], read: type[BaseModel], dialect: Dialec
     return row if versioned_by is None else row.add_columns(getattr(model_of(statement), versioned_by))
 
 
+async def rows_by_id(connection: DriverConnection, statement: Select[Any], read: type[BaseModel]) -> dict[int, bytes]:
+    """The JSON of each row that a statement finds, as a list of such rows has it, by the row's id."""
+    build = partial(_with_id, read=read, dialect=connection.dialect)
+    rows = await fetch_planned(connection, statement, ("by id", read), build, {})
+    return {row_id: text.encode() for text, row_id in rows}
+
+
+def _with_id(statement: Select[Any], read: type[BaseModel], dialect: Dialect) -> Select[Any]:
+    return as_json(statement, read=read, dialect=dialect).add_columns(model_of(statement).id)
+
+
 def as_json(
     statement: Select[Any], *, read: type[BaseModel], dialect: Dialect, without: Collection[str] = ()
 ) -> Select[Any]:

@@ -21,6 +21,9 @@ MODULES = (
     "imports",
     "audit",
     "events",
+    "webhooks",
+    "webhook_deliveries",
+    "mails",
     "notifications",
 )
 """A file of this folder each; it holds one `Router` or, with a sub-resource, two."""

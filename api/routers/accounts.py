@@ -41,7 +41,7 @@ async def read_account_stats(session: ReadSession, staff: Staff) -> AccountStats
 
 
 @router.get("/me", response_model=AccountRead)
-async def read_my_account(session: WriteSession, user: CurrentUser) -> Account:
+async def read_own_account(session: WriteSession, user: CurrentUser) -> Account:
     """Read the caller's own account. The first request creates it."""
     return await ledger.account_of(session, user.id)
 

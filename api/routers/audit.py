@@ -9,10 +9,10 @@ from sqlmodel import col, select
 from api.auth.callers import Staff
 from api.errors import Unprocessable
 from api.models.audit_entry import AuditAction, AuditEntry, AuditEntryRead
-from api.models.types import without_nul
+from api.models.types import Time, without_nul
 from api.reads.pages import read_page
 from api.reads.rows import Read
-from api.web.loading import QueryId, QueryTime
+from api.web.loading import QueryId
 from api.web.pagination import CursorPage, Page, Paging
 from api.web.routing import Router
 
@@ -28,8 +28,8 @@ class AuditList(Paging):
     )
     user_id: QueryId | None = Field(default=None, description="Only changes by this user.")
     action: AuditAction | None = Field(default=None, description="Only changes of this kind.")
-    since: QueryTime | None = Field(default=None, description="Only changes at this time or later.")
-    until: QueryTime | None = Field(default=None, description="Only changes before this time.")
+    since: Time | None = Field(default=None, description="Only changes at this time or later.")
+    until: Time | None = Field(default=None, description="Only changes before this time.")
 
     @model_validator(mode="after")
     def _row_of_a_table(self) -> Self:

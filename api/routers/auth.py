@@ -2,18 +2,23 @@
 
 from datetime import timedelta
 
+from fastapi import Request
 from sqlmodel import col, delete, select
 
 from api.auth.callers import CurrentUser, lock_caller
+from api.auth.mailed_links import HasMail, ThrottledReset, confirm_new_email, confirm_new_user, set_new_password
 from api.auth.passwords import hash_password
 from api.auth.sign_in import ReauthenticatedUser, VerifiedSignIn, update_verified
 from api.auth.tokens import new_token
 from api.errors import NotFound
 from api.models.base import utcnow
+from api.models.mail import EmailConfirmation, MailPromised, PasswordReset, PasswordResetRequest
+from api.models.registration import RegistrationConfirmation
 from api.models.token import AccessToken, Token, TokenCreate, TokenKind, TokenRead, TokenReadOnce
-from api.models.user import PasswordChange
+from api.models.user import PasswordChange, User, UserRead
 from api.reads.pages import read_page
 from api.reads.rows import Read
+from api.rules.password_reset import ask_for_reset, forget_password
 from api.web.app_state import AppSettings
 from api.web.loading import PathId
 from api.web.pagination import CursorPage, Page, PagingParams
@@ -44,8 +49,32 @@ async def sign_out(user: CurrentUser, session: WriteSession) -> None:
 async def change_password(data: PasswordChange, user: ReauthenticatedUser, session: WriteSession) -> None:
     """Change the password. All other sessions are revoked."""
     await update_verified(session, user, hashed_password=await hash_password(data.new_password))
-    others = delete(Token).where(col(Token.user_id) == user.id, col(Token.id) != user.token_id)
-    await session.exec(others.where(col(Token.kind) == TokenKind.SESSION))
+    await forget_password(session, user_id=user.id, but_session=user.token_id)
+
+
+@router.post("/password/reset", status_code=202, responses=problems(409, 429), dependencies=[HasMail, ThrottledReset])
+async def request_password_reset(data: PasswordResetRequest, session: WriteSession) -> MailPromised:
+    """Ask for a mail with a link that sets a new password. The answer is the same whoever has an account."""
+    await ask_for_reset(session, data.login)
+    return MailPromised(message="If there is such an account, a mail with a link is on its way to its address.")
+
+
+@router.post("/password/reset/confirm", status_code=204, responses=problems(403))
+async def confirm_password_reset(data: PasswordReset, request: Request) -> None:
+    """Set a new password by the token of the link, which works once and for 30 minutes. All sessions are revoked."""
+    await set_new_password(request, data)
+
+
+@router.post("/email/confirm", status_code=204, responses=problems(403, 409))
+async def confirm_email(data: EmailConfirmation, request: Request) -> None:
+    """Confirm a new e-mail address by the token of the link, which works once and for a day."""
+    await confirm_new_email(request, data)
+
+
+@router.post("/registration/confirm", status_code=201, response_model=UserRead, responses=problems(403, 409))
+async def confirm_registration(data: RegistrationConfirmation, request: Request) -> User:
+    """Become a customer by the token of the link, which works once and for a day after the registration."""
+    return await confirm_new_user(request, data)
 
 
 @router.get("/keys", response_model=Page[TokenRead] | CursorPage[TokenRead])

@@ -133,7 +133,7 @@ async def read_order_stats(session: ReadSession, staff: Staff) -> OrderStats:
     response_model=Page[OrderReadWithItems] | CursorPage[OrderReadWithItems],
     responses=problems(404),
 )
-async def list_user_orders(user_id: UserId, session: ReadSession, user: CurrentUser, paging: PagingParams) -> Read:
+async def list_orders_of_user(user_id: UserId, session: ReadSession, user: CurrentUser, paging: PagingParams) -> Read:
     """List a user's orders: the caller's own, or those of any user for staff."""
     if not user.may_act_for(user_id):
         raise NotFound("There is no such user.")

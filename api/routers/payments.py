@@ -54,7 +54,7 @@ async def pay_order(data: PaymentCreate, order: OrderToWrite, session: WriteSess
 @under_orders.get(
     "", response_model=Page[PaymentReadWithRefunds] | CursorPage[PaymentReadWithRefunds], responses=problems(404)
 )
-async def list_order_payments(order: OrderToRead, paging: PagingParams) -> Read:
+async def list_payments_of_order(order: OrderToRead, paging: PagingParams) -> Read:
     """List the payments of an order with their refunds."""
     return read_page(select(Payment).where(Payment.order_id == order.id), paging, sort="id")
 

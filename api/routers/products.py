@@ -169,7 +169,7 @@ async def create_product(data: ProductCreate, session: WriteSession, staff: Staf
 
 
 @router.post("/bulk", status_code=201, response_model=list[ProductRead], responses=problems(409))
-async def create_products(
+async def create_many_products(
     data: Annotated[list[ProductCreate], Body(min_length=1, max_length=MAX_BULK_PRODUCTS)],
     session: WriteSession,
     staff: Staff,

@@ -10,7 +10,8 @@ from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import case, col, func, select
 
 from api.auth.callers import CurrentUser, Staff, current_user
-from api.auth.registration import Throttled, new_user
+from api.auth.profiles import ChangeProfile
+from api.auth.registration import REGISTERING, Registered, Registering, Throttled, ThrottledMails, new_user
 from api.errors import Forbidden, NotFound
 from api.models.base import utcnow
 from api.models.post import Post, PostSummary, UserReadWithPosts
@@ -83,18 +84,19 @@ async def _refuse_staff_fields(data: UserUpdate, user_id: VisibleUserId, user: C
         raise Forbidden("Only staff may set is_active and is_superuser.")
 
 
-@router.post("", status_code=201, response_model=UserRead, responses=problems(409, 429), dependencies=[Throttled])
-async def register(data: UserCreate, session: WriteSession) -> User:
-    """Register as a customer."""
-    user = await new_user(data)
-    session.add(user)
-    await session.flush()
-    record_registrations(session, [user])
-    return user
+@router.post(
+    "", status_code=201, response_model=UserRead, responses=REGISTERING, dependencies=[Throttled, ThrottledMails]
+)
+async def register(data: UserCreate, register: Registering) -> Registered:
+    """Register as a customer. A shop that confirms registrations by mail answers with 202, and the same to everybody.
+
+    Then the link in the mail makes the customer, or the mail says that the address has an account. Staff get a 201.
+    """
+    return await register(data)
 
 
 @router.post("/bulk", status_code=201, response_model=list[UserRead], responses=problems(409))
-async def create_users(
+async def create_many_users(
     data: Annotated[list[UserCreate], Body(min_length=1, max_length=MAX_BULK_USERS)],
     session: WriteSession,
     staff: Staff,
@@ -136,10 +138,9 @@ async def read_me(user: CurrentUser) -> Caller:
     responses=problems(404, 409, 429),
     dependencies=[Depends(current_user), Throttled],
 )
-async def update_me(data: ProfileUpdate, user: CallerToWrite, session: WriteSession) -> User:
-    """Change only the fields that are sent."""
-    user.sqlmodel_update(data.model_dump(exclude_unset=True))
-    await session.flush()
+async def update_me(data: ProfileUpdate, user: CallerToWrite, session: WriteSession, change: ChangeProfile) -> User:
+    """Change only the fields that are sent. Where the shop sends mail, a new address is `pending_email` at first."""
+    await change(session, user, data)
     return user
 
 
@@ -215,10 +216,9 @@ async def read_user_with_posts(user_id: VisibleUserId, session: ReadSession) -> 
     responses=problems(404, 409, 429),
     dependencies=[Depends(_visible_user_id), Throttled],
 )
-async def replace_user(data: UserBase, user: UserToWrite, session: WriteSession) -> User:
+async def replace_user(data: UserBase, user: UserToWrite, session: WriteSession, change: ChangeProfile) -> User:
     """Replace the username, the e-mail address, the full name and the bio; absent fields are cleared."""
-    user.sqlmodel_update(data)
-    await session.flush()
+    await change(session, user, data)
     return user
 
 
@@ -228,9 +228,10 @@ async def replace_user(data: UserBase, user: UserToWrite, session: WriteSession)
     responses=problems(403, 404, 409, 429),
     dependencies=[Depends(_refuse_staff_fields), Throttled],
 )
-async def update_user(data: UserUpdate, user: UserToWrite, session: WriteSession) -> User:
+async def update_user(data: UserUpdate, user: UserToWrite, session: WriteSession, change: ChangeProfile) -> User:
     """Change only the fields that are sent. Only staff may set `is_active` and `is_superuser`."""
     await user_access.change(session, user, data)
+    await change(session, user, data)
     return user
 
 

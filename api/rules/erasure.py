@@ -15,6 +15,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.models.account import Account
 from api.models.event import EventType
 from api.models.idempotency_key import IdempotencyKey
+from api.models.registration import Registration
 from api.models.transaction import Transaction
 from api.models.user import ErasedUser, User
 from api.rules.events import record_event
@@ -86,6 +87,7 @@ async def _erase(session: AsyncSession, user_ids: Sequence[int]) -> int:
     await _lock_accounts(session, user_ids)
     await _delete_owned(session, user_ids)
     await _forget_answers(session)
+    await _forget_registrations(session, user_ids)
     these = col(User.id).in_(user_ids)
     deleted = await session.exec(delete(User).where(these, not_(_has_books())))
     anonymised = await session.exec(update(User).where(these).values(User.erased_values()))
@@ -106,6 +108,12 @@ async def _forget_answers(session: AsyncSession) -> None:
     """
     of_users = and_(col(IdempotencyKey.route).contains("/users"), not_(col(IdempotencyKey.route).startswith("DELETE")))
     await session.exec(delete(IdempotencyKey).where(of_users, col(IdempotencyKey.status_code).is_not(None)))
+
+
+async def _forget_registrations(session: AsyncSession, user_ids: Sequence[int]) -> None:
+    """Delete registrations that wait with the address of one of these users: they say who had an account."""
+    addresses = select(User.email).where(col(User.id).in_(user_ids))
+    await session.exec(delete(Registration).where(col(Registration.email).in_(addresses)))
 
 
 async def _lock_accounts(session: AsyncSession, user_ids: Sequence[int]) -> None:

@@ -11,7 +11,7 @@ from sqlmodel import bindparam, col, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
-from api.database.drivers import DriverConnection
+from api.database.row_ids import next_id, next_ids
 from api.database.statements import Insertion, Statement
 from api.database.trail import record_change
 from api.errors import Conflict, Unprocessable
@@ -32,7 +32,6 @@ SELECT_BALANCES = Statement(
         col(Account.id).in_([bindparam("source", type_=BigInt), bindparam("target", type_=BigInt)])
     )
 )
-SELECT_ACCOUNT = Statement(select(col(Account.id)).where(Account.id == bindparam("account_id")))
 SELECT_ACCOUNT_ID = Statement(select(col(Account.id)).where(Account.user_id == bindparam("user_id")))
 SELECT_SHOP_ACCOUNT_ID = Statement(select(col(Account.id)).where(Account.name == bindparam("name")))
 INSERT_TRANSACTION = Insertion(Transaction)
@@ -86,20 +85,21 @@ async def post(
     if source == target:
         raise Unprocessable("body.to_account_id", "must differ from from_account_id")
     driver = await driver_of(session)
-    for account_id in sorted((source, target)):
-        await _change_balance(driver, account_id, -amount if account_id == source else amount)
-    for account_id, balance in await driver.fetch(SELECT_BALANCES, source=source, target=target):
-        delta = -amount if account_id == source else amount
-        record_change(session, Account, account_id, balance=(balance - delta, balance))
+    now = utcnow()
+    deltas = {each: amount if each == target else -amount for each in sorted((source, target))}
+    one, other, balances, *given = await driver.together(
+        *((CHANGE_BALANCE, {"account_id": each, "delta": delta, "now": now}) for each, delta in deltas.items()),
+        (SELECT_BALANCES, {"source": source, "target": target}),
+        *next_ids(driver.dialect, Transaction),
+    )
+    if not (one.row_count and other.row_count):
+        if balances.row_count < len(deltas):
+            raise Unprocessable("body.to_account_id", "there is no such account")
+        raise Conflict("The balance is too low for this amount.")
+    for account_id, balance in balances.rows:
+        record_change(session, Account, account_id, balance=(balance - deltas[account_id], balance))
     row = INSERT_TRANSACTION.values(
         from_account_id=source, to_account_id=target, amount=amount, description=description, order_id=order_id
     )
-    return TransactionRead.model_construct(id=await driver.insert(INSERT_TRANSACTION, **row), **row)
-
-
-async def _change_balance(driver: DriverConnection, account_id: int, delta: Decimal) -> None:
-    """Only the shop's own accounts may go below zero."""
-    if await driver.execute(CHANGE_BALANCE, account_id=account_id, delta=delta, now=utcnow()) == 0:
-        if not await driver.fetch(SELECT_ACCOUNT, account_id=account_id):
-            raise Unprocessable("body.to_account_id", "there is no such account")
-        raise Conflict("The balance is too low for this amount.")
+    transaction_id = await driver.insert(INSERT_TRANSACTION, row_id=next_id(given), **row)
+    return TransactionRead.model_construct(id=transaction_id, **row)

@@ -24,14 +24,13 @@ async def notify(
 ) -> None:
     """Notify a user, in a savepoint: where the row cannot be written, everything else stands."""
     driver = await driver_of(session)
-    await driver.flush()  # or an error of what was sent before would be taken for one of the notification
     await driver.send(SAVEPOINT)
     try:
         row = INSERT_NOTIFICATION.values(user_id=user_id, kind=kind, message=message, order_id=order_id)
         await driver.execute(INSERT_NOTIFICATION.one, **row)
     except DBAPIError as error:
-        if is_transient(error) or is_broken_connection(error):  # the whole transaction is lost, not this savepoint
-            raise
+        if driver.failed_earlier or is_transient(error) or is_broken_connection(error):
+            raise  # the whole transaction is lost, and not this savepoint alone
         await driver.execute(ROLL_BACK)
         logger.exception("A notification could not be written.")
     await driver.send(RELEASE)

@@ -8,7 +8,6 @@ from api.database.connections import driver_of
 from api.database.statements import Insertion, Statement
 from api.database.trail import record_change
 from api.errors import Conflict
-from api.models.base import utcnow
 from api.models.event import EventType
 from api.models.notification import NotificationKind
 from api.models.order import Order, OrderRead, OrderStatus, StoredOrder
@@ -17,7 +16,7 @@ from api.models.order_item import OrderItem
 from api.rules import payments, stock
 from api.rules.events import record_event
 from api.rules.notifications import notify
-from api.rules.orders import stored_order
+from api.rules.orders import change_order, stored_order
 
 # Statements that are compiled once: every order runs them.
 ADVANCE_ORDER = Statement(
@@ -60,14 +59,12 @@ async def change_status(
     Raises:
         Conflict: That status does not follow the present one.
     """
-    driver = await driver_of(session)
     while True:
         if not order.may_become(status):
             raise Conflict(f"An order with the status {order.status} cannot change to {status}.")
         before = order.status
-        changed = await driver.execute(ADVANCE_ORDER, order_id=order.id, before=before, after=status, now=utcnow())
-        order = await stored_order(session, order.id)
-        if changed == 1:
+        changed, order = await change_order(session, order.id, ADVANCE_ORDER, before=before, after=status)
+        if changed:
             record_change(session, Order, order.id, status=(before, status))
             break
     await record_status(session, order, before, changed_by=changed_by)

@@ -13,7 +13,6 @@ from api.database.statements import Insertion, Statement
 from api.database.trail import record_change
 from api.errors import Conflict
 from api.models.account import ShopAccount
-from api.models.base import utcnow
 from api.models.columns import Cents
 from api.models.event import EventType
 from api.models.notification import NotificationKind
@@ -23,7 +22,7 @@ from api.models.refund import Refund
 from api.rules import ledger
 from api.rules.events import record_event
 from api.rules.notifications import notify
-from api.rules.orders import stored_order
+from api.rules.orders import change_order
 
 PAID_AMOUNT = col(Order.paid_amount) + bindparam("amount", type_=Cents)
 ADD_PAID_AMOUNT = Statement(
@@ -55,15 +54,14 @@ async def receive(session: AsyncSession, order: StoredOrder, data: PaymentCreate
     Raises:
         Conflict: The order is cancelled, less than this is due, or the store credit does not cover it.
     """
-    driver = await driver_of(session)
-    within = await driver.execute(ADD_PAID_AMOUNT, order_id=order.id, amount=data.amount, now=utcnow())
-    order = await stored_order(session, order.id)
-    if within == 0:
+    added, order = await change_order(session, order.id, ADD_PAID_AMOUNT, amount=data.amount)
+    if not added:
         if order.status is OrderStatus.CANCELLED:
             raise Conflict("A cancelled order cannot be paid.")
         raise Conflict(f"The amount exceeds the amount due for this order ({order.due_amount}).")
     record_change(session, Order, order.id, paid_amount=(order.paid_amount - data.amount, order.paid_amount))
     row = INSERT_PAYMENT.values(order_id=order.id, method=data.method, amount=data.amount, reference=data.reference)
+    driver = await driver_of(session)
     payment = PaymentRead.model_construct(id=await driver.insert(INSERT_PAYMENT, **row), **row)
     record_event(session, EventType.PAYMENT_RECEIVED, Payment, payment.id, payment)
     if data.method is PaymentMethod.STORE_CREDIT:
@@ -79,10 +77,8 @@ async def refund(session: AsyncSession, payment: Payment, given: Refund) -> Refu
     Raises:
         Conflict: The amount exceeds what is left of the payment, or it was refunded in too many parts.
     """
-    driver = await driver_of(session)
     # It locks the order, too. What exceeds all payments of the order exceeds this one, which is refused below.
-    added = await driver.execute(ADD_REFUNDED_AMOUNT, order_id=payment.order_id, amount=given.amount, now=utcnow())
-    order = await stored_order(session, payment.order_id)
+    added, order = await change_order(session, payment.order_id, ADD_REFUNDED_AMOUNT, amount=given.amount)
     if added:
         before = order.refunded_amount - given.amount
         record_change(session, Order, order.id, refunded_amount=(before, order.refunded_amount))

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlmodel import bindparam, col, not_, select
+from sqlmodel import SQLModel, bindparam, col, not_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
-from api.database.drivers import DriverConnection
+from api.database.drivers import Answered, DriverConnection
+from api.database.row_ids import next_id, next_ids
 from api.database.statements import Insertion, Statement, numbered_values
 from api.errors import Unprocessable
 from api.models.money import MAX_AMOUNT
@@ -49,22 +50,27 @@ async def place(
         Conflict: The stock of a product does not suffice.
     """
     driver = await driver_of(session)
-    # A request that erases the customer at the same time waits until the order stands.
-    locked = await driver.fetch(LOCK_CUSTOMER, customer_id=customer_id)
-    if not locked:
-        raise Unprocessable("body.user_id", "the user does not exist or is inactive")
-    if is_named and locked[0][0]:
-        raise Unprocessable("body.user_id", await _why_not_staff(session, customer_id))
     quantities: Counter[int] = Counter()
     for line in lines:
         quantities[line.product_id] += line.quantity
-    items = [_build_item(product, quantities[product.id]) for product in await stock.take(session, quantities)]
+    # None for an order that may be refused for whom it names: the numbers of a new shop begin with 1.
+    wanted: dict[type[SQLModel], int] = {} if is_named else {Order: 1, OrderItem: len(quantities)}
+    ids = [call for model, count in wanted.items() for call in next_ids(driver.dialect, model, count)]
+    # A request that erases the customer at the same time waits until the order stands.
+    customer, locked, decremented, *given = await driver.together(
+        (LOCK_CUSTOMER, {"customer_id": customer_id}), *stock.taking(quantities), *ids
+    )
+    if not customer.rows:
+        raise Unprocessable("body.user_id", "the user does not exist or is inactive")
+    if is_named and customer.rows[0][0]:
+        raise Unprocessable("body.user_id", await _why_not_staff(session, customer_id))
+    products = stock.taken(session, quantities, locked, decremented)
+    items = [_build_item(product, quantities[product.id]) for product in products]
     total = sum((item["total_price"] for item in items), start=Decimal(0))
     if total > MAX_AMOUNT:
         raise Unprocessable("body.items", f"the total exceeds {MAX_AMOUNT:,}")
     row = INSERT_ORDER.values(user_id=customer_id, shipping_address=shipping_address, total_amount=total)
-    order_id = await driver.insert(INSERT_ORDER, **row)
-    item_ids = await _insert_items(driver, order_id, items)
+    order_id, item_ids = await _insert(driver, row, items, given)
     await stock.record_sale(driver, quantities, order_id=order_id, user_id=placed_by)
     read = [OrderItemRead.model_construct(id=item_ids[item["product_id"]], **item) for item in items]
     order = OrderReadWithItems.model_construct(id=order_id, items=read, **row)
@@ -93,6 +99,22 @@ def _build_item(product: stock.SoldProduct, quantity: int) -> dict[str, Any]:
         "unit_price": product.price,
         "total_price": product.price * quantity,
     }
+
+
+async def _insert(
+    driver: DriverConnection, row: dict[str, Any], items: Sequence[Mapping[str, Any]], given: Sequence[Answered]
+) -> tuple[int, dict[int, int]]:
+    """Insert an order with its lines, and return its id, and that of each line by its product.
+
+    Where the ids were given out before, nobody waits for the rows: they go to the database with what comes next.
+    """
+    order_id = await driver.insert(INSERT_ORDER, row_id=next_id(given), **row)
+    if not given:
+        return order_id, await _insert_items(driver, order_id, items)
+    item_ids = {item["product_id"]: item_id for item, (item_id,) in zip(items, given[1].rows, strict=True)}
+    lines = [{"id": item_ids[item["product_id"]], "order_id": order_id, **item} for item in items]
+    await driver.insert_many(INSERT_ITEM.numbered, lines)
+    return order_id, item_ids
 
 
 async def _insert_items(driver: DriverConnection, order_id: int, items: Sequence[Mapping[str, Any]]) -> dict[int, int]:

@@ -15,10 +15,10 @@ from sqlmodel import Integer, bindparam, case, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
-from api.database.drivers import DriverConnection
+from api.database.drivers import Answered, Call, DriverConnection
 from api.database.mysql_plans import found_by_id
 from api.database.row_ids import reserve_ids
-from api.database.statements import Insertion, Statement, numbered, numbered_values
+from api.database.statements import Insertion, Row, Statement, numbered, numbered_values
 from api.database.trail import record_change
 from api.errors import Conflict, ShopError, Unprocessable
 from api.models.base import utcnow
@@ -57,18 +57,23 @@ async def change(session: AsyncSession, movement: StockMovement) -> StockMovemen
     return movement
 
 
-async def take(session: AsyncSession, quantities: Mapping[int, int]) -> Sequence[SoldProduct]:
-    """Take units of several active products, all or nothing, and return the products in order of their ids.
+def taking(quantities: Mapping[int, int]) -> tuple[Call, Call]:
+    """The statements that take units of several products; `taken` says what came of them."""
+    wanted, count = _numbered(quantities), len(quantities)
+    return (_lock_products(count), wanted), (_decrement_stock(count), wanted | {"now": utcnow()})
+
+
+def taken(
+    session: AsyncSession, quantities: Mapping[int, int], locked: Answered, decremented: Answered
+) -> Sequence[SoldProduct]:
+    """Record that units were taken of active products, all or nothing, and return the products in order of their ids.
 
     Raises:
         Unprocessable: A product does not exist or is no longer for sale.
         Conflict: The stock of one does not suffice.
     """
-    driver = await driver_of(session)
-    wanted = _numbered(quantities)
-    products = await _locked(driver, wanted, len(quantities))
-    taken = await driver.execute(_decrement_stock(len(quantities)), **wanted, now=utcnow())
-    if taken < len(quantities):
+    products = [*map(_sold_product, locked.rows)]
+    if decremented.row_count < len(quantities):
         raise _shortage({each.id: each for each in products}, quantities)
     for each in products:
         before, after = each.stock_quantity, each.stock_quantity - quantities[each.id]
@@ -125,10 +130,12 @@ async def record_initial(session: AsyncSession, products: Sequence[Product], use
 async def _add(session: AsyncSession, deltas: Mapping[int, int]) -> None:
     """Add units to several products, all or nothing; below zero they are taken."""
     driver, added = await driver_of(session), _numbered(deltas)
-    products = await _locked(driver, added, len(deltas))
-    if await driver.execute(_increment_stock(len(deltas)), **added, now=utcnow()) < len(deltas):
+    count = len(deltas)
+    increment = (_increment_stock(count), added | {"now": utcnow()})
+    locked, incremented = await driver.together((_lock_products(count), added), increment)
+    if incremented.row_count < count:
         raise Conflict(f"The stock must stay between 0 and {MAX_STOCK:,}.")
-    for each in products:
+    for each in map(_sold_product, locked.rows):
         before = each.stock_quantity
         record_change(session, Product, each.id, stock_quantity=(before, before + deltas[each.id]))
 
@@ -137,8 +144,8 @@ def _numbered(units: Mapping[int, int]) -> dict[str, Any]:
     return numbered_values([{"id": product_id, "units": number} for product_id, number in sorted(units.items())])
 
 
-async def _locked(driver: DriverConnection, ids: dict[str, Any], count: int) -> list[SoldProduct]:
-    return [SoldProduct(*row) for row in await driver.fetch(_lock_products(count), **ids)]
+def _sold_product(row: Row) -> SoldProduct:
+    return SoldProduct(*row)
 
 
 async def _record(

@@ -15,7 +15,7 @@ from api.models.payment import Payment, PaymentMethod
 from api.models.post import Post
 from api.models.token import Token
 from api.models.transaction import Transaction
-from api.models.user import User, UserUpdate
+from api.models.user import STAFF_FIELDS, User, UserUpdate
 
 USERS_AT_A_TIME = 1_000
 """Users that one request deactivates or erases: each is a parameter of a statement, and all stay locked meanwhile."""
@@ -37,7 +37,7 @@ async def lock(session: AsyncSession, user: User) -> None:
 
 
 async def change(session: AsyncSession, user: User, data: UserUpdate) -> None:
-    """Change what was sent.
+    """Change what was sent of the fields that staff alone may change.
 
     Raises:
         Conflict: It is the last staff user who can sign in, and would cease to be one.
@@ -46,8 +46,7 @@ async def change(session: AsyncSession, user: User, data: UserUpdate) -> None:
         await keep_one_staff_user(session, user)
     if data.is_active is False:
         await deactivate(session, user)
-    user.sqlmodel_update(data.model_dump(exclude_unset=True))
-    await session.flush()
+    user.sqlmodel_update(data.model_dump(exclude_unset=True, include=STAFF_FIELDS))
 
 
 async def deactivate(session: AsyncSession, user: User) -> None:

@@ -51,7 +51,19 @@ class Dispatch:
             return
         scope["path"] = without_trailing_slash(scope)
         if scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET", HEAD_ONLY: True}  # its content is dropped by `FinishedAnswers`
+            await self._head(scope, receive, send)
+            return
+        await self._serve(scope, receive, send)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Its content is dropped by `FinishedAnswers`, which has the method, and is told the route."""
+        as_get = {**scope, "method": "GET", HEAD_ONLY: True}
+        try:
+            await self._serve(as_get, receive, send)
+        finally:
+            scope.update({name: as_get[name] for name in ("route", "path_params") if name in as_get})
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = path_of(scope)
         methods = self._methods.get(path)
         if methods is not None and scope["method"] not in methods:

@@ -11,10 +11,12 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from api.database.causes import cause_of
 from api.errors import ShopError
 from api.models.types import in_plain_words
+from api.telemetry.metrics import metrics
 from api.web.dispatch import other_method
-from api.web.framework_internals import endpoints, reads_form, why_body_is_unreadable
+from api.web.framework_internals import endpoints, path_template, reads_form, why_body_is_unreadable
 from api.web.middleware import SECURITY_HEADERS
 from api.web.near_paths import near_path
 from api.web.paths import path_of
@@ -58,6 +60,8 @@ def _install(app: FastAPI, kind: type[E], respond: Callable[[Request, E], Awaita
 
 
 async def _on_shop_error(request: Request, error: ShopError) -> Response:
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        metrics.refused(cause_of(error.__cause__))
     return refusal_response(error)
 
 
@@ -89,7 +93,7 @@ async def _on_validation_error(request: Request, error: RequestValidationError) 
 
 async def _on_internal_error(request: Request, error: InternalError) -> Response:
     """Inside all middleware, so that the answer has every header, and the connection stays open."""
-    logger.error("%s %s failed", request.method, request.scope["path"], exc_info=error.__cause__)
+    logger.error("%s %s failed", request.method, path_template(request), exc_info=error.__cause__)
     return problem_response(HTTPStatus.INTERNAL_SERVER_ERROR, INTERNAL_ERROR)
 
 

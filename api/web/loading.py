@@ -1,11 +1,10 @@
 """Load or 404, what is loaded beside a row, and the values that stand in paths."""
 
-import re
 from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 from fastapi import Path
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic import AfterValidator
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement, inspect
 from sqlalchemy.orm import joinedload, load_only, selectinload
@@ -20,16 +19,8 @@ from api.reads.rows import no_such
 T = TypeVar("T", bound=SQLModel)
 
 
-def _spelled_out(value: object) -> object:
-    """Pydantic would take a number for the seconds since 1970."""
-    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]", value):
-        raise ValueError("must be a time such as 2026-05-12T09:30:00Z")
-    return value
-
-
 PathId = Annotated[int, Path(alias="id", ge=1, le=MAX_ID, examples=[1])]
 QueryId = Annotated[int, Limits(ge=1, le=MAX_ID, examples=[1])]
-QueryTime = Annotated[AwareDatetime, BeforeValidator(_spelled_out)]
 PathText = Annotated[str, Path(min_length=1, max_length=300), AfterValidator(composed)]
 """Longer than any text that is looked for by its path; the longest is an e-mail address of 254 characters."""
 

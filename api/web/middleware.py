@@ -12,6 +12,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from api.web.framework_internals import STARLETTE_REFUSALS
 from api.web.problems import problem_response
 from api.web.request_ids import give_request_id
+from api.web.watching import Watched
 
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -74,6 +75,7 @@ class FinishedAnswers:
             return
         refusal: Message | None = None
         request_id = give_request_id(scope)
+        watched = Watched(scope, request_id)
 
         async def finish(message: Message) -> None:
             nonlocal refusal
@@ -91,9 +93,17 @@ class FinishedAnswers:
                 return
             elif scope["method"] == "HEAD":
                 message["body"] = b""
+            watched.note(message)
             await send(message)
 
-        await self.app(scope, receive, finish)
+        failure: BaseException | None = None
+        try:
+            await self.app(scope, receive, finish)
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            watched.end(failure)
 
     def _refusal(self, scope: Scope, started: Message, text: str) -> Response:
         headers = Headers(raw=started["headers"]).items()

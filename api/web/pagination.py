@@ -30,10 +30,19 @@ MAX_CURSOR_LENGTH = 2_000
 """Characters: the longest column that lists are sorted by is a name of 200 characters, four bytes each in base64."""
 
 
-class Page(BaseModel, Generic[T]):
-    """One page of a list, and its place in the list. A page beyond the end is empty."""
+class _Rows(BaseModel, Generic[T]):
+    """What is named after its rows: `ProductPage` of `Page[ProductRead]`."""
 
     items: Sequence[T]
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        return f"{params[0].__name__.replace('Read', '', 1)}{cls.__name__}"
+
+
+class Page(_Rows[T], Generic[T]):
+    """One page of a list, and its place in the list. A page beyond the end is empty."""
+
     total: int = Field(description="Number of rows in the whole list.", examples=[57])
     page: int = Field(description="After a `skip`, the page that the first row is on.", examples=[1])
     page_size: int = Field(examples=[20])
@@ -42,17 +51,15 @@ class Page(BaseModel, Generic[T]):
     has_previous: bool = Field(description="Whether there are rows before these.", examples=[False])
 
 
-class CursorPage(BaseModel, Generic[T]):
+class CursorPage(_Rows[T], Generic[T]):
     """The next rows of a list; `next_cursor` is null at its end."""
 
-    items: Sequence[T]
     next_cursor: str | None = Field(examples=["WyJpZCIsIDIwXQ"])
 
 
-class Feed(BaseModel, Generic[T]):
+class Feed(_Rows[T], Generic[T]):
     """The next rows of a list that has no end."""
 
-    items: Sequence[T]
     next_cursor: str = Field(description="What to ask for next, whether there is something or not.", examples=["57"])
 
 

@@ -8,8 +8,13 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from api.errors import BadRows, ShopError, Unprocessable
+from api.telemetry.context import request_id
+from api.web.request_ids import new_request_id
 
 PROBLEM_JSON = "application/problem+json"
+
+BY_SETTING = "x-by-setting"
+"""The key of a response that is declared where this setting is on."""
 
 RFC_9110_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 """Where Python 3.11 still has older names."""
@@ -29,6 +34,10 @@ class Problem(BaseModel):
     title: str = Field(examples=["Conflict"])
     status: int = Field(examples=[409])
     detail: str = Field(examples=["A product with this sku already exists."])
+    request_id: str = Field(
+        description="The `X-Request-ID` of the request that was refused; a replay has that of the first one.",
+        examples=["7f0c1b9e0d3f4c0e9c1c55c1a1e0b6d2"],
+    )
 
 
 class ValidationProblem(Problem):
@@ -49,7 +58,9 @@ def problem_response(
     errors: Sequence[FieldProblem] | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    plain = Problem(title=title_of(status), status=status, detail=detail)
+    plain = Problem(
+        title=title_of(status), status=status, detail=detail, request_id=request_id.get() or new_request_id()
+    )
     problem = plain if errors is None else ValidationProblem(**plain.model_dump(), errors=list(errors))
     return JSONResponse(problem.model_dump(), status, headers, media_type=PROBLEM_JSON)
 
@@ -78,6 +89,11 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in statuses
     }
+
+
+def accepts(model: type[BaseModel], *, setting: str) -> dict[int | str, dict[str, Any]]:
+    """The same of a 202 that a route answers where a setting is on; elsewhere the document does not have it."""
+    return {HTTPStatus.ACCEPTED.value: {"model": model, BY_SETTING: setting}}
 
 
 def _schema_of(status: int) -> dict[str, str]:

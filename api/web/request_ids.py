@@ -13,10 +13,14 @@ STATE = "request_id"
 """The key in the state of a request."""
 
 
+def new_request_id() -> str:
+    return secrets.token_hex(16)
+
+
 def give_request_id(scope: Any) -> str:
     """The id that a client sends; a new one, where it sends none, or none that can be kept."""
     sent = next((value for name, value in scope["headers"] if name == HEADER), b"")
-    request_id: str = sent.decode() if VISIBLE.fullmatch(sent) else secrets.token_hex(16)
+    request_id: str = sent.decode() if VISIBLE.fullmatch(sent) else new_request_id()
     scope.setdefault("state", {})[STATE] = request_id
     return request_id
 

@@ -1,8 +1,10 @@
 """The router that every file of `api/routers/` makes."""
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -31,6 +33,11 @@ class JSONContent(Response):
             (b"content-length", str(len(self.body)).encode()),
             (b"content-type", b"application/json"),
         ]
+
+
+def accepted(answer: Any, model: Any) -> Response:
+    """A 202, of a route that else answers with what it has made; `model` is the Read class."""
+    return JSONContent(json_of(answer, model), HTTPStatus.ACCEPTED)
 
 
 class InternalError(Exception):
@@ -104,9 +111,15 @@ def _with_request(endpoint: Callable[..., Any]) -> tuple[inspect.Signature, str,
     return signature.replace(parameters=[*signature.parameters.values(), request]), request.name, False
 
 
+ENDING = "(?:ies|y|s)?"
+
+
 def _operation_id(route: APIRoute) -> str:
-    """The function's name, so that a typed client reads like the code here."""
-    return route.name
+    """`orders.place` of `place_order`: the tag, and the function's name without the noun of the tag."""
+    tag = str(route.tags[0]).replace("-", "_")
+    before, _, noun = re.sub(f"{ENDING}$", "", tag).rpartition("_")
+    its_noun = rf"(?:^|_)(?:{before}_)?{noun}{ENDING}(?=_|$)"
+    return f"{tag}.{re.sub(its_noun, '', route.name, count=1).lstrip('_')}"
 
 
 class Router(APIRouter):

@@ -3,7 +3,6 @@ fresh connection where the old one broke."""
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeVar
@@ -15,6 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
+from api.backoff import backoff
+from api.database.causes import cause_of
 from api.database.connections import driver_of
 from api.database.drivers import DriverConnection
 from api.database.errors import (
@@ -29,7 +30,9 @@ from api.database.sessions import SCHEMA_PATIENCE
 from api.database.trail import Origin
 from api.database.transactions import CANCEL_GRACE, COMMIT_TIMEOUT, ROLLBACK_TIMEOUT, time_limit
 from api.errors import Unavailable
+from api.telemetry.metrics import metrics
 from api.web.app_state import database_of
+from api.web.framework_internals import path_template
 from api.web.request_ids import request_id_of
 
 logger = logging.getLogger(__name__)
@@ -48,8 +51,8 @@ LONGEST_REQUEST = sum(
 )
 """Seconds from a request to its answer, where the database falls silent at the COMMIT. A stop waits as long."""
 
-FIRST_BACKOFF = 0.04
-"""Seconds to wait at most before the second attempt, doubled before each later one. A transaction lasts about 20 ms."""
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.04, 0.64
+"""Seconds to wait at most before the second attempt, and before the last one. A transaction lasts about 20 ms."""
 
 HUNG_UP = "The client hung up before the request was complete."
 COMPRESSED_BODY = "The body is compressed, which the shop does not undo: send it as it is, without Content-Encoding."
@@ -159,8 +162,10 @@ def in_transaction(answer: Handler, *, takes_upload: bool = False) -> Handler:
                     if refusal := refusal_for(error) or await database_of(request).schema_refusal():
                         raise refusal from error
                     raise
-                logger.info("%s %s is run again: %s", request.method, request.scope["path"], type(error).__name__)
-                await asyncio.sleep(_full_jitter(attempt))
+                cause = cause_of(error)
+                metrics.run_again(cause)
+                logger.info("%s %s is run again: %s", request.method, path_template(request), cause)
+                await asyncio.sleep(backoff(attempt, first=FIRST_BACKOFF, longest=LONGEST_BACKOFF))
         raise AssertionError("the last attempt returns or raises")
 
     return run
@@ -202,8 +207,3 @@ def refuse_compressed(request: Request) -> None:
     """
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("identity", ""):
         raise HTTPException(415, COMPRESSED_BODY, {"Accept-Encoding": "identity"})
-
-
-def _full_jitter(attempt: int) -> float:
-    """Seconds to wait, after "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015)."""
-    return random.uniform(0, FIRST_BACKOFF * 2 ** (attempt - 1))  # noqa: S311

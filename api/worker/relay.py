@@ -13,7 +13,7 @@ from api.database.sessions import Database
 from api.models.columns import BigInt
 from api.models.event import Event
 from api.models.job import Job
-from api.worker.jobs import RELAY, add_missing_rows
+from api.worker.job_rows import RELAY, add_missing_rows
 
 EVENTS_AT_A_TIME = 500
 """Events of one transaction, which takes some 50 ms: on SQLite all writes wait for it."""
@@ -49,4 +49,4 @@ async def relay(database: Database) -> bool:
                     raise StaleDataError("An event was erased meanwhile.")
                 await session.exec(update(Job).where(col(Job.name) == RELAY).values(position=last + len(places)))
             return len(places) == EVENTS_AT_A_TIME
-    return await add_missing_rows(database)  # unless another worker has the lock
+    return await add_missing_rows(database, [RELAY])  # unless another worker has the lock

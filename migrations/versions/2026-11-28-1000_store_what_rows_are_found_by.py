@@ -1,7 +1,6 @@
 """Store what rows are found by."""
 
 import sqlalchemy as sa
-from alembic import op
 
 from api.models import columns
 from migrations import online
@@ -28,4 +27,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in SEARCHED:
-        op.drop_column(table, "search_text")
+        online.drop_column(table, "search_text")

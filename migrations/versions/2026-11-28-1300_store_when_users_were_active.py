@@ -38,4 +38,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_column("users", "last_active_at")
+    online.drop_column("users", "last_active_at")

@@ -5,7 +5,6 @@ raising a version: until it is restarted, nobody is told of its edits by an If-M
 """
 
 import sqlalchemy as sa
-from alembic import op
 
 from api.models import columns
 from migrations import online
@@ -25,4 +24,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in EDITED:
-        op.drop_column(table, "version")
+        online.drop_column(table, "version")

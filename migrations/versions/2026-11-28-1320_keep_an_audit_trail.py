@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from api.models import columns
+from migrations import online
 
 revision = "b7d20c8f4e16"
 down_revision = "d17b40f3c6a8"
@@ -16,7 +17,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table(
+    online.create_table(
         "audit_entries",
         sa.Column("action", columns.UnicodeString(length=15), nullable=False),
         sa.Column("entity", columns.UnicodeString(length=64), nullable=False),
@@ -32,13 +33,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entries")),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("audit_entries", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_audit_entries_entity_row_id_id"), ["entity", "row_id", "id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_audit_entries_user_id_id"), ["user_id", "id"], unique=False)
-        batch_op.create_index(
-            batch_op.f("ix_audit_entries_created_at"), ["created_at"], unique=False, postgresql_using="brin"
-        )
+    online.create_index("ix_audit_entries_entity_row_id_id", "audit_entries", ["entity", "row_id", "id"])
+    online.create_index("ix_audit_entries_user_id_id", "audit_entries", ["user_id", "id"])
+    online.create_index("ix_audit_entries_created_at", "audit_entries", ["created_at"], postgresql_using="brin")
 
 
 def downgrade() -> None:
-    op.drop_table("audit_entries")
+    online.drop_table("audit_entries")

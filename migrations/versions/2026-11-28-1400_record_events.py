@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from api.models import columns
+from migrations import online
 
 revision = "c41e6a90d725"
 down_revision = "b7d20c8f4e16"
@@ -15,7 +16,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_table(
+    online.create_table(
         "events",
         sa.Column("type", columns.UnicodeString(length=24), nullable=False),
         sa.Column("subject", columns.UnicodeString(length=64), nullable=False),
@@ -34,11 +35,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("position", name=op.f("uq_events_position")),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("events", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_events_user_id"), ["user_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_events_type_position"), ["type", "position"], unique=False)
+    online.create_index("ix_events_user_id", "events", ["user_id"])
+    online.create_index("ix_events_type_position", "events", ["type", "position"])
 
-    op.create_table(
+    online.create_table(
         "jobs",
         sa.Column("name", columns.UnicodeString(length=50), nullable=False),
         sa.Column("due_at", columns.Timestamp(), nullable=False),
@@ -53,5 +53,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("jobs")
-    op.drop_table("events")
+    online.drop_table("jobs")
+    online.drop_table("events")

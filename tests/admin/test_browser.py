@@ -132,6 +132,18 @@ async def test_rows_are_suggested_while_a_person_types(watched: Watched, shop: S
     assert watched.errors == []
 
 
+async def test_a_page_with_a_secret_that_is_loaded_again_makes_nothing_again(watched: Watched, shop: Shop) -> None:
+    page = await sign_in(watched, shop, "/webhooks/new")
+    await page.get_by_label("URL").fill("https://hooks.example.com/shop")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.locator(".secret")).to_contain_text("whsec_")
+    await page.reload()
+    await expect(page.get_by_text("Create webhook: done.")).to_be_visible()
+    await page.goto(shop.at("/webhooks"))
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    assert watched.errors == []
+
+
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 async def test_pages_fit_the_screen_and_break_no_policy(browser: Browser, shop: Shop, size: Any) -> None:
     context = await browser.new_context(viewport=size, color_scheme="dark")
@@ -172,7 +184,9 @@ async def test_a_person_can_do_without_a_mouse(watched: Watched, shop: Shop) -> 
     await expect(page.get_by_text("Create category: done.")).to_be_visible()
 
 
-@pytest.mark.parametrize("path", ["/products/new", "/users/new", "/orders/new", "/posts/new", "/products/import"])
+@pytest.mark.parametrize(
+    "path", ["/products/new", "/users/new", "/orders/new", "/posts/new", "/products/import", "/webhooks/new"]
+)
 async def test_every_field_has_a_label(watched: Watched, shop: Shop, path: str) -> None:
     page = await sign_in(watched, shop, path)
     nameless = await page.evaluate(

@@ -18,6 +18,7 @@ from asyncio import TaskGroup, timeout
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path as File
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -37,9 +38,8 @@ from tests.support import ROOT
 LATEST = 30
 """Seconds after a turn in which all answers have to be there."""
 
-TO_CHANGE = 12_000
-WARM_UP = 0.5
-"""Seconds for each path of each server, before the first round."""
+CHANGES = 3_000
+"""Orders that a second of all paths takes, each of which changes an order once: three times what the shop does."""
 
 
 @dataclass(frozen=True)
@@ -102,27 +102,32 @@ def cursors_of(server: Server) -> list[str]:
     return found
 
 
+def takes_part(name: str, options: argparse.Namespace) -> bool:
+    return not options.servers or name in options.servers
+
+
 @contextmanager
 def candidates(backend: Backend, options: argparse.Namespace) -> Iterator[list[Candidate]]:
     """All servers, started on databases of their own."""
     with ExitStack() as stack:
         folder = File(stack.enter_context(TemporaryDirectory(prefix="shop-benchmark-")))
-        before = code_before(folder / "code-before")
+        before = code_before(folder / "code-before") if takes_part("before", options) else None
         commands = {"shop": (f"{PROCFILE} {QUIET}", ROOT)}
         if before:
             commands["before"] = (f"{web_command(before)} {QUIET}", before)
         if backend.name == "postgresql":
             commands |= {name: (PLAIN.format(name), ROOT) for name in ("textbook", "floor")}
         found = []
-        data = made.make_rows(options.products, TO_CHANGE)
+        to_change = ceil(CHANGES * (options.warm_up + options.rounds * options.seconds))
+        data = made.make_rows(options.products, to_change)
         for name, (command, code) in commands.items():
-            if options.servers and name not in options.servers:
+            if not takes_part(name, options):
                 continue
             url = stack.enter_context(backend.new_database())
             home = folder / name
             home.mkdir()
             server = Server(url, home, 1, command, code)
-            server.fill(options.products, TO_CHANGE)
+            server.fill(options.products, to_change)
             server.start()
             stack.callback(server.stop)
             server.wait_until_ready()
@@ -137,7 +142,7 @@ def measure(backend: Backend, options: argparse.Namespace) -> list[Candidate]:
         for each in found:
             for path in paths:
                 if _has(each, path):
-                    await take_turn(each, path, WARM_UP)
+                    await take_turn(each, path, options.warm_up)
         for number in range(options.rounds):
             for path in paths:
                 for each in found:
@@ -200,6 +205,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("databases", nargs="*", choices=[*BACKENDS, "all"], default=["all"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.5, help="of one path of one server in one round (1.5)")
+    parser.add_argument("--warm-up", type=float, default=0.5, help="seconds of each path, before the first round (0.5)")
     parser.add_argument("--products", type=int, default=10_000)
     parser.add_argument("--paths", nargs="*", help="only those whose name has one of these words")
     parser.add_argument("--servers", nargs="*", help="only these: shop, before, textbook, floor")

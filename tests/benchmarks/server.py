@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -31,10 +31,17 @@ class Server(Service):
     """A service that is measured. `code` is the folder whose `api` it runs."""
 
     def __init__(
-        self, database_url: str, folder: Path, workers: int, command: str = PROCFILE, code: Path = ROOT
+        self,
+        database_url: str,
+        folder: Path,
+        workers: int,
+        command: str = PROCFILE,
+        code: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(database_url, folder, command, workers, code)
         self._environment |= {"DATABASE_POOL_SIZE": str(CONNECTIONS), "DATABASE_MAX_OVERFLOW": "0"}
+        self._environment |= {"ACCESS_LOG": "false", **(environment or {})}
         self.log.touch()
         self._news = self.log.open()
 

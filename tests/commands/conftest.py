@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from api.settings import Settings, get_settings
-from tests.alembic_support import alembic
 from tests.databases import Backend
 from tests.support import ROOT
 
@@ -40,8 +39,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pyt
 
 
 @pytest.fixture
-def migrated(url: str, environment: pytest.MonkeyPatch) -> str:
+def migrated(migrated: str, environment: pytest.MonkeyPatch) -> str:
     """The URL of a database with all tables, which the command line uses."""
-    alembic(url, "upgrade", "head")
-    environment.setenv("DATABASE_URL", url)
-    return url
+    environment.setenv("DATABASE_URL", migrated)
+    return migrated

@@ -20,6 +20,7 @@ WITHOUT_ENTRY = {
     "backup": "it reads",
     "export": "it reads",
     "openapi": "it asks no database",
+    "send-test-mail": "it asks no database",
     "worker": "what it purges has an entry by `purge`: see tests/worker/test_jobs.py",
     "demo": "it fills a file of its own, as `seed` does",
 }

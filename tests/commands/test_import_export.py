@@ -5,26 +5,59 @@ import subprocess
 import sys
 import termios
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from api import __main__ as cli
 from tests.commands.support import count
 
 FILE = "sku,name,price,stock_quantity\nA-1,One,1.50,3\nA-2,Two,2.00,0\n"
 
 
-def run(*arguments: str, given: bytes | None = None) -> "subprocess.CompletedProcess[bytes]":
-    command = [sys.executable, "-m", "api", *arguments]
-    return subprocess.run(command, input=given, capture_output=True, timeout=60, check=False)
+@dataclass(frozen=True)
+class Ended:
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Run(Protocol):
+    """Runs a command, and reads what it wrote."""
+
+    def __call__(self, *arguments: str) -> Ended: ...
+
+
+@pytest.fixture
+def run(capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """In this process: a start takes seconds."""
+
+    def run(*arguments: str) -> Ended:
+        try:
+            code = cli.main(arguments)
+        except SystemExit as error:  # of argparse
+            code = int(error.code or 0)
+        return Ended(code, *capsysbinary.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def new_file(tmp_path: Path) -> Path:
+    file = tmp_path / "new.csv"
+    file.write_text(FILE)
+    return file
 
 
 class TestImport:
-    def test_a_file_is_imported_and_what_is_exported_changes_nothing(self, migrated: str, tmp_path: Path) -> None:
-        file, exported, again = (tmp_path / name for name in ("new.csv", "out.jsonl", "again.jsonl"))
-        file.write_text(FILE)
+    def test_a_file_is_imported_and_what_is_exported_changes_nothing(
+        self, migrated: str, run: Run, new_file: Path, tmp_path: Path
+    ) -> None:
+        exported, again = tmp_path / "out.jsonl", tmp_path / "again.jsonl"
 
-        imported = run("import", "products", str(file))
+        imported = run("import", "products", str(new_file))
 
         assert imported.stdout.decode() == "2 rows of products: 2 added, 0 changed, 0 unchanged, 0 bad\n"
         assert (imported.returncode, imported.stderr) == (0, b""), "the bar is for terminals"
@@ -35,23 +68,23 @@ class TestImport:
         assert again.read_bytes() == exported.read_bytes()
         assert b"all is well" in run("verify").stdout
 
-    def test_wrong_rows_are_told_and_the_exit_code_says_it(self, migrated: str) -> None:
-        wrong = FILE.replace("1.50", '"1,50"').encode()
+    def test_wrong_rows_are_told_and_the_exit_code_says_it(self, migrated: str, run: Run, new_file: Path) -> None:
+        new_file.write_text(FILE.replace("1.50", '"1,50"'))
 
-        refused = run("import", "products", "-", given=wrong)
+        refused = run("import", "products", str(new_file))
 
         assert refused.returncode == 1
         told = refused.stderr.decode().splitlines()
         assert told[0].startswith("line 2.price: must be written with a decimal point")
         assert told[1:] == ["error: 1 of 2 rows is wrong, and nothing was imported."]
         assert count(migrated, "products") == 0
-        skipping = run("import", "products", "-", "--skip-bad-rows", given=wrong)
+        skipping = run("import", "products", str(new_file), "--skip-bad-rows")
         assert skipping.returncode == 1
         assert b"1 added, 0 changed, 0 unchanged, 1 bad" in skipping.stdout
         assert count(migrated, "products") == 1
 
-    def test_a_dry_run_writes_nothing(self, migrated: str) -> None:
-        tried = run("import", "products", "-", "--dry-run", given=FILE.encode())
+    def test_a_dry_run_writes_nothing(self, migrated: str, run: Run, new_file: Path) -> None:
+        tried = run("import", "products", str(new_file), "--dry-run")
 
         assert (tried.returncode, tried.stdout) == (
             0,
@@ -61,7 +94,8 @@ class TestImport:
 
     @pytest.mark.parametrize("name", ["-", "/dev/stdin"])
     def test_a_pipe_is_imported_whatever_it_is_called(self, migrated: str, name: str) -> None:
-        done = run("import", "products", name, given=FILE.encode())
+        command = [sys.executable, "-m", "api", "import", "products", name]
+        done = subprocess.run(command, input=FILE.encode(), capture_output=True, timeout=60, check=False)
 
         assert done.stdout.decode() == "2 rows of products: 2 added, 0 changed, 0 unchanged, 0 bad\n", done.stderr
 
@@ -84,6 +118,7 @@ class TestImport:
         assert "line 4.price: Input should be greater than 0" in told
         assert "%|" in told
 
+    @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)  # none is asked
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
@@ -93,7 +128,7 @@ class TestImport:
         ],
     )
     def test_what_cannot_be_imported_is_refused_in_one_line(
-        self, migrated: str, arguments: list[str], says: str
+        self, migrated: str, run: Run, arguments: list[str], says: str
     ) -> None:
         refused = run("import", *arguments)
 
@@ -103,14 +138,14 @@ class TestImport:
 
 
 class TestExport:
-    def test_the_standard_output_has_the_file_alone(self, migrated: str) -> None:
+    def test_the_standard_output_has_the_file_alone(self, migrated: str, run: Run) -> None:
         done = run("export", "categories")
 
         assert done.returncode == 0
         assert done.stdout.decode("utf-8-sig").splitlines()[1].startswith("Electronics,electronics,")
 
     def test_a_failed_export_leaves_the_file_that_was_there(
-        self, url: str, environment: pytest.MonkeyPatch, tmp_path: Path
+        self, url: str, environment: pytest.MonkeyPatch, run: Run, tmp_path: Path
     ) -> None:
         environment.setenv("DATABASE_URL", url)  # without tables
         file = tmp_path / "products.csv"

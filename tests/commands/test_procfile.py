@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -15,18 +14,13 @@ from api.main import STOP_TIMEOUT
 from api.web.transactions import LONGEST_REQUEST
 from tests.alembic_support import alembic
 from tests.commands.support import finish, read_until, running
-from tests.support import ROOT
+from tests.support import ROOT, free_port
 
 pytestmark = pytest.mark.usefixtures("environment")
 
 
 BETWEEN_TERM_AND_KILL = 30
 """Seconds that Heroku gives a process to end."""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 class TestProcfile:

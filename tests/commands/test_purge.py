@@ -9,7 +9,7 @@ from api import __main__ as cli
 from api.models.base import utcnow
 from tests.alembic_support import on_engine
 from tests.commands.support import count
-from tests.factories import a_token, a_user, an_attempt, an_event, an_idempotency_key
+from tests.factories import a_mail, a_registration, a_token, a_user, an_attempt, an_event, an_idempotency_key
 from tests.support import FreshSession
 
 
@@ -26,6 +26,9 @@ class TestPurge:
                     await a_token(session, user, days=days)
                 for window_start in (utcnow(), utcnow() - timedelta(days=2)):
                     await an_attempt(session, window_start=window_start)
+                for hours in (-1, 1):
+                    registration = await a_registration(session, expires_at=utcnow() + timedelta(hours=hours))
+                    await a_mail(session, registration=registration)
                 for position, days in enumerate((31, 31, 29), 1):
                     await an_event(session, position=position, timestamp=utcnow() - timedelta(days=days))
                 await an_event(session, timestamp=utcnow() - timedelta(days=31))
@@ -36,8 +39,10 @@ class TestPurge:
             "Deleted 2 idempotency keys older than 30 days.",
             "Deleted 2 expired tokens.",
             "Deleted 1 counters of past attempts.",
+            "Deleted 1 registrations that nobody confirmed in time.",
             "Deleted 2 events older than 30 days.",
+            "Deleted 0 notes of what was sent more than 30 days ago.",
         ]
-        left = {table: count(migrated, table) for table in ("idempotency_keys", "tokens", "attempts", "events")}
-        assert left == {"idempotency_keys": 2, "tokens": 1, "attempts": 1, "events": 2}
+        tables = ("idempotency_keys", "tokens", "attempts", "events", "registrations", "mails")
+        assert {table: count(migrated, table) for table in tables} == dict(zip(tables, (2, 1, 1, 2, 1, 1), strict=True))
         assert count(migrated, "events", "position IS NULL") == 1, "nobody can have read it"

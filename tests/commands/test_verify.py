@@ -20,8 +20,11 @@ from api.models.user import User
 from tests.alembic_support import sql
 from tests.databases import BACKENDS
 from tests.factories import a_product, an_account, order_body
+from tests.seed import Seed
 
-BREACHES = {
+COUNTS = "a count of products is how many there are"
+
+BREACHES = {  # a part of each promise, and statements that break it on a connection without constraints
     "a product's stock is the sum of its movements": ["UPDATE products SET stock_quantity = stock_quantity + 1"],
     "an order's total is the sum of its lines": ["UPDATE orders SET total_amount = total_amount + 1"],
     "a line's total is its quantity times its price": ["UPDATE order_items SET total_price = total_price + 1"],
@@ -49,7 +52,7 @@ BREACHES = {
     "an order belongs to a user": ["UPDATE orders SET user_id = 999999"],
     "a notification belongs to a user": ["UPDATE notifications SET user_id = 999999"],
     "a used idempotency key has its answer": ["UPDATE idempotency_keys SET status_code = NULL"],
-    "a count of products is how many there are": ["UPDATE product_counts SET number = number + 1"],
+    COUNTS: ["UPDATE product_counts SET number = number + 1"],
 }
 
 BEHIND_THE_SHOP = [
@@ -71,9 +74,7 @@ BEHIND_THE_SHOP = [
 ]
 """Statements past the shop, and how `verify` names the row."""
 
-ONLY_ON = {"a count of products is how many there are": ["postgresql"]}
-WHERE_BROKEN = [(promise, name) for promise in BREACHES for name in ONLY_ON.get(promise, BACKENDS)]
-"""A part of each promise, and statements that break the promise on a connection without constraints."""
+ONLY_ON = {COUNTS: ["postgresql"]}
 
 
 @pytest.fixture
@@ -125,6 +126,8 @@ async def broken(database: Database, promise: str) -> AsyncIterator[None]:
         await _run(database, [*WITHOUT_CONSTRAINTS[kind], *BREACHES[promise]])
         yield
     finally:
+        if promise == COUNTS:  # they are in no model, so nobody else puts them back
+            await _run(database, ["UPDATE product_counts SET number = number - 1"])
         if kind == "postgresql":
             await _run(database, RESTORE_CHECK)
 
@@ -167,16 +170,23 @@ class TestVerify:
         assert all(found), f"{found.count(False)} of {len(found)} times the books of a shop in use were wrong"
 
     @pytest.mark.usefixtures("used_shop")
-    @pytest.mark.parametrize(("promise", "backend"), WHERE_BROKEN, indirect=["backend"])
     async def test_rows_that_break_a_promise_are_named(
-        self, promise: str, database: Database, capsys: pytest.CaptureFixture[str]
+        self, database: Database, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        async with broken(database, promise):
-            assert not await verify(database)
-        lines = capsys.readouterr().out.splitlines()
-        broken_lines = [number for number, line in enumerate(lines) if line.startswith("BROKEN") and promise in line]
-        assert len(broken_lines) == 1, lines
-        assert lines[broken_lines[0] + 1].startswith("        "), f"no row is named: {lines}"
+        """One promise after the other, in a shop that is put back each time."""
+        used = await Seed.of(database)
+        for promise in BREACHES:
+            if database.backend not in ONLY_ON.get(promise, BACKENDS):
+                continue
+            capsys.readouterr()
+            async with broken(database, promise):
+                assert not await verify(database), promise
+            lines = capsys.readouterr().out.splitlines()
+            told = [number for number, line in enumerate(lines) if line.startswith("BROKEN") and promise in line]
+            assert len(told) == 1, f"{promise}: {lines}"
+            assert lines[told[0] + 1].startswith("        "), f"{promise}: no row is named: {lines}"
+            await used.restore(database)
+        assert await verify(database)
 
     @pytest.mark.parametrize(("statement", "named"), BEHIND_THE_SHOP)
     async def test_a_change_behind_the_shops_back_is_named_until_it_is_accepted(

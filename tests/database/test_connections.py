@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 
 import pytest
 from sqlalchemy import event
@@ -12,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.connections import driver_of
 from api.database.sessions import Database
+from api.database.sqlalchemy_internals import waiting_for
 from api.database.statements import Insertion, Statement
 from api.database.transactions import undo
 from api.models.category import Category
@@ -62,6 +64,36 @@ class TestPool:
                     assert [list(row) for row in await connection.fetch(SELECT_ONE)] == [[1]]
 
             assert len(opened) == 2, "one for the read that was cancelled, and one for all others"
+
+    async def test_a_connection_that_is_too_old_is_replaced_before_it_is_used(
+        self, open_database: OpenDatabase, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that is ready is taken without a greenlet, in which alone another one could be opened."""
+        async with open_database(database_pool_recycle=60) as database:
+            opened: list[object] = []
+            event.listen(database.engine.sync_engine, "connect", lambda connection, record: opened.append(connection))
+            now = time.time
+            for age, expected in ((0, 1), (50, 1), (59.5, 1), (100, 2), (200, 3)):
+                monkeypatch.setattr(time, "time", lambda age=age: now() + age)
+                async with database.connection() as connection:
+                    assert [list(row) for row in await connection.fetch(SELECT_ONE)] == [[1]]
+                assert len(opened) == expected, f"after {age} seconds"
+
+    async def test_who_waits_for_a_connection_is_counted(self, open_database: OpenDatabase) -> None:
+        async with open_database(database_pool_size=1) as database:
+            assert database.pool is not None
+
+            async def read() -> None:
+                async with database.connection() as connection:
+                    await connection.fetch(SELECT_ONE)
+
+            async with database.connection():
+                waiting = [asyncio.create_task(read()) for _ in range(3)]
+                async with asyncio.timeout(5):
+                    while waiting_for(database.pool) < 3:  # noqa: ASYNC110 - the pool tells nobody
+                        await asyncio.sleep(0.01)
+            await asyncio.gather(*waiting)
+            assert waiting_for(database.pool) == 0
 
 
 class TestErrors:

@@ -3,7 +3,6 @@
 import os
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import httpx
 import psutil
 
 from api.settings import Settings
-from tests.support import ROOT
+from tests.support import ROOT, free_port
 
 READY_WITHIN = 30
 """Seconds in which a service has to answer again, on a machine with other things to do."""
@@ -36,7 +35,7 @@ class Service:
     def __init__(self, database_url: str, folder: Path, command: str, workers: int = 2, code: Path = ROOT) -> None:
         self._command = command
         self._code = code
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "service.log"
         self._folder = folder
@@ -49,6 +48,11 @@ class Service:
             "WEB_CONCURRENCY": str(workers),
         }
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the service's processes."""
+        return self._environment
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run another command of the shop beside it."""
@@ -120,10 +124,25 @@ def running(database_url: str, folder: Path, command: str = PROCFILE) -> Iterato
     """A service that answers, on a database that is migrated here."""
     service = Service(database_url, folder, command)
     service.release()
+    with answering(service):
+        yield service
+
+
+@contextmanager
+def serving(database_url: str, folder: Path, command: str = PROCFILE) -> Iterator[Service]:
+    """A service that answers, on a database that has its tables."""
+    service = Service(database_url, folder, command)
+    with answering(service):
+        yield service
+
+
+@contextmanager
+def answering(service: Service) -> Iterator[None]:
+    """Start a service, and kill it after the block."""
     service.start()
     try:
         service.wait_until_ready()
-        yield service
+        yield
     finally:
         if service.process.poll() is None:
             service.kill()
@@ -134,8 +153,3 @@ def _command_of(process: psutil.Process) -> list[str]:
         return list(process.cmdline())
     except psutil.Error:  # it has ended in the meantime
         return []
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])

@@ -15,7 +15,7 @@ from api.models.order import Order
 from tests.faults.service import running
 from tests.faults.shop import a_look_into, open_shop, sign_in
 
-pytestmark = [pytest.mark.faults, pytest.mark.alone]
+pytestmark = pytest.mark.faults
 
 MEGABYTES = 16
 

@@ -13,11 +13,10 @@ from sqlmodel import col, func, select, update
 from api.models.idempotency_key import IdempotencyKey
 from api.models.order import Order
 from api.models.product import Product
-from tests.databases import Backend
-from tests.faults.service import Service, running
+from tests.faults.service import Service, serving
 from tests.faults.shop import Customer, a_look_into, another_writer, open_shop, sign_in
 
-pytestmark = [pytest.mark.faults, pytest.mark.alone]
+pytestmark = pytest.mark.faults
 
 TIMES = 20
 
@@ -51,9 +50,9 @@ async def send(client: httpx.AsyncClient, product: int, key: str) -> httpx.Respo
     return await client.post("/orders", content=body, headers=headers)
 
 
-async def test_an_order_is_not_placed_twice_when_the_client_hangs_up(backend: Backend, tmp_path: Path) -> None:
-    with backend.new_database() as url, running(url, tmp_path) as service:
-        async with a_look_into(url) as session:
+async def test_an_order_is_not_placed_twice_when_the_client_hangs_up(migrated: str, tmp_path: Path) -> None:
+    with serving(migrated, tmp_path) as service:
+        async with a_look_into(migrated) as session:
             staff, customer = await sign_in(session, 2)
             product, *_ = await open_shop(service, staff, [customer])
 
@@ -69,7 +68,7 @@ async def test_an_order_is_not_placed_twice_when_the_client_hangs_up(backend: Ba
 
             for number in range(TIMES):  # at any moment from there on
                 await send_and_hang_up(service, an_order(customer, product, f"whole-{number}"), after=number / 1_000)
-            async with another_writer(url) as holding:  # while it waits for a row
+            async with another_writer(migrated) as holding:  # while it waits for a row
                 await holding.exec(update(Product).where(col(Product.id) == product).values(description="Held"))
                 await send_and_hang_up(service, an_order(customer, product, "waiting"), after=0.3)
                 await asyncio.sleep(0.3)

@@ -5,7 +5,6 @@ between something is killed. In the end they send what was not answered again, w
 """
 
 import asyncio
-import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ import pytest
 from sqlmodel import col, select
 
 from api.models.transaction import Transaction
+from tests.faults import SECONDS
 from tests.faults.reckoning import reckon
 from tests.faults.servers import KILLABLE, Server, Sqlite
 from tests.faults.service import Service, running
@@ -27,9 +27,8 @@ from tests.faults.shop import a_look_into, open_shop, sign_in
 from tests.faults.traffic import Traffic
 from tests.selection import OUTCOME
 
-pytestmark = [pytest.mark.faults, pytest.mark.alone]
+pytestmark = [pytest.mark.faults, pytest.mark.alone, pytest.mark.timeout(900 + 5 * SECONDS)]
 
-SECONDS = float(os.environ.get("FAULTS_SECONDS", "10"))
 AT_ONCE = 12
 BETWEEN_KILLS = (0.4, 1.2)
 """Seconds in which traffic goes on after everything answers again."""

@@ -10,21 +10,20 @@ from sqlmodel import col, select, update
 
 from api.models.order import Order
 from api.models.product import Product
-from tests.databases import Backend
-from tests.faults.service import PROCFILE, running
+from tests.faults.service import PROCFILE, serving
 from tests.faults.shop import a_look_into, another_writer, open_shop, sign_in
 
-pytestmark = [pytest.mark.faults, pytest.mark.alone]
+pytestmark = pytest.mark.faults
 
 
 @pytest.mark.parametrize("command", [PROCFILE, f"{sys.executable} -m api"], ids=["procfile", "python -m api"])
-async def test_a_request_in_flight_is_finished(backend: Backend, command: str, tmp_path: Path) -> None:
-    with backend.new_database() as url, running(url, tmp_path, command) as service:
-        async with a_look_into(url) as session:
+async def test_a_request_in_flight_is_finished(migrated: str, command: str, tmp_path: Path) -> None:
+    with serving(migrated, tmp_path, command) as service:
+        async with a_look_into(migrated) as session:
             staff, customer = await sign_in(session, 2)
             product, *_ = await open_shop(service, staff, [customer])
             async with httpx.AsyncClient(base_url=service.url, headers=customer.headers, timeout=20) as client:
-                async with another_writer(url) as holding:
+                async with another_writer(migrated) as holding:
                     await holding.exec(update(Product).where(col(Product.id) == product).values(description="Held"))
                     order = {"items": [{"product_id": product, "quantity": 2}]}
                     placing = asyncio.create_task(client.post("/orders", json=order))

@@ -21,7 +21,7 @@ import httpx
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
-from tests.support import ROOT
+from tests.support import ROOT, hanging_up
 from tests.world import PRIVATE, World
 
 CALLERS = ["nobody", "owner", "other", "staff"]
@@ -60,7 +60,9 @@ class Line:
         sent = {**(headers or {}), **request.pop("headers", {})}
         if caller != "nobody":
             sent["Authorization"] = f"Bearer {world.secrets[caller]}"
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test.example") as client:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(hanging_up(app)), base_url="http://test.example"
+        ) as client:
             response = await client.request(self.method, request.pop("path"), headers=sent, **request)
         assert response.is_success, response.text
 

@@ -46,11 +46,11 @@ class Operation:
 
     @property
     def is_signed_in(self) -> bool:
-        return "security" in self.spec
+        return bool(self.spec["security"])
 
     @property
     def takes_anyone(self) -> bool:
-        return {} in self.spec.get("security", [{}])
+        return {} in (self.spec["security"] or [{}])
 
     def parameters(self, where: str) -> list[Json]:
         return [each for each in self.spec.get("parameters", []) if each["in"] == where]

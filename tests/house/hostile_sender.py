@@ -16,10 +16,27 @@ from tests.house.hostile_requests import FORM, JSON, Document, Operation
 from tests.house.hostile_values import SECRET
 from tests.seed import Seed
 from tests.support import PASSWORD, CheckedTransport, Contract
-from tests.world import OTHER, OTHER_ACCOUNT, OWNER, OWNER_ACCOUNT, PARENT_CATEGORY, World
+from tests.world import (
+    CONFIRMATION_TOKEN,
+    OTHER,
+    OTHER_ACCOUNT,
+    OWNER,
+    OWNER_ACCOUNT,
+    PARENT_CATEGORY,
+    REGISTRATION_TOKEN,
+    RESET_TOKEN,
+    World,
+)
 
 QUERIES = {"q": "own", "days": 30}
 """Required parameters of queries without an example in the document."""
+
+LINK_TOKENS = {
+    "/auth/password/reset/confirm": RESET_TOKEN,
+    "/auth/email/confirm": CONFIRMATION_TOKEN,
+    "/auth/registration/confirm": REGISTRATION_TOKEN,
+}
+"""The secrets of links in mails, by the paths that take one."""
 
 
 def quoted(text: str) -> str:
@@ -169,6 +186,8 @@ class Sender:
         body = self._referring(self.document.example(operation.body))
         if operation.path == "/auth/token":
             body["username"] = self.world.row("users")["username"]
+        if operation.path in LINK_TOKENS:
+            body["token"] = LINK_TOKENS[operation.path]
         return body
 
     def form(self, operation: Operation, **changed: str) -> bytes:

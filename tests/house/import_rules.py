@@ -1,7 +1,8 @@
 """Which module of api/ may import which, and what it may take from a framework, read from its source.
 
 The order is `__main__ → commands → main → routers → web, auth, openapi → rules, reads → database, models → errors,
-logs, settings`. An import may go to the same layer or to a lower one, never up, wherever it stands: also in a function.
+telemetry, settings, backoff`. An import may go to the same layer or to a lower one, never up, wherever it stands:
+also in a function. Telemetry stands at the bottom, because every room has something counted or logged.
 """
 
 import ast
@@ -15,11 +16,11 @@ LAYERS = (
     ("__main__",),
     ("commands",),
     ("main",),
-    ("routers", "admin", "import_export", "worker", "demo"),
+    ("routers", "admin", "import_export", "worker", "mail", "demo"),
     ("web", "auth", "openapi"),
     ("rules", "reads"),
     ("database", "models"),
-    ("errors", "logs", "settings", "database_url", "currencies"),
+    ("errors", "telemetry", "settings", "mail_settings", "database_url", "currencies", "backoff"),
 )
 """From top to bottom, the rooms and modules of each layer."""
 

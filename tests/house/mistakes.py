@@ -1,4 +1,4 @@
-"""Ten mistakes that are easily made in the code of the shop, the tests that find each, and what they say."""
+"""Eleven mistakes that are easily made in the code of the shop, the tests that find each, and what they say."""
 
 from dataclasses import dataclass
 
@@ -41,6 +41,11 @@ ACCESS = (
     "tests/house/test_access.py::TestEveryRoute::test_each_caller_gets_the_declared_answer[postgresql-GET /orders/{id}]"
 )
 ROUTES = "tests/house/test_routers.py::TestTransaction::test_every_route_runs_in_a_transaction"
+LOCKS = tuple(
+    "tests/routes/orders/test_shuffled_products.py"
+    f"::test_no_deadlock_among_orders_cancellations_and_stock_changes[{database}]"
+    for database in ("postgresql", "mariadb")
+)
 COMMITS = "tests/web/test_commits.py::TestCommit::test_the_commit_is_finished_before_the_answer_is_sent[postgresql]"
 RETRIES = "tests/web/test_transactions.py::TestRetry::test_both_requests_of_a_deadlock_succeed[postgresql]"
 
@@ -60,19 +65,28 @@ class Mistake:
 
 MISTAKES = {
     "the stock is read, compared and written": Mistake(
-        "api/rules/stock.py",
+        "api/rules/placing.py",
         """\
-    products = await _locked(driver, wanted, len(quantities))
-    taken = await driver.execute(_decrement_stock(len(quantities)), **wanted, now=utcnow())
-    if taken < len(quantities):
-        raise _shortage({each.id: each for each in products}, quantities)
+    customer, locked, decremented, *given = await driver.together(
+        (LOCK_CUSTOMER, {"customer_id": customer_id}), *stock.taking(quantities), *ids
+    )
+    if not customer.rows:
+        raise Unprocessable("body.user_id", "the user does not exist or is inactive")
+    if is_named and customer.rows[0][0]:
+        raise Unprocessable("body.user_id", await _why_not_staff(session, customer_id))
+    products = stock.taken(session, quantities, locked, decremented)
 """,
         """\
+    customer, *given = await driver.together((LOCK_CUSTOMER, {"customer_id": customer_id}), *ids)
+    if not customer.rows:
+        raise Unprocessable("body.user_id", "the user does not exist or is inactive")
+    if is_named and customer.rows[0][0]:
+        raise Unprocessable("body.user_id", await _why_not_staff(session, customer_id))
     products = []
     for product_id, quantity in sorted(quantities.items()):
-        product = await session.get(Product, product_id)
+        product = await session.get(stock.Product, product_id)
         if product is None or not product.is_active or product.stock_quantity < quantity:
-            raise _shortage({} if product is None else {product_id: product}, {product_id: quantity})
+            raise stock._shortage({} if product is None else {product_id: product}, {product_id: quantity})
         product.stock_quantity -= quantity
         await session.flush()
         products.append(product)
@@ -100,21 +114,30 @@ MISTAKES = {
     "the balance is read and the sum is written": Mistake(
         "api/rules/ledger.py",
         """\
-    if await driver.execute(CHANGE_BALANCE, account_id=account_id, delta=delta, now=utcnow()) == 0:
-        if not await driver.fetch(SELECT_ACCOUNT, account_id=account_id):
+    one, other, balances, *given = await driver.together(
+        *((CHANGE_BALANCE, {"account_id": each, "delta": delta, "now": now}) for each, delta in deltas.items()),
+        (SELECT_BALANCES, {"source": source, "target": target}),
+        *next_ids(driver.dialect, Transaction),
+    )
+    if not (one.row_count and other.row_count):
+        if balances.row_count < len(deltas):
             raise Unprocessable("body.to_account_id", "there is no such account")
         raise Conflict("The balance is too low for this amount.")
 """,
         """\
-    this = col(Account.id) == account_id
-    found = await driver.fetch(Statement(select(col(Account.balance), col(Account.user_id)).where(this)))
-    if not found:
-        raise Unprocessable("body.to_account_id", "there is no such account")
-    balance, owner = found[0]
-    if owner is not None and balance + delta < 0:
-        raise Conflict("The balance is too low for this amount.")
-    change = update(Account).where(this).values(balance=balance + delta, updated_at=utcnow())
-    await driver.execute(Statement(change, recorded=True))
+    for account_id, delta in deltas.items():
+        this = col(Account.id) == account_id
+        found = await driver.fetch(Statement(select(col(Account.balance), col(Account.user_id)).where(this)))
+        if not found:
+            raise Unprocessable("body.to_account_id", "there is no such account")
+        balance, owner = found[0]
+        if owner is not None and balance + delta < 0:
+            raise Conflict("The balance is too low for this amount.")
+        change = update(Account).where(this).values(balance=balance + delta, updated_at=now)
+        await driver.execute(Statement(change, recorded=True))
+    balances, *given = await driver.together(
+        (SELECT_BALANCES, {"source": source, "target": target}), *next_ids(driver.dialect, Transaction)
+    )
 """,
         (TRANSFERS,),
         r"account \d+ has a balance of \S+, but its transactions add up to",
@@ -130,6 +153,18 @@ MISTAKES = {
         "        try:\n",
         tuple(REPEATS),
         r"25 requests with one key changed the figures by",
+    ),
+    # Not another ORDER BY: InnoDB locks rows as it finds them, by their ids, whatever it sorts them by later.
+    "products are locked one by one, in the order in which a customer chose them": Mistake(
+        "api/rules/placing.py",
+        "    customer, locked, decremented, *given = await driver.together(\n",
+        """\
+    for chosen in quantities.items():
+        await driver.fetch(stock._lock_products(1), **stock._numbered(dict([chosen])))
+    customer, locked, decremented, *given = await driver.together(
+""",
+        LOCKS,
+        r"requests were run again",
     ),
     "a table is dropped from erasure": Mistake(
         "api/rules/erasure.py",

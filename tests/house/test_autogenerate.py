@@ -17,9 +17,9 @@ from tests.world import PRODUCT
 
 
 class TestAutogenerate:
-    def test_a_generated_revision_is_readable_and_runs(self, url: str, drafts: Path, backend: Backend) -> None:
+    def test_a_generated_revision_is_readable_and_runs(self, migrated: str, drafts: Path, backend: Backend) -> None:
         """On SQLite it copies the table. Dropping the old table must not delete the rows that refer to it."""
-        alembic(url, "upgrade", "head")
+        url = migrated
         write_world(url)
         sql(url, "ALTER TABLE products DROP COLUMN description", "DROP TABLE post_tags")
         before = self.references(url)
@@ -48,8 +48,8 @@ class TestAutogenerate:
         alembic(url, "downgrade", "-1", drafts=drafts)
         assert self.references(url) == before
 
-    def test_a_generated_revision_names_the_types_as_a_person_would(self, url: str, drafts: Path) -> None:
-        alembic(url, "upgrade", "head")
+    def test_a_generated_revision_names_the_types_as_a_person_would(self, migrated: str, drafts: Path) -> None:
+        url = migrated
         sql(url, *(f"DROP TABLE {name}" for name in ("refunds", "payments")))
         alembic(url, "revision", "all", autogenerate=True, head="head", version_path=str(drafts), drafts=drafts)
         written = next(drafts.glob("*.py")).read_text().replace("'", '"')
@@ -63,8 +63,8 @@ class TestAutogenerate:
         assert 'name=op.f("ck_payments_amount")' in written
         assert "sqlite_autoincrement=True" in written
 
-    def test_a_generated_revision_names_an_exact_decimal_with_its_digits(self, url: str, drafts: Path) -> None:
-        alembic(url, "upgrade", "head")
+    def test_a_generated_revision_names_an_exact_decimal_with_its_digits(self, migrated: str, drafts: Path) -> None:
+        url = migrated
         its: list[Column[Any]] = [
             Column("id", Integer, primary_key=True),
             Column("weight", Exact(12, 4), nullable=False),
@@ -91,11 +91,6 @@ class TestAutogenerate:
 
 class TestCheck:
     """`alembic check` finds every difference between the models and the database."""
-
-    @pytest.fixture
-    def migrated(self, url: str) -> str:
-        alembic(url, "upgrade", "head")
-        return url
 
     def test_a_table_that_is_missing_in_the_database_is_noticed(self, migrated: str) -> None:
         gadgets = Table("gadgets", SQLModel.metadata, Column("id", Integer, primary_key=True))

@@ -6,7 +6,7 @@ from typing import Any
 from api.main import create_app
 from api.settings import Settings
 
-PAGED = {"CursorPage", "Page"}
+PAGE = "Page"  # the end of its name
 
 LIMITED = {
     **dict.fromkeys(
@@ -16,6 +16,10 @@ LIMITED = {
     "GET /products/stats/by-category": "by `page` and `page_size`",
     "GET /users/stats/top-spenders": "by `limit`",
     "GET /events": "by `cursor` and `limit`",
+    **dict.fromkeys(
+        ("GET /webhooks/{id}", "POST /webhooks", "PATCH /webhooks/{id}", "POST /webhooks/{id}/secret"),
+        "types of events",
+    ),
     "GET /orders/stats/summary": "the statuses, and 1,000 categories",
     "GET /users/{id}/with-posts": "the 100 newest posts, with 20 tags each",
     "GET /posts/{id}": "20 tags",
@@ -40,7 +44,7 @@ def lists_in(schema: Any, components: dict[str, Any], seen: frozenset[str] = fro
             yield from lists_in(each, components, seen)
     elif isinstance(schema, dict):
         name = str(schema.get("$ref", "")).rpartition("/")[2]
-        if name and name not in seen and name.partition("_")[0] not in PAGED:
+        if name and name not in seen and not name.endswith(PAGE):
             yield from lists_in(components[name], components, seen | {name})
         if schema.get("type") == "array":
             yield str(schema)

@@ -13,9 +13,13 @@ from tests.house.hostile_cases import DOCUMENT, WITH_BODY, WITH_JSON, assert_nam
 from tests.house.hostile_requests import FORM, JSON, Operation, Place, filled
 from tests.house.hostile_sender import Sender, written
 from tests.house.hostile_values import hostile_bodies, hostile_keys
+from tests.selection import HOSTILE_ON
 from tests.support import assert_refused
 
 pytestmark = pytest.mark.hostile
+
+refused_before_the_database = pytest.mark.parametrize("backend", [HOSTILE_ON], indirect=True)
+"""By what reads a body, which asks no database: one of them is enough, also with `--all`."""
 
 MAX_IMPORT_SIZE = Settings.model_fields["max_import_size"].default
 
@@ -58,6 +62,7 @@ class TestBodies:
             response = await sender.send(operation, content=sender.form(operation, **fields))
             assert response.status_code in {401, 422}, f"{fields} got {response.text}"
 
+    @refused_before_the_database
     @pytest.mark.parametrize("operation", WITH_JSON, ids=named)
     async def test_a_malformed_body_is_refused(self, sender: Sender, operation: Operation) -> None:
         for content in hostile_bodies(sender.body(operation)):
@@ -65,6 +70,7 @@ class TestBodies:
             assert response.status_code in {400, 422}, f"{content[:80]!r} got {response.text}"
             assert "body" in response.json()["detail"], f"{content[:80]!r} got {response.text}"
 
+    @refused_before_the_database
     @pytest.mark.parametrize("operation", WITH_JSON, ids=named)
     async def test_an_unknown_field_is_refused(self, sender: Sender, operation: Operation) -> None:
         for content in hostile_keys(sender.body(operation)):
@@ -74,6 +80,7 @@ class TestBodies:
             refused = {"is not a field of this request", "cannot be written here", "must not contain a lone surrogate"}
             assert told <= refused
 
+    @refused_before_the_database
     @pytest.mark.parametrize("operation", WITH_JSON, ids=named)
     async def test_5_000_unknown_fields_are_refused_with_at_most_100_errors(
         self, sender: Sender, operation: Operation
@@ -97,6 +104,7 @@ class TestBodies:
 
         assert response.is_success, "the last one counts, as for all readers of JSON"
 
+    @refused_before_the_database
     @pytest.mark.parametrize("operation", WITH_BODY, ids=named)
     async def test_a_body_of_another_media_type_is_refused(self, sender: Sender, operation: Operation) -> None:
         other = FORM if operation.media_type == JSON else JSON
@@ -113,6 +121,7 @@ class TestBodies:
             response = await sender.send(operation, headers=headers, content=text.encode(encoding), after_others=True)
             assert response.is_success or response.status_code in {400, 422}, response.text
 
+    @refused_before_the_database
     @pytest.mark.parametrize("says_how_large", [True, False])
     @pytest.mark.parametrize("operation", WITH_BODY, ids=named)
     async def test_a_body_of_100_megabytes_is_refused_before_it_is_read(

@@ -22,7 +22,13 @@ READING = [each for each in OPERATIONS if each.method not in WRITES]
 REFUSED = {
     "POST /auth/token": "it is for callers who are not signed in, and its answer holds a token",
     "POST /auth/keys": "its answer holds an API key",
+    "POST /auth/password/reset": "it is for callers who are not signed in",
+    "POST /auth/password/reset/confirm": "it is for callers who are not signed in",
+    "POST /auth/email/confirm": "it is for callers who are not signed in",
+    "POST /auth/registration/confirm": "it is for callers who are not signed in",
     "POST /users": "it is for callers who are not signed in",
+    "POST /webhooks": "its answer holds a secret",
+    "POST /webhooks/{id}/secret": "its answer holds a secret",
 }
 """The writes that refuse the header, each with the reason."""
 

@@ -12,6 +12,8 @@ from api.models.category import Category
 from api.models.product import Product
 from api.models.tag import Tag
 from api.models.user import User
+from api.models.webhook import Webhook, new_secret
+from api.models.webhook_delivery import WebhookDelivery
 from tests.alembic_support import alembic, contents, put, sql
 from tests.databases import Backend
 from tests.house.migrations import DEFAULT_CATEGORIES, REVISIONS, SCHEMA, write_world
@@ -241,3 +243,59 @@ class TestSpelling:
         )
         alembic(url, "upgrade", "head")
         assert {row.username for row in sql(url, "SELECT username FROM users")} == {"boss", "admin", "chief", "johndoe"}
+
+
+class TestTestsOfWebhooks:
+    BEFORE = REVISIONS[REVISIONS.index("7b1e4c92d0f6") - 1]
+    ONE_TIME = NOW.split(", ")[0]
+
+    @pytest.mark.parametrize("more", [0, 1_100], ids=["few", "many"])
+    def test_what_an_older_release_cannot_have_goes_at_a_downgrade_and_nothing_else(self, url: str, more: int) -> None:
+        """A table with many rows is changed by itself, one with few within the command's transaction."""
+        alembic(url, "upgrade", self.BEFORE)
+        put(url, User(username="boss", email="boss@example.com", hashed_password=""))
+        (user,) = sql(url, "SELECT id FROM users")
+        put(url, Webhook(url="https://hooks.example.com/", secret=new_secret()))
+        (webhook,) = sql(url, "SELECT id FROM webhooks")
+        self.notify(url, *(1 + more) * [f"('credit_received', 'Here', {user.id}, {self.ONE_TIME})"])
+        before = contents(url)["notifications"]
+
+        for _ in range(2):
+            alembic(url, "upgrade", "head")
+            assert contents(url)["notifications"] == before
+            put(url, WebhookDelivery(webhook_id=webhook.id, subject=f"webhooks/{webhook.id}"))
+            self.notify(url, f"('webhook_disabled', 'Gone', {user.id}, {self.ONE_TIME})")
+            with pytest.raises(Exception, match=r"(?i)check|constraint"):
+                self.notify(url, f"('webhook_eaten', 'Gone', {user.id}, {self.ONE_TIME})")
+            alembic(url, "downgrade", self.BEFORE)
+            assert contents(url)["notifications"] == before
+            assert contents(url)["webhook_deliveries"] == []
+            with pytest.raises(Exception, match=r"(?i)check|constraint"):
+                self.notify(url, f"('webhook_disabled', 'Gone', {user.id}, {self.ONE_TIME})")
+
+    @staticmethod
+    def notify(url: str, *rows: str) -> None:
+        sql(url, f"INSERT INTO notifications (kind, message, user_id, created_at) VALUES {', '.join(rows)}")
+
+
+class TestMailsOfRegistrations:
+    BEFORE, REVISION = "3c8d5f70a1e9", "e35f2ec4aa34"
+    ADD = "INSERT INTO mails (kind, status, attempts, due_at, created_at, about) VALUES"
+
+    @pytest.mark.parametrize("more", [0, 1_100], ids=["few", "many"])
+    def test_mails_stay_and_take_two_more_kinds(self, url: str, more: int) -> None:
+        alembic(url, "upgrade", self.BEFORE)
+        mails = [f"('order_shipped', 'sent', 1, {NOW}, 'orders/{number}')" for number in range(1 + more)]
+        sql(url, f"{self.ADD} {', '.join(mails)}")
+        new = f"{self.ADD} ('registration', 'pending', 0, {NOW}, 'registrations/7')"
+        before = contents(url)["mails"]
+
+        for _ in range(2):
+            alembic(url, "upgrade", self.REVISION)
+            sql(url, new)
+            with pytest.raises(Exception, match=r"(?i)check|constraint"):
+                sql(url, new.replace("registration'", "advertising'"))
+            alembic(url, "downgrade", self.BEFORE)
+            assert contents(url)["mails"] == before
+            with pytest.raises(Exception, match=r"(?i)check|constraint"):
+                sql(url, new)

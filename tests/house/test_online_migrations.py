@@ -3,8 +3,10 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests import large_shop
@@ -16,6 +18,9 @@ ROWS = 2_000
 """More than are migrated within the command's transaction."""
 
 SEARCH_TEXTS, INDEXES = "1f6b02c9ae57", "c2d5e8f1a364"
+LAST_TRIED = "5e83a1c70b94"
+"""Whose changes all go through `migrations/online.py`, as do those of all before it."""
+
 only_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 BUILDING = "SELECT pid FROM pg_stat_progress_create_index WHERE datname = current_database()"
@@ -55,6 +60,44 @@ def test_an_interrupted_upgrade_is_run_again(url: str) -> None:
 
     assert sql(url, "SELECT count(*) FROM products WHERE search_text IS NULL")[0][0] == 0
     assert_equals_models(url)
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
+def test_migrations_are_run_again_wherever_they_were_interrupted(migrated: str) -> None:
+    """MariaDB commits each change of a table by itself. Here each run ends after its first change, and the next one
+    goes on with what is there."""
+    alembic(migrated, "downgrade", LAST_TRIED)
+    changes = [
+        run_again_after_each_change(migrated, command, revision)
+        for command, revision in (("downgrade", large_shop.BEFORE_SEARCHES), ("upgrade", LAST_TRIED))
+    ]
+    assert min(changes) > 30
+    alembic(migrated, "upgrade", "head")
+    assert_equals_models(migrated)
+
+
+def run_again_after_each_change(url: str, command: str, revision: str) -> int:
+    """Return how many runs it took."""
+
+    def interrupt(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        if statement.split()[0] in ("CREATE", "ALTER", "DROP"):
+            raise Interrupted
+
+    event.listen(Engine, "after_cursor_execute", interrupt)
+    try:
+        for run in range(200):
+            try:
+                alembic(url, command, revision)
+            except Interrupted:
+                continue
+            return run
+    finally:
+        event.remove(Engine, "after_cursor_execute", interrupt)
+    raise AssertionError(f"the same change is made again and again, in {command} to {revision}")
 
 
 @only_postgresql

@@ -22,7 +22,8 @@ def steps(script: str) -> list[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize(
-    ("title", "promises"), [("Ten minutes", 16), ("Files in and out", 1), ("The tutorial's eight calls", 10)]
+    ("title", "promises"),
+    [("Ten minutes", 16), ("Files in and out", 1), ("Mail", 1), ("The tutorial's eight calls", 10)],
 )
 def test_every_answer_of_a_tour_is_as_the_readme_promises(
     title: str, promises: int, backend: Backend, tmp_path: Path

@@ -25,7 +25,7 @@ FILES = sorted(path.stem for path in (ROOT / "api/routers").glob("*.py") if path
 WITHOUT_PREFIX = {"health": "it serves / as well as /health"}
 """Files whose router has no prefix, each with the reason."""
 
-SUB_RESOURCES = {"payments": "/orders/{id}/payments"}
+SUB_RESOURCES = {"payments": "/orders/{id}/payments", "webhook_deliveries": "/webhooks/{id}"}
 """The prefix of a file's second router, which stands under the path of its parent."""
 
 

@@ -77,14 +77,15 @@ async def seen(browser: Browser, shop: Shop) -> AsyncIterator[Watched]:
     """The page with one operation unfolded, for tests that only look at it: it takes seconds to load."""
     context = await browser.new_context()
     watched = Watched(await context.new_page())
-    await unfolded(await opened(watched, f"{shop.url}/docs#products/create_product"), "products/create_product")
+    await unfolded(await opened(watched, f"{shop.url}/docs#products/products.create"), "products/products.create")
     yield watched
     await context.close()
 
 
 async def unfolded(page: Page, operation_id: str) -> Locator:
     """The operation that the link to the page named."""
-    operation = page.locator(f"#operations-{operation_id.replace('/', '-')}")
+    escaped = operation_id.replace("/", "-").replace(".", r"\\.")  # Swagger UI escapes it for CSS, and CSS once more
+    operation = page.locator(f'[id="operations-{escaped}"]')
     await expect(operation.locator(".execute")).to_be_visible(timeout=30_000)
     return operation
 
@@ -124,7 +125,7 @@ class TestBrowser:
 
     async def test_the_browser_reports_no_error_on_the_page(self, seen: Watched) -> None:
         page = seen.page
-        operation = await unfolded(page, "products/create_product")
+        operation = await unfolded(page, "products/products.create")
         await operation.locator(".model-example").first.get_by_text("Schema").click()
         await page.locator(".models").get_by_role("button").first.click()
         await page.locator(".operation-filter-input").fill("orders")
@@ -137,16 +138,16 @@ class TestBrowser:
     async def test_a_user_signs_in_and_reads_their_own_data(self, shop: Shop, watched: Watched) -> None:
         page = await opened(watched, f"{shop.url}/docs")
         await sign_in(page, shop)
-        await page.evaluate("location.hash = 'users/read_me'")
+        await page.evaluate("location.hash = 'users/users.read_me'")
         await page.reload()  # the user stays signed in
-        answer = await execute(await unfolded(page, "users/read_me"))
+        answer = await execute(await unfolded(page, "users/users.read_me"))
         await expect(answer.locator(".response-col_status")).to_have_text("200")
         await expect(answer).to_contain_text(f'"username": "{shop.username}"')
         assert watched.errors == []
 
     async def test_a_request_without_a_token_shows_its_refusal(self, shop: Shop, watched: Watched) -> None:
-        page = await opened(watched, f"{shop.url}/docs#users/read_me")
-        answer = await execute(await unfolded(page, "users/read_me"))
+        page = await opened(watched, f"{shop.url}/docs#users/users.read_me")
+        answer = await execute(await unfolded(page, "users/users.read_me"))
         await expect(answer.locator(".response-col_status")).to_contain_text("401")
         await expect(answer).to_contain_text("Sign in first")
 

@@ -6,6 +6,7 @@ import jsonschema_rs
 import pytest
 
 from api.main import create_app
+from api.models.base import table_classes
 from api.models.event import EventType
 from api.models.payloads import PAYLOADS
 from api.settings import Settings
@@ -22,7 +23,14 @@ def schema_of(happened: str) -> dict[str, Any]:
 
 
 def test_every_type_is_a_webhook() -> None:
-    assert list(DOCUMENT["webhooks"]) == [each.value for each in EventType]
+    assert list(DOCUMENT["webhooks"]) == [*(each.value for each in EventType), "webhook.test"]
+
+
+def test_the_test_of_a_webhook_is_an_envelope_too() -> None:
+    schema = schema_of("webhook.test")
+    assert list(schema["properties"]) == ["id", "type", "timestamp", "subject", "data"] == schema["required"]
+    assert schema["properties"]["type"]["const"] == "webhook.test"
+    assert schema["properties"]["data"] == {"$ref": "#/components/schemas/WebhookRead"}
 
 
 @pytest.mark.parametrize("happened", EventType)
@@ -32,6 +40,11 @@ class TestEnvelope:
         assert list(fields) == ["id", "type", "timestamp", "subject", "data"] == schema_of(happened)["required"]
         assert fields["type"]["const"] == happened.value
         assert fields["data"] == {"$ref": f"#/components/schemas/{PAYLOADS[happened].__name__}"}
+
+    def test_its_example_tells_of_a_row_of_its_kind(self, happened: EventType) -> None:
+        table = next(each for each in table_classes() if each.__module__ == PAYLOADS[happened].__module__)
+        told = {"refunds": "payments"}.get(str(table.__tablename__), str(table.__tablename__))
+        assert schema_of(happened)["properties"]["subject"]["examples"] == [f"{told}/7"]
 
     def test_every_field_of_its_data_is_always_there(self, happened: EventType) -> None:
         data = SCHEMAS[PAYLOADS[happened].__name__]

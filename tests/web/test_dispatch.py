@@ -18,13 +18,19 @@ async def whole_answer(
     """The status, the headers and all of the content that the app sends."""
     request, sent = client.build_request(method, path), list[Message]()
     received: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+    is_enough = asyncio.Event()
 
     async def receive() -> Message:
-        """A stream waits here for the client to hang up, which this one never does."""
-        return received.pop() if received else await asyncio.Future()
+        """A stream waits here for the client to hang up, as this one does after a first part."""
+        if not received:
+            await is_enough.wait()
+            return {"type": "http.disconnect"}
+        return received.pop()
 
     async def send(message: Message) -> None:
         sent.append(message)
+        if message.get("body", b"").startswith(b"retry:"):
+            is_enough.set()
 
     scope = {
         "type": "http",

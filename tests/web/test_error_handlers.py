@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from api.web.framework_internals import UNREADABLE_BODY
 from api.web.problems import PROBLEM_JSON
 from tests.factories import a_category
-from tests.support import assert_refused
+from tests.support import assert_refused, said
 
 JSON = {"Content-Type": "application/json"}
 SECRET = "correct horse battery staple"
@@ -39,7 +39,7 @@ class TestProblem:
         response = await client.get("/nowhere")
 
         assert response.headers["Content-Type"] == PROBLEM_JSON
-        assert response.json() == {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "Not Found"}
+        assert said(response) == {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "Not Found"}
 
     async def test_a_request_without_a_token_is_told_how_to_sign_in(self, client: AsyncClient) -> None:
         response = await client.get("/orders")
@@ -57,14 +57,14 @@ class TestProblem:
             (await as_customer.get("/orders/1000000"), 404, "Not Found"),
             (await as_staff.post("/categories", json={"name": "Vinyl"}), 409, "Conflict"),
         ):
-            problem = response.json()
+            problem = said(response)
             assert problem.keys() == {"type", "title", "status", "detail"}
             assert (problem["title"], problem["status"]) == (title, status) == (title, response.status_code)
 
     async def test_a_problem_names_each_field_with_a_wrong_value(self, client: AsyncClient) -> None:
         body = {"username": "a", "email": "a", "password": "Long enough 1", "colour": "red"}
 
-        problem = (await client.post("/users", json=body)).json()
+        problem = said(await client.post("/users", json=body))
 
         assert problem.keys() == {"type", "title", "status", "detail", "errors"}
         assert [each["field"] for each in problem["errors"]] == ["body.username", "body.email", "body.colour"]

@@ -1,4 +1,4 @@
-"""A database that is opened more than once, as by several workers."""
+"""A database that is opened more than once, as by several workers, and a receiver of webhooks."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,7 +7,8 @@ import pytest
 
 from api.database.sessions import Database
 from api.settings import Settings
-from tests.worker.support import OpenWorker
+from tests.sink import Sink, a_sink
+from tests.worker.support import OpenWorker, Worker
 
 
 @pytest.fixture
@@ -23,3 +24,18 @@ def open_worker(settings: Settings, database: Database) -> OpenWorker:
             await opened.close()
 
     return open_worker
+
+
+@pytest.fixture
+async def sink() -> AsyncIterator[Sink]:
+    async with a_sink() as sink:
+        yield sink
+
+
+@pytest.fixture
+async def worker(database: Database, settings: Settings) -> AsyncIterator[Worker]:
+    """A worker that has begun to follow the feed."""
+    worker = Worker(database, settings)
+    await worker.work()
+    yield worker
+    await worker.queue.finish(database)

@@ -15,7 +15,7 @@ from api.models.job import Job
 from api.models.user import ErasedUser, User
 from api.rules.events import record_event
 from api.worker import relay as relaying
-from api.worker.jobs import RELAY, add_missing_rows
+from api.worker.job_rows import RELAY, add_missing_rows
 from api.worker.relay import relay
 from tests.factories import an_event
 from tests.worker.support import OpenWorker, feed_of
@@ -23,7 +23,7 @@ from tests.worker.support import OpenWorker, feed_of
 
 @pytest.fixture(autouse=True)
 async def rows_of_jobs(database: Database) -> None:
-    await add_missing_rows(database)
+    await add_missing_rows(database, [RELAY])
 
 
 async def last_place(session: AsyncSession) -> int:

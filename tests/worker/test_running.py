@@ -8,6 +8,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database.sessions import Database
+from api.settings import Settings
 from api.worker import running
 from api.worker.running import Duty, work
 from tests.factories import an_event
@@ -38,10 +39,10 @@ class Outage:
 
 class TestWork:
     async def test_events_are_placed_within_a_second_until_the_worker_is_stopped(
-        self, database: Database, session: AsyncSession
+        self, settings: Settings, database: Database, session: AsyncSession
     ) -> None:
         stop = asyncio.Event()
-        working = asyncio.create_task(work(database, stop))
+        working = asyncio.create_task(work(database, settings, stop))
         for number in (1, 2):
             await an_event(session, subject=f"users/{number}")
             async with asyncio.timeout(5):
@@ -53,13 +54,13 @@ class TestWork:
         assert [subject for _, subject in await feed_of(session)] == ["users/1", "users/2"]
 
     async def test_an_error_of_the_database_is_one_line_and_the_worker_goes_on(
-        self, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         stop, step = asyncio.Event(), Outage(attempts=2)
         monkeypatch.setattr(running, "FIRST_BACKOFF", 0.01)
-        monkeypatch.setattr(running, "DUTIES", [Duty("print", step, pause=0.01, time_limit=None)])
+        monkeypatch.setattr(running, "duties", lambda _: [Duty("print", step, pause=0.01, time_limit=None)])
         with caplog.at_level(logging.WARNING, logger=running.__name__):
-            working = asyncio.create_task(work(database, stop))
+            working = asyncio.create_task(work(database, settings, stop))
             await until(step.is_over)
             stop.set()
             await working
@@ -68,20 +69,20 @@ class TestWork:
 
     @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
     async def test_a_weekend_without_a_database_ends_no_duty(
-        self, database: Database, monkeypatch: pytest.MonkeyPatch
+        self, settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Doubled more than a thousand times, a wait is no float any more."""
         stop, step = asyncio.Event(), Outage(attempts=1_100)
         monkeypatch.setattr(running, "FIRST_BACKOFF", 0.0)
-        monkeypatch.setattr(running, "DUTIES", [Duty("print", step, pause=0.01, time_limit=None)])
-        working = asyncio.create_task(work(database, stop))
+        monkeypatch.setattr(running, "duties", lambda _: [Duty("print", step, pause=0.01, time_limit=None)])
+        working = asyncio.create_task(work(database, settings, stop))
         await until(step.is_over)
         stop.set()
         await working
         assert step.attempts == 0
 
     async def test_a_mistake_in_one_duty_is_logged_and_ends_no_other_one(
-        self, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         stop, failed, went_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -94,10 +95,10 @@ class TestWork:
                 went_on.set()
             return False
 
-        duties = [Duty("fail", fail, 0.01, None), Duty("go on", go_on, 0.01, None)]
-        monkeypatch.setattr(running, "DUTIES", duties)
+        failing = [Duty("fail", fail, 0.01, None), Duty("go on", go_on, 0.01, None)]
+        monkeypatch.setattr(running, "duties", lambda _: failing)
         with caplog.at_level(logging.ERROR, logger=running.__name__):
-            working = asyncio.create_task(work(database, stop))
+            working = asyncio.create_task(work(database, settings, stop))
             await until(went_on)
             stop.set()
             await working
@@ -107,7 +108,7 @@ class TestWork:
 
     @pytest.mark.parametrize("seconds", [0.05, 60])
     async def test_what_is_being_done_at_a_stop_may_end_within_seconds(
-        self, database: Database, monkeypatch: pytest.MonkeyPatch, seconds: float
+        self, settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch, seconds: float
     ) -> None:
         stop, begun, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -118,8 +119,8 @@ class TestWork:
             return True
 
         monkeypatch.setattr(running, "STOP_GRACE", 0.5)
-        monkeypatch.setattr(running, "DUTIES", [Duty("print", step, pause=0.01, time_limit=None)])
-        working = asyncio.create_task(work(database, stop))
+        monkeypatch.setattr(running, "duties", lambda _: [Duty("print", step, pause=0.01, time_limit=None)])
+        working = asyncio.create_task(work(database, settings, stop))
         await until(begun)
         stop.set()
         async with asyncio.timeout(5):

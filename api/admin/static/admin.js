@@ -1,6 +1,7 @@
 "use strict";
 
-// Everything works without this script. It suggests rows while a person types, and sends a form once.
+// Everything works without this script. It suggests rows while a person types, and sends a form once, also where the page
+// that came of it is loaded again.
 
 for (const input of document.querySelectorAll("input[data-suggest]")) {
   const list = document.getElementById(input.getAttribute("list"));
@@ -27,4 +28,8 @@ for (const form of document.querySelectorAll("form[method=post]")) {
     sent = true;
   });
   addEventListener("pageshow", () => { sent = false; });
+}
+
+for (const shown of document.querySelectorAll("[data-reloads-as]")) {
+  history.replaceState(null, "", shown.dataset.reloadsAs);
 }

@@ -15,6 +15,7 @@ from tests.support import assert_refused, count_statements
 ACCESS = """
                               nobody  owner  other  staff
 GET    /events                   401    403    403    200
+GET    /events/stream            401    403    403    200
 """
 
 

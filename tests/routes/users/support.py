@@ -8,6 +8,7 @@ USER_FIELDS = {
     "id",
     "username",
     "email",
+    "pending_email",
     "full_name",
     "bio",
     "is_active",

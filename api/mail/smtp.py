@@ -1,0 +1,130 @@
+"""Sending one mail to the mail server, and what a failure of that means: for this mail, or for all.
+
+MailFailure
+├── Refused      this mail is never taken, such as where its address does not exist
+├── Delayed      this mail may be taken later
+└── ServerDown   no mail is taken at present: nobody answers, or the login is wrong
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from email.headerregistry import Address
+from email.message import EmailMessage
+from ssl import SSLError
+
+from aiosmtplib import (
+    SMTP,
+    SMTPAuthenticationError,
+    SMTPException,
+    SMTPNotSupported,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+    SMTPSenderRefused,
+)
+
+from api.mail_settings import Security, SmtpServer
+
+STEP_TIMEOUT = 20
+"""Seconds for each answer of the server. RFC 5321 allows it minutes, in which others of the queue would wait."""
+
+PERMANENT = 500
+"""Replies from here on are permanent (RFC 5321, section 4.2.1)."""
+
+NOT_OFFERED = {
+    "STARTTLS": "does not offer STARTTLS, which SMTP_URL demands",
+    "AUTH": "does not offer the login of SMTP_URL",
+}
+"""What to say where the library says that an extension is not supported; `tests/mail/test_smtp.py` holds its words."""
+
+
+class MailFailure(Exception):
+    """Why a mail could not be sent, in one line without secrets of the shop's own."""
+
+
+class Refused(MailFailure):
+    pass
+
+
+class Delayed(MailFailure):
+    pass
+
+
+class ServerDown(MailFailure):
+    pass
+
+
+async def send(server: SmtpServer, message: EmailMessage, *, sender: Address, to: str) -> None:
+    """Hand a mail to the server, on a connection of its own.
+
+    Raises:
+        Delayed: The server does not take it now, or the connection broke, so that nobody knows.
+        Refused: The server never takes it.
+        ServerDown: The server takes no mail now.
+    """
+    client = SMTP(
+        hostname=server.host,
+        port=server.port,
+        username=server.username,
+        password=server.password,
+        local_hostname=sender.domain,
+        timeout=STEP_TIMEOUT,
+        use_tls=server.security is Security.TLS,
+        start_tls=server.security is Security.STARTTLS,
+        tls_context=None if server.security is Security.NONE else server.tls_context(),
+    )
+    with _failure_of_all(server):
+        await client.connect()
+    try:
+        with _failure_of_one():
+            await client.send_message(message, sender=sender.addr_spec, recipients=[to])
+        with suppress(SMTPException, OSError):  # it has the mail
+            await client.quit()
+    finally:
+        client.close()
+
+
+@contextmanager
+def _failure_of_all(server: SmtpServer) -> Iterator[None]:
+    place = f"the mail server {server.host}:{server.port}"
+    try:
+        yield
+    except SMTPAuthenticationError as error:
+        raise ServerDown(f"{place} refuses the login of SMTP_URL ({error.code})") from error
+    except SSLError as error:
+        raise ServerDown(f"{place} has no certificate that can be trusted: {error.reason or error}") from error
+    except SMTPResponseException as error:
+        raise ServerDown(f"{place} takes no mail: {_reply(error)}") from error
+    except (SMTPException, OSError) as error:
+        missing = next((words for name, words in NOT_OFFERED.items() if f"{name} extension" in str(error)), None)
+        raise ServerDown(f"{place} {missing or f'cannot be reached: {_words(error)}'}") from error
+
+
+@contextmanager
+def _failure_of_one() -> Iterator[None]:
+    try:
+        yield
+    except SMTPSenderRefused as error:
+        raise ServerDown(f"the mail server refuses the sender of MAIL_FROM: {_reply(error)}") from error
+    except SMTPRecipientsRefused as error:
+        _raise_by_code(error.recipients[0])
+    except SMTPResponseException as error:
+        _raise_by_code(error)
+    except SMTPNotSupported as error:
+        raise Refused("The mail server does not take addresses beyond ASCII.") from error
+    except ValueError as error:
+        raise Refused("The mail server's library does not take this address.") from error
+    except (SMTPException, OSError) as error:
+        raise Delayed(f"The connection broke: {_words(error)}") from error
+
+
+def _raise_by_code(error: SMTPResponseException) -> None:
+    kind = Refused if error.code >= PERMANENT else Delayed
+    raise kind(f"The mail server said {_reply(error)}") from error
+
+
+def _reply(error: SMTPResponseException) -> str:
+    return " ".join(f"{error.code} {error.message}".split())[:400]
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:400] or type(error).__name__
