@@ -5,9 +5,11 @@ row without a name. Then no foreign key fires, so what goes is deleted here: eve
 users says CASCADE. The other tables stand in `KEPT_ROWS`, each with its reason.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from pydantic import JsonValue
 from sqlalchemy import ColumnElement, inspect
 from sqlmodel import Column, SQLModel, and_, col, delete, exists, not_, or_, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -20,6 +22,9 @@ from api.models.transaction import Transaction
 from api.models.user import ErasedUser, User
 from api.rules.events import record_event
 from api.rules.user_access import USERS_AT_A_TIME, keep_one_staff_user
+
+ANSWERS_AT_A_TIME = 100
+"""Stored answers that are looked through at once: one may have megabytes."""
 
 KEPT_ROWS = {
     "accounts.user_id": "a balance that transactions add up to; the account names its user by number only",
@@ -86,7 +91,7 @@ async def erase_inactive(session: AsyncSession) -> int:
 async def _erase(session: AsyncSession, user_ids: Sequence[int]) -> int:
     await _lock_accounts(session, user_ids)
     await _delete_owned(session, user_ids)
-    await _forget_answers(session)
+    await _forget_answers(session, user_ids)
     await _forget_registrations(session, user_ids)
     these = col(User.id).in_(user_ids)
     deleted = await session.exec(delete(User).where(these, not_(_has_books())))
@@ -101,13 +106,47 @@ async def _delete_owned(session: AsyncSession, user_ids: Sequence[int]) -> None:
         await session.exec(delete(owner.table).where(owner.in_(user_ids)))
 
 
-async def _forget_answers(session: AsyncSession) -> None:
-    """Delete the stored answers about users: a repeated request of staff would otherwise show the person again.
+async def _forget_answers(session: AsyncSession, user_ids: Sequence[int]) -> None:
+    """Delete the stored answers that tell of these users: a repeated request of staff would show the person again.
 
-    The key of this request has no answer yet.
+    Other answers stay, so that what was asked for is not done twice. The key of this request has no answer yet.
     """
-    of_users = and_(col(IdempotencyKey.route).contains("/users"), not_(col(IdempotencyKey.route).startswith("DELETE")))
-    await session.exec(delete(IdempotencyKey).where(of_users, col(IdempotencyKey.status_code).is_not(None)))
+    users, after, key_id = set(user_ids), 0, col(IdempotencyKey.id)
+    answers = select(key_id, col(IdempotencyKey.route), col(IdempotencyKey.body)).where(_may_tell_of_people())
+    answers = answers.order_by(key_id).limit(ANSWERS_AT_A_TIME)
+    while found := (await session.exec(answers.where(key_id > after))).all():
+        told = [row_id for row_id, route, body in found if _tells_of(json.loads(body or ""), users, _owners_in(route))]
+        await session.exec(delete(IdempotencyKey).where(key_id.in_(told)))
+        after = found[-1][0]
+
+
+def _may_tell_of_people() -> ColumnElement[bool]:
+    """Answers that have somebody's name, or rows that go with their user, as a condition."""
+    route, body = col(IdempotencyKey.route), col(IdempotencyKey.body)
+    of_rows = (route.contains(_path_of(owner)) for owner in owners_of_erased_rows())
+    return and_(or_(body.startswith("{"), body.startswith("[")), or_(body.contains('"username"'), *of_rows))
+
+
+def _path_of(owner: Column[Any]) -> str:
+    """Where the API has the rows of its table."""
+    return "/" + owner.table.name.replace("_", "-")
+
+
+def _owners_in(route: str) -> frozenset[str]:
+    """The fields that name the owner in an answer of this route, where its rows go with their user."""
+    return frozenset(each.name for each in owners_of_erased_rows() if _path_of(each) in route)
+
+
+def _tells_of(answer: JsonValue, user_ids: Collection[int], owners: frozenset[str]) -> bool:
+    """Whether an answer has one of these users, as `UserSummary` has one, or a row that is theirs."""
+    match answer:
+        case list():
+            return any(_tells_of(each, user_ids, owners) for each in answer)
+        case dict():
+            its_own = answer.get("id") in user_ids and "username" in answer
+            owned = any(answer.get(name) in user_ids for name in owners)
+            return its_own or owned or any(_tells_of(each, user_ids, owners) for each in answer.values())
+    return False
 
 
 async def _forget_registrations(session: AsyncSession, user_ids: Sequence[int]) -> None:
