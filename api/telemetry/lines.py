@@ -4,14 +4,20 @@ import json
 import logging
 import re
 import time
+from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii as quoted
 from types import TracebackType
 from typing import NamedTuple
 
 from api.telemetry.context import request_id, trace_id
 
-VALUES = re.compile(r"(DETAIL|CONTEXT): .*|Duplicate entry '.*' for key|\[parameters: .*\]", re.MULTILINE)
-"""Where databases repeat values in their errors, and SQLAlchemy those of a statement."""
+VALUES = re.compile(
+    r"(?:DETAIL|CONTEXT): .*|Duplicate entry '.*' for key"
+    r"|value: '.*' for column|invalid input [^:]*: \".*\"|\[parameters: .*\]",
+    re.DOTALL,
+)
+"""Where databases repeat values in their errors, and SQLAlchemy those of a statement. A value may have many lines, and
+in them what looks like the end of a value, so each goes as far as its message lets it."""
 
 ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -53,7 +59,35 @@ class Lines(logging.Formatter):
 
     def formatException(self, ei: ErrorInfo) -> str:  # noqa: N802 - the name that logging calls
         """A traceback without the values that a database repeats in its message."""
-        return VALUES.sub("[values hidden]", super().formatException(ei))
+        text = super().formatException(ei)
+        found: dict[str, str] = {}
+        for message in sorted({str(each) for each in _chain(ei[1])}, key=len):
+            shown = message
+            for known, instead in found.items():  # SQLAlchemy's has the driver's in it, which ends there
+                shown = shown.replace(known, instead)
+            found[message] = VALUES.sub("[values hidden]", shown)
+            if found[message] != shown:
+                text = found[message].join(_as_shown(shown).split(text))
+        return text
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, those that it came of, and those of a group: all that a traceback shows, and more."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [each.__cause__, each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions
+
+
+def _as_shown(message: str) -> re.Pattern[str]:
+    """A message as it stands in a traceback, where a group indents each of its lines."""
+    return re.compile(r"\n[ |]*".join(map(re.escape, message.split("\n"))))
 
 
 class JSONLines(Lines):

@@ -8,8 +8,12 @@ from typing import Any, Literal
 
 import httpx
 import pytest
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import insert
 
+from api.database.sessions import Database
 from api.main import create_app
+from api.models.idempotency_key import IdempotencyKey
 from api.settings import Environment, LogFormat, Settings
 from api.telemetry import context, logs
 from api.telemetry.lines import Access, JSONLines, TextLines
@@ -95,20 +99,78 @@ class TestTraceparent:
         assert context.trace_of(sent.encode()) is None
 
 
+SECRETS = "first line\n[SQL: of hers]\nHINT:  her last line"
+"""What a person typed, with what stands in messages of databases too."""
+
+MESSAGES = {
+    "a row of PostgreSQL": f"null value\nDETAIL:  Failing row contains (7, {SECRETS}).",
+    "a key of PostgreSQL": f"duplicate key\nDETAIL:  Key (name)=({SECRETS}) already exists.",
+    "SQLAlchemy": f"(psycopg) null value\nDETAIL:  Failing row contains (7, {SECRETS}).\n[SQL: INSERT]\n(Background)",
+    "parameters": f"(psycopg) null value\n[SQL: INSERT]\n[parameters: {SECRETS}]\n(Background)",
+    "a type of PostgreSQL": f'invalid input syntax for type bigint: "{SECRETS}"',
+    "where it was": f"division by zero\nCONTEXT:  PL/pgSQL function of {SECRETS}",
+    "a key of MySQL": f"(1062, \"Duplicate entry '{SECRETS}' for key 'users.email'\")",
+    "a text of MySQL": f"(1366, \"Incorrect string value: '{SECRETS}' for column 'name' at row 1\")",
+}
+
+
+@pytest.mark.parametrize("lines", [JSONLines(), TextLines()], ids=["json", "text"])
 class TestException:
-    @pytest.mark.parametrize("lines", [JSONLines(), TextLines()])
+    def written(self, lines: JSONLines | TextLines, error: BaseException) -> str:
+        try:
+            raise error
+        except BaseException as raised:
+            about = (type(raised), raised, raised.__traceback__)
+            record = logging.LogRecord("api", logging.ERROR, "", 0, "failed", None, about)
+        return lines.format(record)
+
     def test_a_traceback_keeps_no_value_that_a_database_repeats(self, lines: JSONLines | TextLines) -> None:
         said = "duplicate key\nDETAIL:  Key (email)=(a@b.c) already exists.\n[parameters: ('a@b.c',)]"
         other = "(1062, \"Duplicate entry 'a@b.c' for key 'users.email'\")"
-        try:
-            raise ValueError(f"{said}\n{other}")
-        except ValueError as error:
-            record = logging.LogRecord(
-                "api", logging.ERROR, "", 0, "failed", None, (type(error), error, error.__traceback__)
-            )
-        written = lines.format(record)
+        written = self.written(lines, ValueError(f"{other}\n{said}"))
         assert "a@b.c" not in written
-        assert "ValueError: duplicate key" in written
+        assert "duplicate key" in written
+
+    @pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
+    @pytest.mark.parametrize("kind", ["error", "cause", "group"])
+    def test_a_value_of_many_lines_is_hidden_as_a_whole(
+        self, lines: JSONLines | TextLines, message: str, kind: str
+    ) -> None:
+        cause: Exception = ValueError(message)
+        error = RuntimeError("above it")
+        error.__cause__ = cause
+        shown = {"error": cause, "cause": error, "group": BaseExceptionGroup("many", [KeyboardInterrupt(), cause])}
+
+        written = self.written(lines, shown[kind])
+
+        assert not [each for each in ("first line", "of hers", "last line") if each in written], written
+        assert "ValueError: " in written
+        assert "[values hidden]" in written
+        assert kind != "cause" or "RuntimeError: above it" in written, "the rest of the traceback is lost"
+
+    def test_the_statement_stays(self, lines: JSONLines | TextLines) -> None:
+        """Where values are not to be shown, as in production."""
+        cause = ValueError(MESSAGES["a row of PostgreSQL"])
+        error = DBAPIError("INSERT INTO users", {}, cause, hide_parameters=True)
+        error.__cause__ = cause
+
+        written = self.written(lines, error)
+
+        assert written.count("[values hidden]") == 2
+        assert "her last line" not in written
+        assert "[SQL: INSERT INTO users]" in written
+
+    async def test_no_database_has_a_value_of_many_lines_logged(
+        self, lines: JSONLines | TextLines, database: Database
+    ) -> None:
+        with pytest.raises(DBAPIError) as raised:
+            async with database.writes() as session, session.begin():
+                await session.exec(insert(IdempotencyKey).values(body=SECRETS, route=None))
+
+        written = self.written(lines, raised.value)
+
+        assert not [each for each in ("first line", "of hers", "last line") if each in written], written
+        assert "[values hidden]" in written
 
 
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
