@@ -31,7 +31,8 @@ Claim = Annotated[str | None, Limits(max_length=32)]
 
 
 class Outgoing(SQLModel):
-    """A row to be sent. Its table says `one_of("status", OutgoingStatus)`, and has an index of `receiver` and `status`.
+    """A row to be sent. Its table says `one_of("status", OutgoingStatus)`, has an index of `receiver` and `status`, and
+    one that begins with `event_id`, such as that of a unique constraint.
 
     `api/worker/queue.py` claims it, has it sent, and notes what became of it. A row waits for an earlier one that is
     pending and has the same `receiver` and `topic`.
@@ -44,7 +45,7 @@ class Outgoing(SQLModel):
     """The column that says of what it tells: what is told of one thing is sent in order."""
 
     id: Id = Field(default=None, primary_key=True)
-    event_id: Id | None = Field(default=None, foreign_key="events.id", ondelete="CASCADE", index=True)
+    event_id: Id | None = Field(default=None, foreign_key="events.id", ondelete="CASCADE")
     """The event that it tells of, and with which it goes; null where it tells of none."""
     status: OutgoingStatus = Field(default=OutgoingStatus.PENDING, sa_type=EnumValue(OutgoingStatus))
     attempts: int = Field(default=0)

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field as Limits
 from sqlalchemy import ColumnElement
-from sqlmodel import Field, Index, UniqueConstraint, and_, col, exists
+from sqlmodel import Field, Index, UniqueConstraint, and_, col, select
 
 from api.models.base import Schema, one_of
 from api.models.event import EventSubject
@@ -31,6 +31,7 @@ class WebhookDelivery(Outgoing, table=True):
     __table_args__ = (
         one_of("status", OutgoingStatus),
         UniqueConstraint("event_id", "webhook_id"),
+        Index(None, "status", "id"),
         Index(None, "webhook_id", "status", "id"),
         Index(None, "webhook_id", "subject", "status"),
     )
@@ -61,8 +62,9 @@ class WebhookDelivery(Outgoing, table=True):
     @classmethod
     def is_awaited(cls) -> ColumnElement[bool]:
         """A webhook that is disabled waits for nothing."""
-        active = exists(col(Webhook.id)).where(col(Webhook.id) == col(cls.webhook_id), col(Webhook.is_active))
-        return and_(super().is_awaited(), active)
+        # A list of webhooks, and no EXISTS for each delivery, so that the index of a webhook's pending ones is used.
+        active = select(Webhook.id).where(col(Webhook.is_active))
+        return and_(super().is_awaited(), col(cls.webhook_id).in_(active))
 
 
 class WebhookDeliveryRead(Schema):

@@ -1,6 +1,6 @@
-"""Queue mails, count requests for a new password, and let a new e-mail address wait until it is confirmed.
+"""Queue mails, let new addresses and registrations wait for the link in one, and count requests for them.
 
-A release without mail writes none beside this one, and takes a new address at once.
+A release without mail writes none beside this one, and takes a new address or user at once.
 """
 
 import sqlalchemy as sa
@@ -15,11 +15,25 @@ branch_labels = None
 depends_on = None
 
 COUNTED = "'failed_sign_ins_per_account', 'failed_sign_ins_per_address', 'registrations_per_address'"
-COUNTED_NOW = f"{COUNTED}, 'password_resets_per_account', 'password_resets_per_address'"
+COUNTED_NEW = "'password_resets_per_account', 'password_resets_per_address', 'registrations_per_email'"
 
 
 def upgrade() -> None:
-    op.create_table(
+    online.create_table(
+        "registrations",
+        sa.Column("username", columns.UnicodeString(length=50), nullable=False),
+        sa.Column("full_name", columns.UnicodeString(length=100), nullable=True),
+        sa.Column("bio", columns.UnicodeString(length=500), nullable=True),
+        sa.Column("id", columns.BigInt(), nullable=False),
+        sa.Column("email", columns.UnicodeString(length=254), nullable=False),
+        sa.Column("hashed_password", columns.UnicodeString(length=255), nullable=False),
+        sa.Column("created_at", columns.Timestamp(), nullable=False),
+        sa.Column("expires_at", columns.Timestamp(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_registrations")),
+        sqlite_autoincrement=True,
+    )
+    online.create_index("ix_registrations_email", "registrations", ["email"])
+    online.create_table(
         "mails",
         sa.Column("id", columns.BigInt(), nullable=False),
         sa.Column("event_id", columns.BigInt(), nullable=True),
@@ -33,46 +47,43 @@ def upgrade() -> None:
         sa.Column("error", columns.UnicodeString(length=500), nullable=True),
         sa.Column("kind", columns.UnicodeString(length=26), nullable=False),
         sa.Column("user_id", columns.BigInt(), nullable=True),
+        sa.Column("registration_id", columns.BigInt(), nullable=True),
         sa.Column("about", columns.UnicodeString(length=80), nullable=False),
         sa.Column("address", columns.UnicodeString(length=254), nullable=True),
         sa.Column("token_hash", columns.UnicodeString(length=64), nullable=True),
         sa.Column("token_expires_at", columns.Timestamp(), nullable=True),
         sa.CheckConstraint(
-            "kind IN ('order_confirmed', 'order_shipped', 'order_cancelled', 'payment_refunded', 'password_reset', 'email_confirmation', 'email_changed')",
+            "kind IN ('order_confirmed', 'order_shipped', 'order_cancelled', 'payment_refunded', 'password_reset', "
+            "'email_confirmation', 'email_changed', 'registration', 'account_exists', 'webhook_disabled')",
             name=op.f("ck_mails_kind"),
         ),
         sa.CheckConstraint("status IN ('pending', 'sent', 'failed')", name=op.f("ck_mails_status")),
         sa.ForeignKeyConstraint(["event_id"], ["events.id"], name=op.f("fk_mails_event_id_events"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_mails_user_id_users"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["registration_id"],
+            ["registrations.id"],
+            name=op.f("fk_mails_registration_id_registrations"),
+            ondelete="CASCADE",
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_mails")),
         sa.UniqueConstraint("event_id", "kind", name=op.f("uq_mails_event_id_kind")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_mails_token_hash")),
         sqlite_autoincrement=True,
     )
-    with op.batch_alter_table("mails", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_mails_event_id"), ["event_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_mails_status_due_at"), ["status", "due_at"], unique=False)
-        batch_op.create_index(batch_op.f("ix_mails_user_id_status"), ["user_id", "status"], unique=False)
+    online.create_index("ix_mails_registration_id", "mails", ["registration_id"])
+    online.create_index("ix_mails_status_due_at", "mails", ["status", "due_at"])
+    online.create_index("ix_mails_user_id_status", "mails", ["user_id", "status"])
     online.add_column("users", sa.Column("pending_email", columns.UnicodeString(length=254), nullable=True))
-    _count(COUNTED_NOW, before=COUNTED)
+    online.replace_check("ck_attempts_kind", _attempts(COUNTED), f"kind IN ({COUNTED}, {COUNTED_NEW})")
 
 
 def downgrade() -> None:
-    op.execute("DELETE FROM attempts WHERE kind IN ('password_resets_per_account', 'password_resets_per_address')")
-    _count(COUNTED, before=COUNTED_NOW)
-    op.drop_column("users", "pending_email")
-    op.drop_table("mails")
-
-
-def _count(kinds: str, before: str) -> None:
-    """Change what is counted. The rows are few: each goes after a quarter of an hour, or at the next purge."""
-    if op.get_context().dialect.name == "mysql":  # MariaDB does not know the DROP CHECK of MySQL; both know this
-        op.execute("ALTER TABLE attempts DROP CONSTRAINT ck_attempts_kind")
-        op.create_check_constraint(op.f("ck_attempts_kind"), "attempts", f"kind IN ({kinds})")
-        return
-    with op.batch_alter_table("attempts", copy_from=_attempts(before)) as batch_op:
-        batch_op.drop_constraint(batch_op.f("ck_attempts_kind"), type_="check")
-        batch_op.create_check_constraint(batch_op.f("ck_attempts_kind"), f"kind IN ({kinds})")
+    op.execute(f"DELETE FROM attempts WHERE kind IN ({COUNTED_NEW})")  # noqa: S608
+    online.replace_check("ck_attempts_kind", _attempts(f"{COUNTED}, {COUNTED_NEW}"), f"kind IN ({COUNTED})")
+    online.drop_column("users", "pending_email")
+    online.drop_table("mails")
+    online.drop_table("registrations")
 
 
 def _attempts(kinds: str) -> sa.Table:

@@ -12,8 +12,6 @@ from api.models.category import Category
 from api.models.product import Product
 from api.models.tag import Tag
 from api.models.user import User
-from api.models.webhook import Webhook, new_secret
-from api.models.webhook_delivery import WebhookDelivery
 from tests.alembic_support import alembic, contents, put, sql
 from tests.databases import Backend
 from tests.house.migrations import DEFAULT_CATEGORIES, REVISIONS, SCHEMA, write_world
@@ -245,57 +243,65 @@ class TestSpelling:
         assert {row.username for row in sql(url, "SELECT username FROM users")} == {"boss", "admin", "chief", "johndoe"}
 
 
-class TestTestsOfWebhooks:
-    BEFORE = REVISIONS[REVISIONS.index("7b1e4c92d0f6") - 1]
+class TestWebhooks:
+    BEFORE, REVISION = "5e83a1c70b94", "e63d21a8f835"
     ONE_TIME = NOW.split(", ")[0]
 
     @pytest.mark.parametrize("more", [0, 1_100], ids=["few", "many"])
-    def test_what_an_older_release_cannot_have_goes_at_a_downgrade_and_nothing_else(self, url: str, more: int) -> None:
+    def test_notifications_stay_and_take_one_more_kind(self, url: str, more: int) -> None:
         """A table with many rows is changed by itself, one with few within the command's transaction."""
         alembic(url, "upgrade", self.BEFORE)
         put(url, User(username="boss", email="boss@example.com", hashed_password=""))
         (user,) = sql(url, "SELECT id FROM users")
-        put(url, Webhook(url="https://hooks.example.com/", secret=new_secret()))
-        (webhook,) = sql(url, "SELECT id FROM webhooks")
         self.notify(url, *(1 + more) * [f"('credit_received', 'Here', {user.id}, {self.ONE_TIME})"])
         before = contents(url)["notifications"]
 
         for _ in range(2):
-            alembic(url, "upgrade", "head")
+            alembic(url, "upgrade", self.REVISION)
             assert contents(url)["notifications"] == before
-            put(url, WebhookDelivery(webhook_id=webhook.id, subject=f"webhooks/{webhook.id}"))
             self.notify(url, f"('webhook_disabled', 'Gone', {user.id}, {self.ONE_TIME})")
             with pytest.raises(Exception, match=r"(?i)check|constraint"):
                 self.notify(url, f"('webhook_eaten', 'Gone', {user.id}, {self.ONE_TIME})")
             alembic(url, "downgrade", self.BEFORE)
             assert contents(url)["notifications"] == before
-            assert contents(url)["webhook_deliveries"] == []
             with pytest.raises(Exception, match=r"(?i)check|constraint"):
                 self.notify(url, f"('webhook_disabled', 'Gone', {user.id}, {self.ONE_TIME})")
+
+    def test_events_are_delivered_from_the_upgrade_on(self, url: str) -> None:
+        """And not from the first start of a new worker on: the old one goes on giving events their places meanwhile."""
+        alembic(url, "upgrade", self.BEFORE)
+        sql(url, f"INSERT INTO jobs (name, due_at, failures, position) VALUES ('relay', {self.ONE_TIME}, 0, 41)")
+        for _ in range(2):
+            alembic(url, "upgrade", self.REVISION)
+            assert sql(url, "SELECT position FROM jobs WHERE name = 'webhooks'")[0][0] == 41
+            alembic(url, "downgrade", self.BEFORE)
+            assert [each.name for each in sql(url, "SELECT name FROM jobs")] == ["relay"]
 
     @staticmethod
     def notify(url: str, *rows: str) -> None:
         sql(url, f"INSERT INTO notifications (kind, message, user_id, created_at) VALUES {', '.join(rows)}")
 
 
-class TestMailsOfRegistrations:
-    BEFORE, REVISION = "3c8d5f70a1e9", "e35f2ec4aa34"
-    ADD = "INSERT INTO mails (kind, status, attempts, due_at, created_at, about) VALUES"
+class TestMails:
+    BEFORE, REVISION = "e63d21a8f835", "e665c809d27e"
+    ADD = "INSERT INTO attempts (kind, subject, window_start, count) VALUES"
 
     @pytest.mark.parametrize("more", [0, 1_100], ids=["few", "many"])
-    def test_mails_stay_and_take_two_more_kinds(self, url: str, more: int) -> None:
+    def test_attempts_stay_and_are_counted_of_three_more_kinds(self, url: str, more: int) -> None:
         alembic(url, "upgrade", self.BEFORE)
-        mails = [f"('order_shipped', 'sent', 1, {NOW}, 'orders/{number}')" for number in range(1 + more)]
-        sql(url, f"{self.ADD} {', '.join(mails)}")
-        new = f"{self.ADD} ('registration', 'pending', 0, {NOW}, 'registrations/7')"
-        before = contents(url)["mails"]
+        now = NOW.split(", ")[0]
+        attempts = [f"('registrations_per_address', '{number}', {now}, 3)" for number in range(1 + more)]
+        sql(url, f"{self.ADD} {', '.join(attempts)}")
+        new = f"{self.ADD} ('password_resets_per_account', 'new', {now}, 1)"
+        before = contents(url)["attempts"]
 
         for _ in range(2):
             alembic(url, "upgrade", self.REVISION)
+            assert contents(url)["attempts"] == before
             sql(url, new)
             with pytest.raises(Exception, match=r"(?i)check|constraint"):
-                sql(url, new.replace("registration'", "advertising'"))
+                sql(url, new.replace("password_resets_per_account", "advertisements"))
             alembic(url, "downgrade", self.BEFORE)
-            assert contents(url)["mails"] == before
+            assert contents(url)["attempts"] == before
             with pytest.raises(Exception, match=r"(?i)check|constraint"):
                 sql(url, new)

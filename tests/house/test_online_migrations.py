@@ -18,7 +18,7 @@ ROWS = 2_000
 """More than are migrated within the command's transaction."""
 
 SEARCH_TEXTS, INDEXES = "1f6b02c9ae57", "c2d5e8f1a364"
-LAST_TRIED = "5e83a1c70b94"
+LAST_TRIED = "e665c809d27e"
 """Whose changes all go through `migrations/online.py`, as do those of all before it."""
 
 only_postgresql = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
@@ -81,10 +81,12 @@ def test_migrations_are_run_again_wherever_they_were_interrupted(migrated: str) 
 
 
 def run_again_after_each_change(url: str, command: str, revision: str) -> int:
-    """Return how many runs it took."""
+    """Return how many runs it took. A change that the next run repeats, as of a CHECK, interrupts once only."""
+    made = set()
 
     def interrupt(connection: Any, cursor: Any, statement: str, *_: Any) -> None:
-        if statement.split()[0] in ("CREATE", "ALTER", "DROP"):
+        if statement.split()[0] in ("CREATE", "ALTER", "DROP") and statement not in made:
+            made.add(statement)
             raise Interrupted
 
     event.listen(Engine, "after_cursor_execute", interrupt)
