@@ -57,7 +57,7 @@ class TestPool:
             opened: list[object] = []
             event.listen(database.engine.sync_engine, "connect", lambda connection, record: opened.append(connection))
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.2), database.connection() as connection:
+                async with database.connection() as connection, asyncio.timeout(0.2):
                     await connection.run(SLOW[backend.name])
             for _ in range(1_000):
                 async with database.connection() as connection:
@@ -72,9 +72,9 @@ class TestPool:
         async with open_database(database_pool_recycle=60) as database:
             opened: list[object] = []
             event.listen(database.engine.sync_engine, "connect", lambda connection, record: opened.append(connection))
-            now = time.time
+            now = time.time()
             for age, expected in ((0, 1), (50, 1), (59.5, 1), (100, 2), (200, 3)):
-                monkeypatch.setattr(time, "time", lambda age=age: now() + age)
+                monkeypatch.setattr(time, "time", lambda age=age: now + age)
                 async with database.connection() as connection:
                     assert [list(row) for row in await connection.fetch(SELECT_ONE)] == [[1]]
                 assert len(opened) == expected, f"after {age} seconds"

@@ -10,7 +10,7 @@ from api.main import create_app
 from api.reads.rows import Read
 from api.settings import Settings
 from tests.seed import Seed
-from tests.web.support import second_process
+from tests.web.support import settled_process
 from tests.world import World
 
 PATHS = sorted(
@@ -26,9 +26,9 @@ async def test_a_read_is_answered_with_one_connection(app: FastAPI, settings: Se
     world = await World.write(app.state.database, seed)
     names = [part.strip("{}") for part in path.split("/") if part.startswith("{")]
     filled = path.format(**{name: world.in_path(path, name) for name in names})
-    one = {"database_pool_size": 1, "database_pool_timeout": 0.5}
+    one = {"database_pool_size": 1, "database_pool_timeout": 5}
 
-    async with second_process(settings, **one) as (_, client):
+    async with settled_process(settings, **one) as (_, client):
         client.headers["Authorization"] = f"Bearer {world.secrets['staff']}"
         response = await client.get(filled, params=SEARCHES.get(path, {}))
 

@@ -1,5 +1,6 @@
 """What the tests of transactions share: small apps of their own, statements on the stock, and broken connections."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -33,6 +34,9 @@ SERIALIZATION_FAILURE = {
 }
 """A statement that fails like a transaction whose snapshot is outdated."""
 
+SETTLED_WITHIN = 30
+"""Seconds in which a process ends what it does beside its first requests: a few statements."""
+
 
 def new_router() -> Router:
     """A router for the routes of one test."""
@@ -61,6 +65,17 @@ async def second_process(settings: Settings, **changes: Any) -> AsyncIterator[tu
         running(settings, **changes) as app,
         AsyncClient(transport=ASGITransport(app), base_url="http://test.example") as client,
     ):
+        yield app.state.database, client
+
+
+@asynccontextmanager
+async def settled_process(settings: Settings, **changes: Any) -> AsyncIterator[tuple[Database, AsyncClient]]:
+    """A second process that has ended what it does beside its first requests, which takes connections as they do."""
+    async with (
+        running(settings, **changes) as app,
+        AsyncClient(transport=ASGITransport(app), base_url="http://test.example") as client,
+    ):
+        await asyncio.wait(app.state.started, timeout=SETTLED_WITHIN)
         yield app.state.database, client
 
 

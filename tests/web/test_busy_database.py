@@ -42,7 +42,7 @@ class TestBusyDatabase:
     async def test_requests_without_a_free_connection_are_refused_until_one_is_free(
         self, settings: Settings, database: Database
     ) -> None:
-        changes = {"database_pool_size": 1, "database_pool_timeout": 0.2}
+        changes = {"database_pool_size": 1, "database_pool_timeout": 2}
         async with second_process(settings, **changes) as (second_database, client):
             async with second_database.reads() as only_session:
                 await only_session.exec(select(Category.id).limit(1))
