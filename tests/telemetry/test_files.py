@@ -14,6 +14,7 @@ from tests.support import ROOT
 from tests.telemetry.support import SAMPLE, WITH_WORKER, Watched, wait_until, watched
 
 FOLDER = ROOT / ".github/observability"
+ALERTS = 6
 NAME = re.compile(r"\bshop_\w+")
 
 
@@ -22,7 +23,7 @@ def expressions() -> list[str]:
     dashboard = json.loads((FOLDER / "dashboard.json").read_text())
     shown = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     alerts = re.findall(r"expr:(.*?)\n +for:", (FOLDER / "alerts.yml").read_text(), re.DOTALL)
-    assert len(alerts) == 5
+    assert len(alerts) == ALERTS
     return shown + alerts
 
 
@@ -54,13 +55,47 @@ def test_prometheus_reads_the_alerts(promtool: str) -> None:
         [promtool, "check", "rules", str(FOLDER / "alerts.yml")], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert "5 rules found" in done.stdout
+    assert f"{ALERTS} rules found" in done.stdout
 
 
 def test_prometheus_reads_every_query_of_the_dashboard(promtool: str, tmp_path: Path) -> None:
-    queries = [each.replace("$__rate_interval", "5m") for each in expressions()[:-5]]
+    queries = [each.replace("$__rate_interval", "5m") for each in expressions()[:-ALERTS]]
     rules = [{"record": f"query:number_{number}", "expr": each} for number, each in enumerate(queries)]
     file = tmp_path / "queries.yml"
     file.write_text(json.dumps({"groups": [{"name": "queries", "rules": rules}]}))
     done = subprocess.run([promtool, "check", "rules", str(file)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("series", "fires"),
+    [
+        pytest.param({}, True, id="no process was ever there"),
+        pytest.param({"shop_processes{instance='a'}": "2 2 stale"}, True, id="none is there any more"),
+        pytest.param({"shop_processes{instance='a'}": "0x10"}, True, id="none is left"),
+        pytest.param(
+            {"shop_processes{instance='a'}": "stale", "shop_processes{instance='b'}": "1x10"}, False, id="one"
+        ),
+    ],
+)
+def test_a_shop_without_a_process_pages_somebody(
+    promtool: str, tmp_path: Path, series: dict[str, str], fires: bool
+) -> None:
+    """All other alerts ask for metrics, which nobody tells then."""
+    alert = {"exp_labels": {"severity": "page"}, "exp_annotations": annotations("ShopIsDown")}
+    expected = {"eval_time": "6m", "alertname": "ShopIsDown", "exp_alerts": [alert] if fires else []}
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "alert_rule_test": [expected],
+    }
+    file = tmp_path / "test.yml"
+    file.write_text(json.dumps({"rule_files": [str(FOLDER / "alerts.yml")], "tests": [test]}))
+    done = subprocess.run([promtool, "test", "rules", str(file)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def annotations(alert: str) -> dict[str, str]:
+    """What an alert without values in its texts says."""
+    its = (FOLDER / "alerts.yml").read_text().partition(f"alert: {alert}\n")[2].partition("- alert:")[0]
+    return dict(re.findall(r'(summary|description): "(.*)"', its))
