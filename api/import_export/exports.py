@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import Dialect, Select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import aliased
 from sqlmodel import Integer, bindparam, select
 
@@ -38,7 +39,10 @@ TEXT_AT_A_TIME = 65_536
 is answered. A product has some 400 of them, or 20,000; an order has some 200 a line, each of which is a row of CSV."""
 
 ATTEMPTS = 3
-"""Runs of the statement of one part, where its connection breaks."""
+"""Runs of the statement of one part, where its connection breaks or there is none."""
+
+PAUSE = 1.0
+"""Seconds between them, once the file has begun: before that, whoever asks is told to come back."""
 
 LIMIT, OFFSET = "part_limit", "part_offset"
 
@@ -51,6 +55,7 @@ async def write_export(database: Database, export: Export, file_format: FileForm
 
     Raises:
         sqlalchemy.exc.DBAPIError: The database stays unreachable.
+        sqlalchemy.exc.TimeoutError: No connection becomes free.
     """
     write = _csv_rows(export) if file_format is FileFormat.CSV else _json_lines
     header = BYTE_ORDER_MARK + csv_text([_header(export)]) if file_format is FileFormat.CSV else b""
@@ -91,10 +96,19 @@ async def _part(database: Database, export: Export, after: int) -> Sequence[Row]
 
                 values = {AFTER_ID: after, LIMIT: ROWS_AT_A_TIME, OFFSET: 0}  # SQLite has an offset with each limit
                 return await fetch_planned(connection, export.rows, ("export", export.read), build, values)
-        except DBAPIError as error:
-            if attempt == ATTEMPTS or not (is_broken_connection(error) or needs_fresh_session(error)):
+        except (DBAPIError, PoolTimeout) as error:
+            if attempt == ATTEMPTS or not _may_be_repeated(error, has_begun=after > 0):
                 raise
+            if after:
+                await asyncio.sleep(PAUSE)
     raise AssertionError("the last attempt returns or raises")
+
+
+def _may_be_repeated(error: DBAPIError | PoolTimeout, *, has_begun: bool) -> bool:
+    """A file that has begun cannot be refused any more, so its rows wait for a connection again."""
+    if isinstance(error, PoolTimeout):
+        return has_begun
+    return is_broken_connection(error) or needs_fresh_session(error)
 
 
 def _rows_after(rows: Select[Any], export: Export, dialect: Dialect) -> Select[Any]:

@@ -49,6 +49,8 @@ class Access(NamedTuple):
     user_id: int | None
     caller: str
     """Which kind of caller."""
+    is_cut_off: bool = False
+    """Whether the answer had begun, and broke off by an error."""
 
 
 class Lines(logging.Formatter):
@@ -110,13 +112,14 @@ class JSONLines(Lines):
 
     def access(self, access: Access, now: float) -> str:
         """Put together by hand: `json.dumps` would take as long as all the rest of the line."""
-        method, route, path, status, seconds, size, client, user_id, caller = access
+        method, route, path, status, seconds, size, client, user_id, caller, is_cut_off = access
+        cut_off = ',"cut_off":true' if is_cut_off else ""
         user = "" if user_id is None else f',"user_id":{user_id}'
         trace = f',"trace_id":"{traced}"' if (traced := trace_id.get()) else ""
         return (
             f'{{"time":"{moment(now)}","level":"info","logger":"api.access","message":"{method} {path} {status}",'
             f'"method":"{method}","route":"{route}","path":"{path}","status":{status},"ms":{seconds * 1000:.1f},'
-            f'"bytes":{size},"client":"{client}","caller":"{caller}"{user},'
+            f'"bytes":{size},"client":"{client}","caller":"{caller}"{user}{cut_off},'
             f'"request_id":{quoted(request_id.get() or "")}{trace}}}'
         )
 
@@ -134,10 +137,11 @@ class TextLines(Lines):
         return super().formatMessage(record) + _ids()
 
     def access(self, access: Access, now: float) -> str:
-        method, _, path, status, seconds, size, client, user_id, caller = access
+        method, _, path, status, seconds, size, client, user_id, caller, is_cut_off = access
+        came_to = f"{status} (cut off)" if is_cut_off else status
         who = caller if user_id is None else f"{caller} {user_id}"
         return (
-            f"{moment(now)} INFO api.access: {method} {path} {status} in {seconds * 1000:.1f} ms, {size} bytes, "
+            f"{moment(now)} INFO api.access: {method} {path} {came_to} in {seconds * 1000:.1f} ms, {size} bytes, "
             f"to {who} at {client}{_ids()}"
         )
 

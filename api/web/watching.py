@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from opentelemetry.trace import Span, get_current_span
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope
 
 from api.models.user import Caller
@@ -37,7 +38,7 @@ NETWORK_BITS = {4: 24, 6: 48}
 class Watched:
     """One request."""
 
-    __slots__ = ("_began", "_method", "_scope", "_span", "size", "status")
+    __slots__ = ("_began", "_method", "_scope", "_span", "is_whole", "size", "status")
 
     def __init__(self, scope: Scope, its_id: str) -> None:
         self._began = perf_counter()
@@ -45,6 +46,8 @@ class Watched:
         self._method = scope["method"]
         self.status = 0
         self.size = 0
+        self.is_whole = False
+        """Whether the last part of the answer was sent."""
         request_id.set(its_id)
         trace_id.set(trace_of(next((value for name, value in scope["headers"] if name == b"traceparent"), None)))
         metrics.in_progress += 1
@@ -63,12 +66,15 @@ class Watched:
                 self._span.set_attribute("url.path", _told_path(self._scope))
         else:
             self.size += len(message.get("body", b""))
+            self.is_whole = not message.get("more_body")
 
     def end(self, error: BaseException | None) -> None:
         seconds = perf_counter() - self._began
         metrics.in_progress -= 1
         scope = self._scope
-        status = self.status or (500 if isinstance(error, Exception) else HUNG_UP)
+        failed = isinstance(error, Exception) and not isinstance(error, ClientDisconnect)
+        is_cut_off = failed and self.status > 0 and not self.is_whole  # what was promised with the status is not there
+        status = 500 if is_cut_off else self.status or (500 if failed else HUNG_UP)
         route = getattr(scope.get("route"), "path_format", UNKNOWN)
         if OPEN_STREAM not in scope:  # how long a stream is open is no latency
             metrics.answered(self._method, route, status, seconds)
@@ -77,7 +83,8 @@ class Watched:
             client = _network_of(scope["client"][0]) if scope["client"] else "-"
             who = None if caller is None else caller.id
             kind = "nobody" if caller is None else "staff" if caller.is_superuser else "customer"
-            log.access(Access(self._method, route, _told_path(scope), status, seconds, self.size, client, who, kind))
+            path = _told_path(scope)
+            log.access(Access(self._method, route, path, status, seconds, self.size, client, who, kind, is_cut_off))
 
 
 def _told_path(scope: Scope) -> str:
