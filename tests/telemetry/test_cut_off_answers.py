@@ -9,6 +9,7 @@ from httpx import AsyncClient
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
 from api.import_export import exports
 from api.reads.plans import fetch_planned
@@ -107,7 +108,7 @@ class TestExports:
 def test_what_was_cut_off_by_an_error_of_the_shop_is_one(
     parts: list[bool], error: BaseException, expected: tuple[int, bool], told: list[Access]
 ) -> None:
-    scope = {"method": "GET", "headers": [], "query_string": b"", "path": "/", "client": None, "state": {}}
+    scope: Scope = {"method": "GET", "headers": [], "query_string": b"", "path": "/", "client": None, "state": {}}
     watched = watching.Watched(scope, "id")
     watched.note({"type": "http.response.start", "status": 200})
     for more in parts:
