@@ -1,7 +1,7 @@
 """Changes of a profile: an address counts at once where the shop sends no mail, and where staff change that of others.
 
-Otherwise it waits until its link is followed, so that nobody has an account by an address that is not theirs, and so
-that an answer does not tell whether the address is taken.
+Otherwise it takes the password, because whoever has the address can reset that, and waits until its link is followed,
+so that nobody has an account by an address that is not theirs, and an answer does not tell whether it is taken.
 """
 
 from typing import Annotated, Protocol
@@ -10,8 +10,9 @@ from fastapi import Depends
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth.callers import CurrentUser
+from api.errors import Unprocessable
 from api.models.user import STAFF_FIELDS, ProfileUpdate, User, UserBase
-from api.rules.email_change import ask_for_email, change_email
+from api.rules.email_change import change_email
 from api.web.app_state import AppSettings
 
 
@@ -26,10 +27,10 @@ async def _change_of(caller: CurrentUser, settings: AppSettings) -> Change:
         is_partial = isinstance(data, ProfileUpdate)
         values = data.model_dump(exclude_unset=is_partial, exclude=STAFF_FIELDS)
         email = values.pop("email", None)
+        if email not in (None, user.email) and settings.confirms_addresses and caller.id == user.id:
+            raise Unprocessable("body.email", "is changed by `POST /auth/email`, which asks for the password")
         user.sqlmodel_update(values)
-        if email is not None and settings.confirms_addresses and caller.id == user.id:
-            await ask_for_email(session, user, email)
-        elif email is not None:
+        if email is not None:
             await change_email(session, user, email, tells=settings.has_mail)
         await session.flush()
 

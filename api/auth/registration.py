@@ -12,14 +12,16 @@ from starlette.responses import Response
 from api.auth.callers import OptionalUser, is_staff
 from api.auth.passwords import hash_password
 from api.auth.throttling import address_of, count_or_refuse
+from api.database.sessions import Database
 from api.models.attempt import AttemptKind
 from api.models.base import utcnow
 from api.models.mail import MailKind
 from api.models.registration import Registration, RegistrationRead
-from api.models.user import User, UserCreate
+from api.models.user import EmailChange, User, UserCreate
 from api.rules.events import record_registrations
 from api.rules.mailed_links import LIFETIMES
 from api.rules.registration import ask_to_register
+from api.settings import Settings
 from api.web.app_state import AppDatabase, AppSettings
 from api.web.problems import accepts, problems
 from api.web.routing import accepted
@@ -82,8 +84,17 @@ async def _throttle_mails(
 ) -> None:
     """Count a mail to an address. One that has an account is counted like any other."""
     if is_confirmed:
-        async with database.transaction() as session:
-            await count_or_refuse(session, {AttemptKind.REGISTRATION_BY_EMAIL: f"email {data.email}"}, settings)
+        await _count_mail(data.email, database, settings)
+
+
+async def _throttle_new_address(data: EmailChange, database: AppDatabase, settings: AppSettings) -> None:
+    if settings.confirms_addresses:
+        await _count_mail(data.email, database, settings)
+
+
+async def _count_mail(address: str, database: Database, settings: Settings) -> None:
+    async with database.transaction() as session:
+        await count_or_refuse(session, {AttemptKind.REGISTRATION_BY_EMAIL: f"email {address}"}, settings)
 
 
 Throttled = Depends(_throttle)
@@ -91,5 +102,8 @@ Throttled = Depends(_throttle)
 
 ThrottledMails = Depends(_throttle_mails)
 """The same for a route that has a mail sent to the address that it is given."""
+
+ThrottledNewAddress = Depends(_throttle_new_address)
+"""The same where a user gives another address."""
 
 Registering = Annotated[Register, Depends(_register)]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordRequestForm
+from sqlalchemy import ColumnElement
 from sqlmodel import col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -19,11 +20,13 @@ from api.database.sessions import Database
 from api.errors import Forbidden, Unauthorized, Unavailable
 from api.models.attempt import AttemptKind
 from api.models.texts import composed
-from api.models.user import Caller, PasswordChange, User
+from api.models.user import Caller, EmailChange, PasswordChange, User
 from api.settings import Settings
 from api.web.app_state import AppDatabase, AppSettings
 from api.web.key_rules import may_lock_caller
 from api.web.transactions import run_of
+
+CHANGED_MEANWHILE = "Another request is changing this user. Try again shortly."
 
 
 @dataclass(frozen=True)
@@ -55,20 +58,38 @@ async def _verified_sign_in(
     return VerifiedUser(user, new_hash or user.hashed_password)
 
 
+@dataclass(frozen=True)
+class _Reauthentication:
+    """A token alone, which can be stolen, must not be enough to take an account over."""
+
+    user: CurrentUser
+    database: AppDatabase
+    settings: AppSettings
+
+    async def by(self, password: str) -> Caller:
+        subjects = {AttemptKind.SIGN_IN_BY_ACCOUNT: f"id {self.user.id}"}
+        right, _ = await _verify(self.database, self.settings, subjects, password, self.user.hashed_password)
+        if not right:
+            raise Forbidden("The current password is wrong.")
+        return self.user
+
+
+Reauthentication = Annotated[_Reauthentication, Depends()]
+
+
 @may_lock_caller
-async def _reauthenticated_user(
-    data: PasswordChange, user: CurrentUser, database: AppDatabase, settings: AppSettings
-) -> Caller:
-    """A token alone, which can be stolen, must not be enough to guess the password."""
-    subjects = {AttemptKind.SIGN_IN_BY_ACCOUNT: f"id {user.id}"}
-    right, _ = await _verify(database, settings, subjects, data.current_password, user.hashed_password)
-    if not right:
-        raise Forbidden("The current password is wrong.")
-    return user
+async def _changing_password(data: PasswordChange, reauthentication: Reauthentication) -> Caller:
+    return await reauthentication.by(data.current_password)
+
+
+@may_lock_caller
+async def _changing_email(data: EmailChange, reauthentication: Reauthentication) -> Caller:
+    return await reauthentication.by(data.current_password)
 
 
 VerifiedSignIn = Annotated[VerifiedUser, Depends(_verified_sign_in)]
-ReauthenticatedUser = Annotated[Caller, Depends(_reauthenticated_user)]
+PasswordChanger = Annotated[Caller, Depends(_changing_password)]
+EmailChanger = Annotated[Caller, Depends(_changing_email)]
 
 
 async def update_verified(session: AsyncSession, user: User | Caller, **values: Any) -> None:
@@ -77,10 +98,27 @@ async def update_verified(session: AsyncSession, user: User | Caller, **values: 
     Raises:
         Unavailable: Another request changed the user since the password was verified.
     """
-    unchanged = (col(User.id) == user.id, col(User.is_active), col(User.hashed_password) == user.hashed_password)
-    change = update(User).where(*unchanged).values(**values)
+    change = update(User).where(*_unchanged(user)).values(**values)
     if (await session.exec(change)).rowcount == 0:
-        raise Unavailable("Another request is changing this user. Try again shortly.")
+        raise Unavailable(CHANGED_MEANWHILE)
+
+
+async def lock_verified(session: AsyncSession, user: Caller) -> User:
+    """Lock and return a user whose password is still the one that was right.
+
+    Raises:
+        Unavailable: Another request changed the user since the password was verified.
+    """
+    locked = select(User).where(*_unchanged(user)).with_for_update()
+    found = (await session.exec(locked)).one_or_none()
+    if found is None:
+        raise Unavailable(CHANGED_MEANWHILE)
+    return found
+
+
+def _unchanged(user: User | Caller) -> tuple[ColumnElement[bool], ...]:
+    its = (col(User.id) == user.id, col(User.hashed_password) == user.hashed_password)
+    return (*its, col(User.is_active).is_(True))
 
 
 async def _verify(

@@ -146,6 +146,11 @@ class UserCreate(UserBase):
     password: Password
 
 
+class EmailChange(Schema):
+    current_password: PresentPassword
+    email: Email
+
+
 class PasswordChange(Schema):
     current_password: PresentPassword
     new_password: Annotated[Password, Limits(examples=["SaferPass456"])]

@@ -8,16 +8,18 @@ from sqlmodel import col, delete, select
 from api.auth.callers import CurrentUser, lock_caller
 from api.auth.mailed_links import HasMail, ThrottledReset, confirm_new_email, confirm_new_user, set_new_password
 from api.auth.passwords import hash_password
-from api.auth.sign_in import ReauthenticatedUser, VerifiedSignIn, update_verified
+from api.auth.registration import Throttled, ThrottledNewAddress
+from api.auth.sign_in import EmailChanger, PasswordChanger, VerifiedSignIn, lock_verified, update_verified
 from api.auth.tokens import new_token
 from api.errors import NotFound
 from api.models.base import utcnow
 from api.models.mail import EmailConfirmation, MailPromised, PasswordReset, PasswordResetRequest
 from api.models.registration import RegistrationConfirmation
 from api.models.token import AccessToken, Token, TokenCreate, TokenKind, TokenRead, TokenReadOnce
-from api.models.user import PasswordChange, User, UserRead
+from api.models.user import EmailChange, PasswordChange, User, UserRead
 from api.reads.pages import read_page
 from api.reads.rows import Read
+from api.rules.email_change import ask_for_email, change_email
 from api.rules.password_reset import ask_for_reset, forget_password
 from api.web.app_state import AppSettings
 from api.web.loading import PathId
@@ -46,10 +48,27 @@ async def sign_out(user: CurrentUser, session: WriteSession) -> None:
 
 
 @router.post("/password", status_code=204, responses=problems(403, 429))
-async def change_password(data: PasswordChange, user: ReauthenticatedUser, session: WriteSession) -> None:
+async def change_password(data: PasswordChange, user: PasswordChanger, session: WriteSession) -> None:
     """Change the password. All other sessions are revoked."""
     await update_verified(session, user, hashed_password=await hash_password(data.new_password))
     await forget_password(session, user_id=user.id, but_session=user.token_id)
+
+
+@router.post(
+    "/email", response_model=UserRead, responses=problems(403, 409, 429), dependencies=[Throttled, ThrottledNewAddress]
+)
+async def change_address(data: EmailChange, caller: EmailChanger, session: WriteSession, settings: AppSettings) -> User:
+    """Change the e-mail address. Where the shop sends mail, it is `pending_email` until its link is followed.
+
+    The present address calls a pending one off.
+    """
+    user = await lock_verified(session, caller)
+    if settings.confirms_addresses:
+        await ask_for_email(session, user, data.email)
+    else:
+        await change_email(session, user, data.email, tells=settings.has_mail)
+    await session.flush()
+    return user
 
 
 @router.post("/password/reset", status_code=202, responses=problems(409, 429), dependencies=[HasMail, ThrottledReset])

@@ -139,7 +139,7 @@ async def read_me(user: CurrentUser) -> Caller:
     dependencies=[Depends(current_user), Throttled],
 )
 async def update_me(data: ProfileUpdate, user: CallerToWrite, session: WriteSession, change: ChangeProfile) -> User:
-    """Change only the fields that are sent. Where the shop sends mail, a new address is `pending_email` at first."""
+    """Change only the fields that are sent. Where the shop sends mail, `POST /auth/email` changes the address."""
     await change(session, user, data)
     return user
 

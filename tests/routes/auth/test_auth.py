@@ -27,6 +27,7 @@ ACCESS = """
 POST   /auth/token                              200    200    200    200
 DELETE /auth/token                              401    204    204    204
 POST   /auth/password                           401    204    204    204
+POST   /auth/email                              401    200    200    200
 POST   /auth/password/reset                     202    202    202    202
 POST   /auth/password/reset/confirm             204    204    204    204
 POST   /auth/email/confirm                      204    204    204    204
@@ -39,6 +40,7 @@ DELETE /auth/keys/{id}                          401    204    404    404
 REQUESTS: dict[str, dict[str, Any]] = {
     "POST /auth/token": {"data": {"username": "owner", "password": PASSWORD}},
     "POST /auth/password": {"json": {"current_password": PASSWORD, "new_password": NEW_PASSWORD}},
+    "POST /auth/email": {"json": {"current_password": PASSWORD, "email": "moved@example.com"}},
     "POST /auth/password/reset": {"json": {"login": "owner"}},
     "POST /auth/password/reset/confirm": {"json": {"token": RESET_TOKEN, "new_password": NEW_PASSWORD}},
     "POST /auth/email/confirm": {"json": {"token": CONFIRMATION_TOKEN}},

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from httpx import ASGITransport, AsyncClient
+from httpx import ASGITransport, AsyncClient, Response
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth.tokens import new_token
@@ -18,7 +18,7 @@ from tests.apps import running
 from tests.auth.support import NEW_PASSWORD, bearer
 from tests.books import rows_of
 from tests.factories import a_mail, a_user
-from tests.support import assert_refused, save
+from tests.support import PASSWORD, assert_refused, save
 from tests.world import link
 
 NEW = "new@example.com"
@@ -49,6 +49,10 @@ async def confirm(client: AsyncClient, token: str) -> int:
     return (await client.post("/auth/email/confirm", json={"token": token})).status_code
 
 
+async def ask(client: AsyncClient, headers: dict[str, str], address: str, *, password: str = PASSWORD) -> Response:
+    return await client.post("/auth/email", json={"current_password": password, "email": address}, headers=headers)
+
+
 async def a_user_who_waits(session: AsyncSession, secret: str, address: str = NEW) -> User:
     user = await a_user(session, pending_email=address)
     await a_mail(session, user, kind=MailKind.EMAIL_CONFIRMATION, address=address, **link(secret))
@@ -56,26 +60,45 @@ async def a_user_who_waits(session: AsyncSession, secret: str, address: str = NE
 
 
 class TestWithMail:
-    @pytest.mark.parametrize("path", ["/users/me", "/users/{id}"])
     async def test_a_new_address_waits_until_it_is_confirmed(
-        self, mailing: AsyncClient, session: AsyncSession, customer: User, path: str
+        self, mailing: AsyncClient, session: AsyncSession, customer: User
     ) -> None:
-        headers = await token_of(session, customer)
-        sent = {"email": "New@Example.com", "bio": "Hello."}
-
-        changed = await mailing.patch(path.format(id=customer.id), json=sent, headers=headers)
+        changed = await ask(mailing, await token_of(session, customer), "New@Example.com")
 
         assert changed.status_code == 200
         body = changed.json()
-        assert (body["email"], body["pending_email"], body["bio"]) == ("customer@example.com", NEW, "Hello.")
+        assert (body["email"], body["pending_email"]) == ("customer@example.com", NEW)
         pending = OutgoingStatus.PENDING
         assert await mails_of(session) == [(MailKind.EMAIL_CONFIRMATION, customer.id, NEW, pending)]
 
-    async def test_put_waits_too(self, mailing: AsyncClient, session: AsyncSession, customer: User) -> None:
+    async def test_a_token_alone_does_not_change_it(
+        self, mailing: AsyncClient, session: AsyncSession, customer: User
+    ) -> None:
+        """It can be stolen, and whoever has the address can reset the password."""
         headers = await token_of(session, customer)
         whole = {"username": "customer", "email": NEW}
-        body = (await mailing.put(f"/users/{customer.id}", json=whole, headers=headers)).json()
-        assert (body["email"], body["pending_email"]) == ("customer@example.com", NEW)
+
+        refused = [
+            await mailing.patch("/users/me", json={"email": NEW}, headers=headers),
+            await mailing.patch(f"/users/{customer.id}", json={"email": NEW, "bio": "Hello."}, headers=headers),
+            await mailing.put(f"/users/{customer.id}", json=whole, headers=headers),
+        ]
+
+        for each in refused:
+            assert_refused(each, 422, "is changed by `POST /auth/email`, which asks for the password")
+        assert_refused(await ask(mailing, headers, NEW, password="SomeGuess123"), 403, "The current password is wrong.")
+        await session.refresh(customer)
+        assert (customer.email, customer.pending_email, customer.bio) == ("customer@example.com", None, None)
+        assert await mails_of(session) == []
+
+    async def test_the_present_address_may_be_sent_along(
+        self, mailing: AsyncClient, session: AsyncSession, customer: User
+    ) -> None:
+        headers = await token_of(session, customer)
+        await ask(mailing, headers, NEW)
+        sent = {"email": "Customer@Example.com", "bio": "Hello."}
+        body = (await mailing.patch("/users/me", json=sent, headers=headers)).json()
+        assert (body["email"], body["bio"]) == ("customer@example.com", "Hello.")
 
     async def test_a_second_address_replaces_the_first(
         self, mailing: AsyncClient, session: AsyncSession, customer: User
@@ -83,26 +106,41 @@ class TestWithMail:
         """The mail to the first one is not sent, and a link that was sent works no longer."""
         headers = await token_of(session, customer)
         for address in ("first@example.com", NEW):
-            await mailing.patch("/users/me", json={"email": address}, headers=headers)
+            await ask(mailing, headers, address)
         first, second = await mails_of(session)
         assert (first[2], first[3]) == ("first@example.com", OutgoingStatus.FAILED)
         assert (second[2], second[3]) == (NEW, OutgoingStatus.PENDING)
 
-    async def test_the_present_address_calls_it_off(self, mailing: AsyncClient, session: AsyncSession) -> None:
-        user = await a_user_who_waits(session, "secret")
-        sent = {"email": user.email}
-        body = (await mailing.patch("/users/me", json=sent, headers=await token_of(session, user))).json()
-        assert (body["email"], body["pending_email"]) == (user.email, None)
+    async def test_the_present_address_calls_it_off(
+        self, mailing: AsyncClient, session: AsyncSession, customer: User
+    ) -> None:
+        customer.pending_email = NEW
+        await save(session, customer)
+        await a_mail(session, customer, kind=MailKind.EMAIL_CONFIRMATION, address=NEW, **link("secret"))
+        body = (await ask(mailing, await token_of(session, customer), customer.email)).json()
+        assert (body["email"], body["pending_email"]) == (customer.email, None)
         assert await confirm(mailing, "secret") == 403
 
     async def test_an_address_that_is_taken_is_not_told_before_it_is_confirmed(
         self, mailing: AsyncClient, session: AsyncSession, customer: User, other_customer: User
     ) -> None:
         headers = await token_of(session, customer)
-        taken = await mailing.patch("/users/me", json={"email": other_customer.email}, headers=headers)
-        free = await mailing.patch("/users/me", json={"email": NEW}, headers=headers)
+        taken, free = [await ask(mailing, headers, address) for address in (other_customer.email, NEW)]
         assert taken.status_code == free.status_code == 200
         assert taken.json().keys() == free.json().keys()
+
+    async def test_nobody_is_sent_more_than_a_few_mails(
+        self, settings: Settings, session: AsyncSession, customer: User, other_customer: User
+    ) -> None:
+        """Whoever asks: an address that is somebody else's would be flooded by several accounts."""
+        async with (
+            running(settings, **SENDS, registrations_per_email=2) as app,
+            AsyncClient(transport=ASGITransport(app), base_url="http://test.example") as client,
+        ):
+            askers = [await token_of(session, each) for each in (customer, other_customer, customer)]
+            statuses = [(await ask(client, each, NEW)).status_code for each in askers]
+        assert statuses == [200, 200, 429]
+        assert len(await mails_of(session)) == 2
 
     async def test_staff_change_the_address_of_others_at_once_and_the_old_one_is_told(
         self, mailing: AsyncClient, session: AsyncSession, customer: User, staff: User
@@ -116,8 +154,7 @@ class TestWithMail:
     async def test_staff_confirm_a_new_address_of_their_own(
         self, mailing: AsyncClient, session: AsyncSession, staff: User
     ) -> None:
-        headers = await token_of(session, staff)
-        body = (await mailing.patch(f"/users/{staff.id}", json={"email": NEW}, headers=headers)).json()
+        body = (await ask(mailing, await token_of(session, staff), NEW)).json()
         assert (body["email"], body["pending_email"]) == ("staff@example.com", NEW)
 
 
@@ -194,6 +231,14 @@ class TestWithoutMail:
         assert (body["email"], body["pending_email"]) == (NEW, None)
         told = (MailKind.EMAIL_CHANGED, customer.id, "customer@example.com", OutgoingStatus.PENDING)
         assert await mails_of(session) == [told]
+
+    async def test_the_route_that_asks_for_the_password_changes_it_at_once_too(
+        self, as_customer: AsyncClient, other_customer: User
+    ) -> None:
+        taken = {"current_password": PASSWORD, "email": other_customer.email}
+        assert_refused(await as_customer.post("/auth/email", json=taken), 409, "A user with this email already exists.")
+        body = (await as_customer.post("/auth/email", json=taken | {"email": NEW})).json()
+        assert (body["email"], body["pending_email"]) == (NEW, None)
 
     async def test_in_production_nobody_is_told(
         self, settings: Settings, session: AsyncSession, customer: User
