@@ -9,6 +9,7 @@ from email.errors import MessageError
 from email.headerregistry import Address, AddressHeader, Group
 from email.policy import SMTP
 from enum import StrEnum
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
@@ -58,7 +59,13 @@ class SmtpServer:
             return self.host == "localhost"
 
     def tls_context(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=self.ca)
+        """Made once: reading the certificates of all authorities takes 25 ms, in which no request is answered."""
+        return _tls_context(self.ca)
+
+
+@cache
+def _tls_context(ca: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca)
 
 
 def parse_smtp_url(value: str) -> SmtpServer:

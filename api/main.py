@@ -46,6 +46,9 @@ STOP_TIMEOUT = 1
 """Seconds for what was started beside the requests to end, and then to give back its connection: a server that is
 silent never takes it."""
 
+WORK_TIMEOUT = 6
+"""Seconds for the worker to note what became of what it was sending: more than it takes for that by itself."""
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or get_settings()
@@ -59,14 +62,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.state.database, stop = Database(settings), asyncio.Event()
         database = app.state.database
         works = [_inspect(database, settings), prepare_search(database), sample(database, stop)]
-        if app.state.work is not None:
-            works.append(app.state.work(database, settings, stop))
         app.state.started = [asyncio.create_task(_logged(each)) for each in works]
+        if app.state.work is not None:
+            worker = asyncio.create_task(_logged(app.state.work(database, settings, stop)))
+            app.state.started.append(worker)
         _leave_alone_what_stays()
         yield
         stop.set()
         await app.state.event_streams.close()
         await asyncio.wait(app.state.started, timeout=STOP_TIMEOUT)
+        if app.state.work is not None:
+            await asyncio.wait([worker], timeout=WORK_TIMEOUT)
         for task in app.state.started:
             task.cancel()
         await asyncio.wait(app.state.started, timeout=STOP_TIMEOUT)

@@ -6,8 +6,29 @@ import logging
 import pytest
 
 from api import main
+from api.database.sessions import Database
 from api.main import create_app
 from api.settings import Settings
+
+
+class TestStop:
+    async def test_the_worker_may_note_what_it_was_doing(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Otherwise what it has sent would be sent again after the next start."""
+        monkeypatch.setattr(main, "STOP_TIMEOUT", 0.1)
+        noted = asyncio.Event()
+
+        async def work(_database: Database, _settings: Settings, stop: asyncio.Event) -> None:
+            await stop.wait()
+            await asyncio.sleep(0.5)
+            noted.set()
+
+        app = create_app(settings)
+        app.state.work = work
+        async with app.router.lifespan_context(app):
+            pass
+        assert noted.is_set()
 
 
 class TestStartedWork:

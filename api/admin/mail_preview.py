@@ -2,13 +2,13 @@
 
 from starlette.responses import HTMLResponse, Response
 
+from api.admin.tasks import row_id_of
 from api.admin.visits import Visit, no_such_page
 from api.errors import Conflict
 from api.mail.contents import contents_of
 from api.mail.letters import Letters
 from api.mail.rendering import BrokenTemplate, Rendered
 from api.models.mail import Mail
-from api.models.types import MAX_ID
 
 POLICY = "; ".join(
     (
@@ -36,10 +36,8 @@ async def show_html(visit: Visit) -> Response:
 
 
 async def _mail_of(visit: Visit) -> Mail:
-    row_id = visit.request.path_params["id"]
-    if not (row_id.isascii() and row_id.isdigit() and int(row_id) <= MAX_ID):
-        raise no_such_page()
-    mail = await (await visit.session()).get(Mail, int(row_id))
+    row_id = row_id_of(visit)
+    mail = None if row_id is None else await (await visit.session()).get(Mail, row_id)
     if mail is None:
         raise no_such_page()
     return mail

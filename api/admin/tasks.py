@@ -56,10 +56,15 @@ def entity_of(visit: Visit) -> Entity:
     return found
 
 
-async def row_of(visit: Visit, entity: Entity) -> Row:
+def row_id_of(visit: Visit) -> int | None:
+    """The id in the place of a page; `None` where it is none that a row can have."""
     row_id: str = visit.request.path_params["id"]
-    if re.fullmatch(r"[0-9]{1,19}", row_id) and int(row_id) <= MAX_ID:
-        found = await fetch_one(await visit.session(), visit.entities, entity, int(row_id), visit.staff)
+    return int(row_id) if re.fullmatch(r"[0-9]{1,19}", row_id) and int(row_id) <= MAX_ID else None
+
+
+async def row_of(visit: Visit, entity: Entity) -> Row:
+    if (row_id := row_id_of(visit)) is not None:
+        found = await fetch_one(await visit.session(), visit.entities, entity, row_id, visit.staff)
         if found is not None:
             return found
     raise NotFound(f"There is no such {entity.noun}.")

@@ -31,7 +31,7 @@ async def contents_of(session: AsyncSession, mail: Mail) -> Contents | str:
     if mail.kind is MailKind.REGISTRATION:
         return await _of_registration(session, mail)
     user = None if mail.user_id is None else await session.get(User, mail.user_id)
-    if user is None or not user.is_active:  # who is erased is inactive too
+    if user is None or not (user.is_active or (mail.kind is MailKind.EMAIL_CHANGED and user.erased_at is None)):
         return "The user was deactivated or erased."
     if mail.kind is MailKind.EMAIL_CONFIRMATION and user.pending_email != mail.address:
         return "Another address was chosen meanwhile."

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError, select_autoescape
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from api.models.mail import MailKind
 from api.settings import Settings
@@ -63,7 +63,7 @@ class Templates:
     def _render(self, name: str, values: Mapping[str, Any]) -> str:
         try:
             return self._environment.get_template(name).render(values)
-        except (TemplateError, TypeError, ValueError, LookupError, AttributeError, OSError) as error:
+        except Exception as error:  # whatever a team's template does: it must not keep others from being sent
             line = getattr(error, "lineno", None)
             place = f"{name}, line {line}" if line else name
             raise BrokenTemplate(f"The template {place} cannot be used: {error or type(error).__name__}") from error

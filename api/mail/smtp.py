@@ -6,6 +6,8 @@ MailFailure
 └── ServerDown   no mail is taken at present: nobody answers, or the login is wrong
 """
 
+import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.headerregistry import Address
@@ -24,11 +26,22 @@ from aiosmtplib import (
 
 from api.mail_settings import Security, SmtpServer
 
+logger = logging.getLogger(__name__)
+
 STEP_TIMEOUT = 20
 """Seconds for each answer of the server. RFC 5321 allows it minutes, in which others of the queue would wait."""
 
 PERMANENT = 500
 """Replies from here on are permanent (RFC 5321, section 4.2.1)."""
+
+OF_THIS_MAIL = re.compile(r"5\.(1\.[1-6]|1\.10|2\.|3\.4|6\.)")
+"""Codes that mean the address, its mailbox, or what the mail contains (RFC 3463, RFC 7505). Others, such as 5.7.1, also
+come where the server does not relay for the shop, or has had enough of it for today."""
+
+WITHOUT_MAILBOX = (550, 551, 552, 553, 554)
+"""Replies that mean the same where a server gives no such code."""
+
+ENHANCED = re.compile(r"5\.\d{1,3}\.\d{1,3}\b")
 
 NOT_OFFERED = {
     "STARTTLS": "does not offer STARTTLS, which SMTP_URL demands",
@@ -118,8 +131,18 @@ def _failure_of_one() -> Iterator[None]:
 
 
 def _raise_by_code(error: SMTPResponseException) -> None:
-    kind = Refused if error.code >= PERMANENT else Delayed
+    if error.code >= PERMANENT and not _means_this_mail(error):
+        logger.error("The mail server refuses a mail, perhaps as it is set up: %s", _reply(error))
+    kind = Refused if error.code >= PERMANENT and _means_this_mail(error) else Delayed
     raise kind(f"The mail server said {_reply(error)}") from error
+
+
+def _means_this_mail(error: SMTPResponseException) -> bool:
+    said = error.message.strip()
+    code = ENHANCED.match(said)
+    if code is None:
+        return error.code in WITHOUT_MAILBOX and "relay" not in said.lower()
+    return OF_THIS_MAIL.match(code.group()) is not None
 
 
 def _reply(error: SMTPResponseException) -> str:

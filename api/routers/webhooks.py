@@ -105,8 +105,10 @@ def _demand_https(settings: Settings, url: str) -> None:
 
 
 async def _send_what_waits(session: AsyncSession, webhook: Webhook) -> None:
+    """With new attempts: those at an earlier URL, and before somebody mended the receiver, speak for no giving up."""
     waiting = (
         col(WebhookDelivery.webhook_id) == webhook.id,
         col(WebhookDelivery.status) == OutgoingStatus.PENDING,
     )
-    await session.exec(update(WebhookDelivery).where(*waiting).values(due_at=utcnow()))
+    anew = {"due_at": utcnow(), "attempts": 0, "claim": None, "claimed_until": None}
+    await session.exec(update(WebhookDelivery).where(*waiting).values(anew))

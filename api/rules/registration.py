@@ -83,9 +83,11 @@ async def tell_users_instead(session: AsyncSession, mails: Sequence[Mail]) -> se
         The ids of the mails that are not sent, because the user was told before.
     """
     dropped = set()
+    # All at once and in order, so that one worker at a time looks, and none waits for another that waits for it.
+    owners = select(col(User.email), col(User.id)).where(col(User.email).in_({each.address for each in mails}))
+    ids = dict((await session.exec(owners.order_by(col(User.id)).with_for_update())).all())
     for mail in mails:
-        owner = select(User.id).where(User.email == mail.address).with_for_update()  # so that one at a time looks
-        user_id = (await session.exec(owner)).first()
+        user_id = ids.get(mail.address or "")
         if user_id is None:
             continue
         values = {"kind": MailKind.ACCOUNT_EXISTS, "user_id": user_id, "about": f"users/{user_id}/registration"}

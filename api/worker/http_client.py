@@ -16,6 +16,7 @@ from aiohttp import (
     ClientResponse,
     ClientSession,
     ClientTimeout,
+    ConnectionTimeoutError,
     DummyCookieJar,
     TCPConnector,
 )
@@ -74,21 +75,20 @@ class HttpClient:
             NoAnswer: There was none.
         """
         try:
-            async with (
-                asyncio.timeout(TOTAL_TIMEOUT),
-                self._opened().post(
+            async with asyncio.timeout(TOTAL_TIMEOUT):
+                response = await self._opened().post(
                     URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
-                ) as response,
-            ):
-                answer = Answer(response.status, response.headers.get("Retry-After"))
-                await _read_some(response)
-                return answer
+                )
         except ClientConnectorError as error:
             raise NoAnswer(_why_not_connected(error)) from error
+        except ConnectionTimeoutError as error:
+            raise NoAnswer(f"It could not be connected to within {CONNECT_TIMEOUT:g} seconds.") from error
         except TimeoutError as error:
             raise NoAnswer(f"It did not answer within {TOTAL_TIMEOUT:g} seconds.") from error
         except (ClientError, ValueError, OSError) as error:
             raise NoAnswer(f"The connection failed: {str(error) or type(error).__name__}") from error
+        await _read_some(response)
+        return Answer(response.status, response.headers.get("Retry-After"))
 
     def _opened(self) -> ClientSession:
         """The session, which belongs to the event loop that uses it first."""
@@ -101,7 +101,7 @@ class HttpClient:
             )
             self._session = ClientSession(
                 connector=connector,
-                timeout=ClientTimeout(total=TOTAL_TIMEOUT, sock_connect=CONNECT_TIMEOUT),
+                timeout=ClientTimeout(total=TOTAL_TIMEOUT + ANSWER_TIMEOUT, sock_connect=CONNECT_TIMEOUT),
                 cookie_jar=DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=False,  # neither a proxy nor a password of the environment
@@ -121,14 +121,14 @@ class HttpClient:
 
 
 async def _read_some(response: ClientResponse) -> None:
+    """The status has said it all, so that nothing of the body makes an answer a failure."""
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT):
             await response.content.readexactly(MAX_ANSWER + 1)
-    except asyncio.IncompleteReadError:
-        return  # that was all
-    except (ClientError, TimeoutError):
+    except (asyncio.IncompleteReadError, ClientError, TimeoutError, OSError):
         pass
-    response.close()
+    finally:
+        response.close()  # which leaves a connection open whose answer was read to its end
 
 
 def _why_not_connected(error: ClientConnectorError) -> str:

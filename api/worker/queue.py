@@ -7,8 +7,9 @@ receiver and one topic are sent in the order of their ids.
 
 import asyncio
 import logging
+import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, NamedTuple
 from uuid import uuid4
@@ -36,6 +37,9 @@ PATIENCE = 0.5
 
 LINGER = 0.02
 """Seconds in which others may end, once one has: what became of them is noted together."""
+
+LOAD_LIMIT = 8.0
+"""Seconds for finding out what claimed rows say: less than `LEASE_MARGIN`, because their claims run meanwhile."""
 
 STOP_GRACE = 4.0
 """Seconds for what is being sent when the worker is stopped: less than all duties have."""
@@ -68,10 +72,15 @@ class Queue(Generic[Row]):
         return bool(ended or begun or self._sending)
 
     async def finish(self, database: Database) -> None:
-        """Wait a little for what is being sent, and leave the rest to other workers."""
+        """Wait a little for what is being sent, and leave the rest to other workers.
+
+        What has ended is noted at once: whoever stops the worker may not wait for the slowest.
+        """
+        end = time.monotonic() + STOP_GRACE
         try:
-            if self._sending:
-                await asyncio.wait(self._sending, timeout=STOP_GRACE)
+            while self._sending and (left := end - time.monotonic()) > 0:
+                await asyncio.wait(self._sending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                await self._note_ended(database)
         finally:
             late = [task for task in self._sending if not task.done()]
             for each in late:
@@ -86,12 +95,25 @@ class Queue(Generic[Row]):
         if not chosen:
             return 0
         rows = await self._claim(database, list(chosen))
-        letters = await self._channel.load(database, rows) if rows else {}
+        letters = await self._load(database, rows) if rows else {}
         for row in rows:
             if row.id in letters:
                 task = asyncio.create_task(self._send(row, letters[row.id]))
                 self._sending[task] = _Sending(row, *chosen[row.id])
         return len(chosen)  # also where another worker was faster, since there may be more
+
+    async def _load(self, database: Database, rows: Sequence[Row]) -> Mapping[int, Any]:
+        """What the rows say. Where it cannot be found out, they are anybody's again, and not only when the claim ends.
+
+        Raises:
+            TimeoutError: It took so long that their claims might end before they are sent.
+        """
+        try:
+            async with asyncio.timeout(LOAD_LIMIT):
+                return await self._channel.load(database, rows)
+        except BaseException:
+            await self._release(database, rows)
+            raise
 
     async def _choose(self, database: Database) -> dict[int, tuple[int | None, int]]:
         """Rows that may be sent now, no more of each receiver than it is sent at once."""
@@ -160,8 +182,8 @@ class Queue(Generic[Row]):
         return update(table).where(*mine).values({name: bindparam(f"new_{name}") for name in names})
 
     async def _release(self, database: Database, rows: Sequence[Row]) -> None:
-        model = self._model
-        for row in rows:
-            mine = (col(model.id) == row.id, col(model.claim) == row.claim)
+        if rows:
+            model = self._model
+            mine = (col(model.id).in_([each.id for each in rows]), col(model.claim).in_({each.claim for each in rows}))
             async with database.transaction() as session:
                 await session.exec(update(model).where(*mine).values(claim=None, claimed_until=None))

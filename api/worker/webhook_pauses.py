@@ -39,21 +39,20 @@ GONE = "It answered 410: it is gone for good."
 class Trouble(NamedTuple):
     """What an attempt says of a webhook."""
 
-    failures: int = 0
+    url: str
+    """Where it went: it says nothing of another URL that staff have given the webhook meanwhile."""
+    failures: int
     """How often it had failed before the attempt."""
     retry_after: float = 0
     """Seconds for which it asked to be left alone."""
     is_gone: bool = False
 
 
-NO_TROUBLE = Trouble()
-
-
 async def note_success(session: AsyncSession, webhook_id: int, attempts: Sequence[Trouble]) -> None:
-    """It is up. After an outage, what it did not take then is due."""
+    """It is up. After an outage, what it did not take then is due. All attempts went to one URL."""
     failures = max(each.failures for each in attempts)
     is_failing = or_(col(Webhook.failures) > 0, col(Webhook.failing_since).is_not(None))
-    up = update(Webhook).where(col(Webhook.id) == webhook_id, is_failing)
+    up = update(Webhook).where(*_at(webhook_id, attempts), is_failing)
     await session.exec(up.values(failures=0, failing_since=None, paused_until=None))
     if failures >= OUTAGE:
         now = utcnow()
@@ -70,9 +69,10 @@ async def note_failure(
 ) -> None:
     """It is down, or refuses a delivery. Attempts of one moment count once, also where several workers made them.
 
+    All attempts went to one URL.
     Where it is disabled, staff are told in the same transaction: by a mail too, where mail is sent.
     """
-    now, its = utcnow(), (col(Webhook.id) == webhook_id, col(Webhook.is_active).is_(True))
+    now, its = utcnow(), (*_at(webhook_id, attempts), col(Webhook.is_active).is_(True))
     failures = min(each.failures for each in attempts) + 1
     wait = backoff(failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
     wait = max(wait, *(each.retry_after for each in attempts))
@@ -91,6 +91,11 @@ async def note_failure(
         is_disabled = await _disable(session, webhook_id, DOWN, *its, col(Webhook.failing_since) <= now - PATIENCE)
     if is_disabled:
         await tell_staff(session, webhook_id, by_mail=tells_by_mail)
+
+
+def _at(webhook_id: int, attempts: Sequence[Trouble]) -> tuple[ColumnElement[bool], ...]:
+    """A webhook, for as long as it is where the attempts went."""
+    return col(Webhook.id) == webhook_id, col(Webhook.url) == attempts[0].url
 
 
 async def _disable(session: AsyncSession, webhook_id: int, reason: str, *where: ColumnElement[bool]) -> bool:

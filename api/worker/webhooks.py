@@ -4,9 +4,10 @@ A webhook that fails is paused as a whole (`webhook_pauses.py`). A delivery that
 waits of its own, and is given up at last. A test is sent at once, whatever became of others, and counts for none.
 """
 
+import logging
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -18,6 +19,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api import __version__
 from api.database.connections import driver_of
+from api.database.errors import message_of
 from api.database.sessions import Database
 from api.database.statements import Insertion
 from api.models import webhook_delivery
@@ -33,7 +35,9 @@ from api.worker.channels import AT_ONCE_TO_ONE, Channel, Outcome, is_pending
 from api.worker.fan_out import Follower
 from api.worker.http_client import ANSWER_TIMEOUT, TOTAL_TIMEOUT, Answer, HttpClient, NoAnswer
 from api.worker.signatures import signature
-from api.worker.webhook_pauses import NO_TROUBLE, Trouble, note_failure, note_success
+from api.worker.webhook_pauses import Trouble, note_failure, note_success
+
+logger = logging.getLogger(__name__)
 
 TABLE = SQLModel.metadata.tables[str(WebhookDelivery.__tablename__)]
 INSERT_DELIVERY = Insertion(WebhookDelivery)
@@ -50,14 +54,14 @@ LONGEST_RETRY_AFTER = 3_600
 
 
 async def _take(session: AsyncSession, events: Sequence[Event]) -> None:
-    """Write a delivery for each webhook that wants an event."""
+    """Write a delivery for each webhook that wants an event, and was there when it happened."""
     active = select(Webhook).where(col(Webhook.is_active)).order_by(col(Webhook.id)).with_for_update(read=True)
     webhooks = (await session.exec(active)).all()
     rows = [
         INSERT_DELIVERY.values(event_id=event.id, webhook_id=each.id, subject=event.subject)
         for event in events
         for each in webhooks
-        if each.wants(event.type)
+        if each.wants(event.type) and each.created_at <= event.timestamp
     ]
     if rows:
         await (await session.connection()).execute(insert(TABLE), rows)
@@ -75,7 +79,7 @@ class Letter(NamedTuple):
 class Delivered(Outcome):
     """What became of a delivery, and what it says of its webhook."""
 
-    trouble: Trouble = NO_TROUBLE
+    trouble: Trouble = field(kw_only=True)
 
 
 class Deliveries(Channel[WebhookDelivery]):
@@ -137,21 +141,25 @@ class Deliveries(Channel[WebhookDelivery]):
             error = _why_refused(answer)
         except NoAnswer as failure:
             error = str(failure)
+        except Exception as mistake:  # of the shop's own: a failure like any other, or it would be tried for ever
+            logger.exception("delivery %s could not be sent", row.id)
+            error = message_of(mistake) or type(mistake).__name__
         values = {
             "http_status": answer and answer.status,
             "duration": int((monotonic() - begun) * 1_000),
         }
         if row.is_test:  # which says nothing of the webhook, so that nobody is disabled by tests
             return Outcome(OutgoingStatus.FAILED if error else OutgoingStatus.SENT, error, values=values)
+        url, failures = letter.webhook.url, letter.webhook.failures
         if error is None:
-            return Delivered(OutgoingStatus.SENT, values=values, trouble=Trouble(letter.webhook.failures))
-        attempts, failures = row.attempts + 1, letter.webhook.failures + 1
-        is_given_up = attempts > len(RETRIES) and failures < attempts  # so that it took others meanwhile
+            return Delivered(OutgoingStatus.SENT, values=values, trouble=Trouble(url, failures))
+        attempts = row.attempts + 1
+        is_given_up = attempts > len(RETRIES) and failures + 1 < attempts  # so that it took others meanwhile
         wait = RETRIES[min(attempts, len(RETRIES)) - 1] * random.uniform(1, 1.2)  # noqa: S311
         status = OutgoingStatus.FAILED if is_given_up else OutgoingStatus.PENDING
         is_gone = answer is not None and answer.status == HTTPStatus.GONE
-        trouble = Trouble(letter.webhook.failures, _retry_after(answer), is_gone=is_gone)
-        return Delivered(status, error, utcnow() + wait, values, trouble)
+        trouble = Trouble(url, failures, _retry_after(answer), is_gone=is_gone)
+        return Delivered(status, error, utcnow() + wait, values, trouble=trouble)
 
     async def _post(self, row: WebhookDelivery, letter: Letter) -> Answer:
         now, message_id = utcnow(), row.message_id
@@ -170,11 +178,11 @@ class Deliveries(Channel[WebhookDelivery]):
 
     async def note(self, session: AsyncSession, outcomes: Sequence[tuple[WebhookDelivery, Outcome]]) -> None:
         """Note in each webhook whether it is up."""
-        found: dict[int, list[Delivered]] = {}
+        found: dict[tuple[int, str], list[Delivered]] = {}
         for row, outcome in outcomes:
             if isinstance(outcome, Delivered):
-                found.setdefault(row.webhook_id, []).append(outcome)
-        for webhook_id, its in sorted(found.items()):
+                found.setdefault((row.webhook_id, outcome.trouble.url), []).append(outcome)
+        for (webhook_id, _), its in sorted(found.items()):
             attempts = [each.trouble for each in its]
             if any(each.status is OutgoingStatus.SENT for each in its):
                 await note_success(session, webhook_id, attempts)
@@ -208,7 +216,8 @@ def _retry_after(answer: Answer | None) -> float:
         if answer.retry_after.isdecimal():
             seconds = float(answer.retry_after)
         else:
-            seconds = (parsedate_to_datetime(answer.retry_after).astimezone(UTC) - utcnow()).total_seconds()
-    except ValueError:
+            moment = parsedate_to_datetime(answer.retry_after)
+            seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - utcnow()).total_seconds()
+    except (ValueError, OverflowError):
         return 0
     return min(max(seconds, 0), LONGEST_RETRY_AFTER)

@@ -42,5 +42,5 @@ class TestPreview:
         mail = await a_mail(session, await a_user(session, is_active=False))
         page = words_of(await admin.open(f"/mails/{mail.id}/preview", 409))
         assert "The user was deactivated or erased." in page
-        for row_id in (mail.id + 1, "x", 2**63):
+        for row_id in (mail.id + 1, "x", 2**63, "1" * 5_000):
             await admin.open(f"/mails/{row_id}/preview", 404)

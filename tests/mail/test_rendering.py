@@ -135,6 +135,8 @@ class TestTemplatesOfATeam:
             ("Subject: x\n\n{% if %}", "The template order_shipped.txt, line 3 cannot be used: "),
             ("Subject: x\n\n{% include 'gone.txt' %}", "The template order_shipped.txt cannot be used: gone.txt"),
             ("Subject: x\n\n{{ order.total_amount + 1 }}", "The template order_shipped.txt cannot be used: "),
+            ("Subject: x\n\n{{ 1 / 0 }}", "The template order_shipped.txt cannot be used: division by zero"),
+            ("Subject: x\n\n{% include 'order_shipped.txt' %}", "The template order_shipped.txt cannot be used: "),
         ],
     )
     def test_one_that_cannot_be_used_is_named(self, tmp_path: Path, source: str, complaint: str) -> None:

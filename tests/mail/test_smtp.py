@@ -84,7 +84,15 @@ class TestOneMail:
         [
             ("refuse_recipient", "550 5.1.1 no such user", Refused),
             ("refuse_recipient", "450 4.2.1 come again", Delayed),
-            ("refuse_data", "554 5.7.1 looks like spam", Refused),
+            ("refuse_recipient", "550 no such user", Refused),
+            ("refuse_recipient", "556 5.1.10 takes no mail", Refused),
+            ("refuse_recipient", "552 5.2.2 mailbox full", Refused),
+            ("refuse_recipient", "554 5.7.1 <somebody@example.com>: Relay access denied", Delayed),
+            ("refuse_recipient", "550 relay not permitted", Delayed),
+            ("refuse_recipient", "550 5.4.5 Daily sending quota exceeded", Delayed),
+            ("refuse_recipient", "530 5.7.0 Authentication required", Delayed),
+            ("refuse_data", "552 5.3.4 too large", Refused),
+            ("refuse_data", "554 5.7.1 looks like spam", Delayed),
             ("refuse_data", "451 4.3.0 disk is full", Delayed),
             ("refuse_sender", "553 5.7.1 not yours", ServerDown),
         ],
@@ -92,6 +100,7 @@ class TestOneMail:
     async def test_a_refusal_is_permanent_or_not_by_its_code(
         self, hook: str, reply: str, kind: type[MailFailure]
     ) -> None:
+        """A server that does not relay for the shop says so where it is told of the receiver, and means the shop."""
         with serving() as server:
             setattr(server, hook, lambda _: reply)
             failure = await failure_of(server.url)

@@ -117,6 +117,20 @@ class TestAnswer:
         sink.reply = lambda received: b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx"
         assert (await post(client, sink.url)).status == 200
 
+    async def test_a_body_that_comes_after_the_time_for_an_answer_makes_it_no_failure(
+        self, sink: Sink, client: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Otherwise what was taken would be sent again."""
+        monkeypatch.setattr(http_client, "TOTAL_TIMEOUT", 2.0)
+        monkeypatch.setattr(http_client, "ANSWER_TIMEOUT", 3.0)
+
+        async def late(received: Received) -> bytes:
+            await asyncio.sleep(1)
+            return b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx"
+
+        sink.reply = late
+        assert (await post(client, sink.url)).status == 200
+
     async def test_a_slow_receiver_is_left_in_time(
         self, sink: Sink, client: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -199,6 +199,15 @@ class TestNotSent:
         left = await rows_of(session, Mail)
         assert [each.status for each in left] == ([OutgoingStatus.FAILED] if leaves == "deactivated" else [])
 
+    async def test_the_old_address_is_told_also_where_the_account_was_deactivated(
+        self, settings: Settings, database: Database, session: AsyncSession, server: MailServer
+    ) -> None:
+        """Whoever took an account over could silence its owner otherwise."""
+        user = await a_user(session, is_active=False)
+        await a_mail(session, user, kind=MailKind.EMAIL_CHANGED, address="old@example.com")
+        await Worker(settings, database, server.url).send()
+        assert [each["To"] for each in server.taken] == ["old@example.com"]
+
     async def test_a_new_address_that_was_given_up_gets_none(
         self, settings: Settings, database: Database, session: AsyncSession, server: MailServer
     ) -> None:

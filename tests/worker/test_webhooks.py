@@ -19,15 +19,15 @@ from api.models.notification import Notification
 from api.models.outgoing import OutgoingStatus
 from api.models.user import User
 from api.models.webhook import Webhook
-from api.models.webhook_delivery import WebhookDelivery
 from api.settings import Environment, Settings
 from api.worker.fan_out import fan_out
+from api.worker.http_client import HttpClient
 from api.worker.queue import Queue
 from api.worker.relay import relay
 from api.worker.webhook_pauses import DOWN, GONE, LONGEST_PAUSE, PATIENCE
 from api.worker.webhooks import FOLLOWER, RETRIES, Deliveries
 from tests.books import rows_of
-from tests.factories import a_user, a_webhook, an_event
+from tests.factories import a_user, a_webhook, a_webhook_delivery, an_event
 from tests.rules.failing_notifications import failing_notifications
 from tests.sink import Received, Sink, answer
 from tests.worker.support import OpenWorker, Worker, deliveries, webhook_now
@@ -120,6 +120,17 @@ class TestFanOut:
         told = [(each.webhook_id, each.subject) for each in await deliveries(session)]
         assert told == [(all_.id, "users/2"), (all_.id, "orders/3"), (some.id, "orders/3")]
         assert off.id not in {webhook_id for webhook_id, _ in told}
+
+    async def test_what_happened_before_it_was_added_is_not_sent_where_a_worker_learns_of_it_later(
+        self, worker: Worker, session: AsyncSession
+    ) -> None:
+        await events(session, "users/1")
+        with at(utcnow() + MINUTE):
+            await a_webhook(session)
+            await events(session, "users/2")
+        while await relay(worker.database) or await fan_out(worker.database, [FOLLOWER]):
+            pass
+        assert [each.subject for each in await deliveries(session)] == ["users/2"]
 
     async def test_several_workers_write_and_send_each_delivery_once(
         self, worker: Worker, sink: Sink, session: AsyncSession, open_worker: OpenWorker, settings: Settings
@@ -252,7 +263,17 @@ class TestFailure:
         assert (failed.status, failed.http_status, failed.error) == (OutgoingStatus.PENDING, status, error)
         assert len(sink.received) == 1
 
-    @pytest.mark.parametrize(("asked", "seconds"), [("1800", 1_800), ("86400", 3_600), ("soon", 0), ("-5", 0)])
+    @pytest.mark.parametrize(
+        ("asked", "seconds"),
+        [
+            ("1800", 1_800),
+            ("86400", 3_600),
+            ("soon", 0),
+            ("-5", 0),
+            ("Fri, 31 Dec 9999 23:59:59 -0000", 3_600),
+            ("Fri, 31 Dec 9999 23:59:59 -2359", 3_600),
+        ],
+    )
     async def test_a_receiver_that_asks_for_time_gets_it_within_bounds(
         self, worker: Worker, sink: Sink, session: AsyncSession, asked: str, seconds: int
     ) -> None:
@@ -264,16 +285,29 @@ class TestFailure:
         paused = (await webhook_now(session)).paused_until
         assert paused is not None
         assert seconds <= (paused - before).total_seconds() <= seconds + 60
+        assert (await webhook_now(session)).failures == 1
+
+    async def test_a_mistake_of_the_shops_own_is_a_failure_too(
+        self, worker: Worker, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Otherwise the delivery would be tried for ever, and what waits behind it would never be sent."""
+
+        async def fail(*_: object) -> None:
+            raise ZeroDivisionError("A mistake")
+
+        monkeypatch.setattr(HttpClient, "post", fail)
+        await a_webhook(session)
+        await events(session, "orders/1")
+        await worker.work()
+        (failed,) = await deliveries(session)
+        assert (failed.attempts, failed.error) == (1, "A mistake")
+        assert (await webhook_now(session)).failures == 1
 
     async def test_a_date_for_retry_after_counts_too(self, worker: Worker, sink: Sink, session: AsyncSession) -> None:
-        await a_webhook(session, url=sink.url)
-        await events(session, "orders/1")
         sink.answers(503, "Retry-After: Tue, 12 May 2026 10:00:00 GMT")
         with at(datetime(2026, 5, 12, 9, 30, tzinfo=UTC)):
-            await session.exec(update(WebhookDelivery).values(due_at=utcnow()))
-            await session.exec(update(Event).values(timestamp=utcnow()))
-            while await relay(worker.database) or await fan_out(worker.database, [FOLLOWER]):
-                pass
+            await a_webhook(session, url=sink.url)
+            await events(session, "orders/1")
             await worker.work()
         paused = (await webhook_now(session)).paused_until
         assert paused is not None
@@ -316,6 +350,51 @@ class TestDisabling:
         await as_staff.patch(f"/webhooks/{webhook.id}", json={"is_active": True})
         await worker.work()
         assert sorted(sink.ids) == sorted(f"evt_{each.id}" for each in told)
+
+    @pytest.mark.parametrize("change", [{"is_active": True}, {"url": "http://127.0.0.1:1/"}], ids=["enabled", "moved"])
+    async def test_one_that_fails_again_after_staff_have_changed_it_loses_nothing(
+        self, worker: Worker, sink: Sink, session: AsyncSession, as_staff: AsyncClient, change: dict[str, object]
+    ) -> None:
+        """After days without an answer a delivery has more attempts than it gets, and gets all of them anew."""
+        webhook = await a_webhook(session, url=sink.url, failures=12, is_active="url" in change)
+        for _ in range(2):
+            await a_webhook_delivery(session, webhook=webhook, attempts=12)
+        sink.answers(503)
+        await as_staff.patch(f"/webhooks/{webhook.id}", json=change)
+
+        while await worker.queue.step(worker.database):
+            pass
+
+        left = [(each.status, each.attempts) for each in await deliveries(session)]
+        assert left == [(OutgoingStatus.PENDING, 1)] * 2
+
+    @pytest.mark.parametrize("status", [410, 204])
+    async def test_what_the_old_url_says_means_nothing_for_a_new_one(
+        self, worker: Worker, sink: Sink, session: AsyncSession, as_staff: AsyncClient, status: int
+    ) -> None:
+        webhook = await a_webhook(session, url=sink.url)
+        await events(session, "orders/1")
+        asked, go_on = asyncio.Event(), asyncio.Event()
+
+        async def reply(received: Received) -> bytes:
+            asked.set()
+            await go_on.wait()
+            return answer(status)
+
+        sink.reply = reply
+        working = asyncio.create_task(worker.work())
+        async with asyncio.timeout(30):
+            await asked.wait()
+            await as_staff.patch(f"/webhooks/{webhook.id}", json={"url": "http://127.0.0.1:1/"})
+            await session.exec(update(Webhook).values(failures=2))
+            go_on.set()
+            await working
+
+        its = await webhook_now(session)
+        assert (its.is_active, its.disabled_reason) == (True, None)
+        assert its.failures >= 2
+        (waiting,) = await deliveries(session)
+        assert waiting.status is OutgoingStatus.PENDING
 
     async def test_every_active_staff_user_is_told_once_by_a_notification_and_a_mail(
         self, worker: Worker, sink: Sink, session: AsyncSession, as_staff: AsyncClient, staff: User
