@@ -1,12 +1,14 @@
 """Helpers of all tests: a session that reads afresh, a count of statements, and a check of every response."""
 
 import asyncio
+import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,23 @@ FAST_HASHER = PasswordHash([Argon2Hasher(time_cost=1, memory_cost=16, parallelis
 """Argon2id with lower costs than the shop's, which would take a tenth of the time of all tests."""
 
 
+FIRST_PORT, WORKERS, PORTS_OF_A_WORKER = 20_000, 12, 1_000
+"""Below the 32,768 from which on a system gives out ports: one of those may be gone before it is listened on."""
+
+_port_numbers = count(os.getpid())
+"""Which port is tried next. Another run of the tests on this computer begins elsewhere, and so takes others."""
+
+LOCK_WAITS = {
+    "postgresql": "SELECT count(*) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND wait_event_type = 'Lock'",
+    "mysql": "SELECT count(*) FROM information_schema.innodb_trx JOIN information_schema.processlist"
+    " ON id = trx_mysql_thread_id WHERE trx_state = 'LOCK WAIT' AND db = DATABASE()",
+}
+
+LOCK_WAITS_PAUSE = 0.2
+"""Seconds: MariaDB answers what it answered before to whoever asks again within 0.1 seconds."""
+
+
 class FreshSession(AsyncSession):
     """A session in autocommit whose reads replace what it read before, because the app changes the rows meanwhile."""
 
@@ -52,9 +71,22 @@ def said(refused: httpx.Response) -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """A port of this computer that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port of this computer that nobody listens on. No other worker is given it, and no connection gets it."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = FIRST_PORT + worker % WORKERS * PORTS_OF_A_WORKER
+    for number in islice(_port_numbers, PORTS_OF_A_WORKER):
+        port = first + number % PORTS_OF_A_WORKER
+        with suppress(OSError), socket.create_server(("", port)):
+            return port
+    raise AssertionError(f"all ports from {first} on are in use")
+
+
+async def until_waiting(session: AsyncSession, how_many: int = 1) -> None:
+    """Wait until so many transactions of the database wait for a lock. SQLite tells nobody of it."""
+    statement = LOCK_WAITS[session.get_bind().dialect.name]
+    async with asyncio.timeout(20):
+        while (await session.scalar(text(statement))) < how_many:  # noqa: ASYNC110 - a server tells nobody
+            await asyncio.sleep(LOCK_WAITS_PAUSE)
 
 
 async def save(session: AsyncSession, *rows: SQLModel) -> None:

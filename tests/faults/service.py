@@ -1,5 +1,6 @@
 """The shop as it is deployed: the Procfile's command, with two workers, on a port of its own."""
 
+import asyncio
 import os
 import shlex
 import signal
@@ -16,8 +17,14 @@ import psutil
 from api.settings import Settings
 from tests.support import ROOT, free_port
 
-READY_WITHIN = 30
+READY_WITHIN = 120
 """Seconds in which a service has to answer again, on a machine with other things to do."""
+
+ASKED_FOR = 5
+"""Seconds to wait for one answer to the question whether it is ready; then it is asked again."""
+
+ANSWERS_WITHIN = 30
+"""Seconds for an answer, on a machine with other things to do."""
 
 
 def web_command(code: Path) -> str:
@@ -90,6 +97,7 @@ class Service:
         """As soon as there are so many: after an earlier kill, another one is about to start."""
         deadline = monotonic() + READY_WITHIN
         while len(workers := self.workers()) < how_many:
+            assert self.process.poll() is None, f"it has ended:\n{self.last_words()}"
             assert monotonic() < deadline, f"no {how_many} workers:\n{self.last_words()}"
             sleep(0.1)
         for worker in workers[:how_many]:
@@ -107,13 +115,26 @@ class Service:
         """Wait until the database is answered for, and say how many seconds that took."""
         began = monotonic()
         while monotonic() - began < READY_WITHIN:
+            assert self.process.poll() is None, f"it has ended:\n{self.last_words()}"
             try:
-                if httpx.get(f"{self.url}/health/ready", timeout=12).is_success:
+                if httpx.get(f"{self.url}/health/ready", timeout=ASKED_FOR).is_success:
                     return monotonic() - began
             except httpx.TransportError:
                 pass
             sleep(0.1)
         raise AssertionError(f"not ready within {READY_WITHIN} seconds:\n{self.last_words()}")
+
+    async def begin(
+        self, request: str, headers: dict[str, str], length: int
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Send a request without its body of JSON, and wait until the app asks for that: it is in flight then."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        own = {"Host": "127.0.0.1", "Content-Type": "application/json", "Content-Length": length}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in (headers | own | {"Expect": "100-continue"}).items())
+        writer.write(f"{request} HTTP/1.1\r\n{lines}\r\n".encode())
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        return reader, writer
 
     def last_words(self) -> str:
         return "\n".join(self.log.read_text().splitlines()[-60:])

@@ -13,7 +13,7 @@ from sqlmodel import col, func, select, update
 from api.models.idempotency_key import IdempotencyKey
 from api.models.order import Order
 from api.models.product import Product
-from tests.faults.service import Service, serving
+from tests.faults.service import ANSWERS_WITHIN, Service, serving
 from tests.faults.shop import Customer, a_look_into, another_writer, open_shop, sign_in
 
 pytestmark = pytest.mark.faults
@@ -21,18 +21,22 @@ pytestmark = pytest.mark.faults
 TIMES = 20
 
 
-def an_order(customer: Customer, product: int, key: str, promised: int | None = None) -> bytes:
-    """A request as it goes over the wire; `promised` is a length that the body need not have."""
-    body = json.dumps({"items": [{"product_id": product, "quantity": 2}]})
+def an_order(customer: Customer, product: int, key: str) -> bytes:
+    """A request as it goes over the wire."""
+    body = body_of(product)
     headers = {
         **customer.headers,
         "Host": "127.0.0.1",
         "Content-Type": "application/json",
-        "Content-Length": promised or len(body),
+        "Content-Length": len(body),
         "Idempotency-Key": key,
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"POST /orders HTTP/1.1\r\n{lines}\r\n{body}".encode()
+
+
+def body_of(product: int) -> str:
+    return json.dumps({"items": [{"product_id": product, "quantity": 2}]})
 
 
 async def send_and_hang_up(service: Service, request: bytes, after: float = 0) -> None:
@@ -43,11 +47,30 @@ async def send_and_hang_up(service: Service, request: bytes, after: float = 0) -
     writer.transport.abort()
 
 
+async def hang_up_in_flight(
+    service: Service, customer: Customer, product: int, key: str, *, missing: int = 0, after: float = 0
+) -> None:
+    """Send a body to an app that waits for it, but not its last bytes, and hang up so many seconds later."""
+    body = body_of(product).encode()
+    headers = {**customer.headers, "Idempotency-Key": key}
+    _, writer = await service.begin("POST /orders", headers, len(body) + missing)
+    writer.write(body)
+    await writer.drain()
+    await asyncio.sleep(after)
+    writer.transport.abort()
+
+
+async def until_refused(service: Service, how_many: int) -> None:
+    """Wait until so many orders were refused because their bodies had no end."""
+    async with asyncio.timeout(ANSWERS_WITHIN):
+        while service.log.read_text().count("POST /orders 400 ") < how_many:  # noqa: ASYNC110 - a log tells nobody
+            await asyncio.sleep(0.1)
+
+
 async def send(client: httpx.AsyncClient, product: int, key: str) -> httpx.Response:
     """The same request, by somebody who waits for the answer."""
-    body = json.dumps({"items": [{"product_id": product, "quantity": 2}]})
     headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
-    return await client.post("/orders", content=body, headers=headers)
+    return await client.post("/orders", content=body_of(product), headers=headers)
 
 
 async def test_an_order_is_not_placed_twice_when_the_client_hangs_up(migrated: str, tmp_path: Path) -> None:
@@ -61,8 +84,8 @@ async def test_an_order_is_not_placed_twice_when_the_client_hangs_up(migrated: s
 
             before = await number_of(IdempotencyKey)
             for number in range(TIMES):  # within the body
-                await send_and_hang_up(service, an_order(customer, product, f"half-{number}", promised=1_000))
-            await asyncio.sleep(0.5)
+                await hang_up_in_flight(service, customer, product, f"half-{number}", missing=1_000)
+            await until_refused(service, TIMES)
             assert await number_of(Order) == 0
             assert await number_of(IdempotencyKey) == before
 
@@ -70,7 +93,7 @@ async def test_an_order_is_not_placed_twice_when_the_client_hangs_up(migrated: s
                 await send_and_hang_up(service, an_order(customer, product, f"whole-{number}"), after=number / 1_000)
             async with another_writer(migrated) as holding:  # while it waits for a row
                 await holding.exec(update(Product).where(col(Product.id) == product).values(description="Held"))
-                await send_and_hang_up(service, an_order(customer, product, "waiting"), after=0.3)
+                await hang_up_in_flight(service, customer, product, "waiting", after=1)
                 await asyncio.sleep(0.3)
 
             keys = [*(f"{kind}-{number}" for kind in ("half", "whole") for number in range(TIMES)), "waiting"]

@@ -22,7 +22,7 @@ from api.rules import ledger
 from tests.databases import Backend
 from tests.factories import a_user, an_account, an_order, an_order_event
 from tests.rules.users import assert_anonymised, count_belongings, count_rows, give_belongings, stored_user
-from tests.support import assert_refused
+from tests.support import assert_refused, until_waiting
 
 
 class TestErase:
@@ -150,9 +150,9 @@ class TestEraseInactive:
         async with asyncio.TaskGroup() as tasks, database.writes() as holding, holding.begin():
             await holding.exec(select(Post.id).where(Post.author_id == other.id).with_for_update())
             erasing = tasks.create_task(as_staff.delete("/users/bulk/inactive"))
-            await asyncio.sleep(0.3)
+            await until_waiting(session)
             patching = tasks.create_task(as_staff.patch(f"/users/{user.id}", json={"is_active": True}))
-            await asyncio.sleep(0.3)
+            await until_waiting(session, 2)
             assert not erasing.done(), f"the erasure did not wait: {erasing.result().text}"
 
         assert erasing.result().json() == {"changed": 2}
@@ -202,7 +202,7 @@ class TestSimultaneousDeposit:
             await holding.exec(select(Account).where(Account.id == issued).with_for_update())
             sent = as_staff.post(f"/accounts/{account.id}/deposits", json={"amount": "5.00"})
             depositing = tasks.create_task(sent)
-            await asyncio.sleep(0.3)  # the deposit has found the account, and waits for the account that pays
+            await until_waiting(session)  # the deposit has found the account, and waits for the account that pays
             assert (await as_staff.delete(f"/users/{user.id}")).status_code == 204
 
         assert depositing.result().status_code == 409, depositing.result().text
