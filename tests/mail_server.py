@@ -1,7 +1,6 @@
 """A real mail server for tests, on a port of its own: it keeps what it takes, and fails as a test asks for."""
 
 import logging
-import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,6 +13,8 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
+
+from tests.support import free_port as free_port
 
 logging.getLogger("mail.log").setLevel(logging.WARNING)  # of aiosmtpd: a line for each connection
 
@@ -113,11 +114,6 @@ def serving_with_login(certificates: Path, **options: Any) -> Iterator[MailServe
     server.parameters = f"?ca={certificates / 'server.pem'}"
     with serving(server, **{**defaults, **options}) as served:
         yield served
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def make_certificates(folder: Path) -> Path:

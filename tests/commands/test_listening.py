@@ -18,7 +18,7 @@ from api.commands.command import CommandFailed
 from api.commands.listening import listening, name_of, url_for_browsers
 from api.web.problems import PROBLEM_JSON
 from tests.commands.support import finish, read_until, running
-from tests.support import ROOT
+from tests.support import ROOT, free_port
 
 pytestmark = pytest.mark.usefixtures("environment")
 
@@ -137,8 +137,7 @@ class TestServer:
     def test_the_server_keeps_connections_as_long_as_the_setting_says(
         self, command: str, environment: pytest.MonkeyPatch
     ) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         environment.setenv("KEEP_ALIVE", "1")
         environment.setenv("PORT", str(port))
         web = re.search(r"^web: (.*)$", PROCFILE.read_text(), re.MULTILINE)
@@ -147,13 +146,13 @@ class TestServer:
         with running(*(["api"] if command == "python -m api" else arguments)) as process:
             read_until(process, "(Application startup complete)" if command == "python -m api" else "(Uvicorn running)")
             with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                sent = time.monotonic()
                 connection.sendall(b"GET /health HTTP/1.1\r\nHost: shop\r\n\r\n")
                 answer = b""
                 while not answer.endswith(b'{"status":"ok"}'):
                     answer += connection.recv(65_536)
-                answered = time.monotonic()
                 assert connection.recv(1) == b"", "the server closes the connection"
-                assert 0.9 < time.monotonic() - answered < 4
+                assert 1 <= time.monotonic() - sent < 10
 
     def test_the_command_of_the_procfile_takes_a_socket_in_place_of_a_port(
         self, environment: pytest.MonkeyPatch, tmp_path: Path

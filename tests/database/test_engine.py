@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -69,10 +70,13 @@ class TestConnection:
     async def test_a_ping_without_a_database_fails(self, tmp_path_factory: pytest.TempPathFactory) -> None:
         missing = tmp_path_factory.mktemp("empty") / "no-folder" / "shop.db"
         database = Database(Settings(_env_file=None, database_url=f"sqlite:///{missing}"))
+        before = threading.enumerate()
         with pytest.raises(Exception, match="unable to open database file"):
             await ping(database)
         await database.close()
-        await asyncio.sleep(0.2)  # aiosqlite's thread still tells the event loop, which may end with this test
+        for each in set(threading.enumerate()).difference(before):
+            # aiosqlite's thread still tells the event loop, which may end with this test
+            await asyncio.to_thread(each.join, 30)
 
 
 class TestPool:

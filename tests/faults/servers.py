@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,7 +14,8 @@ import pytest
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from tests.databases import ask, start_from_the_wheel
+from tests.databases import NOT_STARTED, ask, start_from_the_wheel
+from tests.support import free_port
 
 RESTARTS_WITHIN = 60
 """Seconds for a server to recover its files and answer."""
@@ -54,7 +54,7 @@ class Postgresql:
     def _starts(self) -> bool:
         try:
             self._server.ensure_postgres_running()
-        except (subprocess.SubprocessError, psutil.Error):
+        except (*NOT_STARTED, psutil.Error):
             return False
         return True
 
@@ -67,8 +67,7 @@ class Mariadb:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self._files, self._log = folder / "files", folder / "mariadb.log"
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = int(free.getsockname()[1])
+        self._port = free_port()
         user = ["--user=mysql"] if os.geteuid() == 0 else []
         if user:  # the server gives up root for this user
             folder.chmod(0o755)
@@ -159,11 +158,10 @@ def postgresql_of_the_system(*options: str) -> Iterator[URL]:
         give_up = pytest.fail if os.environ.get("CI") else pytest.skip
         give_up("PostgreSQL's server is not installed here")
     user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
-    with tempfile.TemporaryDirectory(prefix="shop-pg-") as folder, socket.create_server(("127.0.0.1", 0)) as free:
+    with tempfile.TemporaryDirectory(prefix="shop-pg-") as folder:
         if user:
             shutil.chown(folder, user)
-        files, port = f"{folder}/files", int(free.getsockname()[1])
-        free.close()
+        files, port = f"{folder}/files", free_port()
         init = [str(found[-1]), "-D", files, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
         subprocess.run(init, check=True, capture_output=True, timeout=60, user=user)
         command = [str(found[-1].with_name("postgres")), "-D", files, "-p", str(port), "-k", folder, *options]

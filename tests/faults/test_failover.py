@@ -7,9 +7,10 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 
 import httpx
+import psycopg
 import pytest
 from sqlalchemy import URL, make_url
 
@@ -72,10 +73,27 @@ async def staff_of(url: str) -> dict[str, str]:
 
 
 def switch(name: str, admin: URL, value: str) -> None:
-    """ALTER SYSTEM changes no table, so a read-only session may run it; root is not concerned by `read_only`."""
-    for statement in SWITCH[name]:
-        ask(admin, statement.format(value))
-    sleep(0.5)  # PostgreSQL's processes read their settings one after the other
+    """ALTER SYSTEM changes no table, so a read-only session may run it; root is not concerned by `read_only`.
+
+    PostgreSQL's sessions read their settings later, so one that was open before is asked until it has.
+    """
+    with earlier_session(name, admin) as session:
+        for statement in SWITCH[name]:
+            ask(admin, statement.format(value))
+        deadline = monotonic() + 30
+        while session and session.execute("SHOW default_transaction_read_only").fetchone() != (value.lower(),):
+            assert monotonic() < deadline, "the session did not read its settings again"
+            sleep(0.05)
+
+
+@contextmanager
+def earlier_session(name: str, admin: URL) -> Iterator["psycopg.Connection | None"]:
+    """A session of PostgreSQL; what is set in MariaDB holds at once in all of its own."""
+    if name != "postgresql":
+        yield None
+        return
+    with psycopg.connect(admin.render_as_string(hide_password=False), autocommit=True) as session:
+        yield session
 
 
 @servers
