@@ -9,11 +9,12 @@ from starlette.routing import Mount, Route, Router, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.admin import dashboard, form_pages, import_page, mail_preview, row_pages, sign_in
+from api.admin.endpoints import Endpoint, Visits
 from api.admin.entities import Entities
 from api.admin.sent_forms import MAX_BESIDE_FILE
 from api.admin.tasks import TASKS
 from api.admin.templates import ASSETS, Pages
-from api.admin.visits import Endpoint, Visit, Visits, no_such_page
+from api.admin.visits import Visit, no_such_page
 from api.settings import Settings
 from api.web.assets import Assets
 from api.web.uploads import UploadLimit

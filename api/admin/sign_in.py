@@ -1,6 +1,7 @@
 """Signing in and out. It is done by `POST /auth/token`, so it is counted and throttled like every other sign-in."""
 
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.responses import Response
@@ -9,6 +10,12 @@ from api.admin import sessions
 from api.admin.in_process import call_api
 from api.admin.visits import NOT_STAFF, Visit
 from api.web.forms import MAX_FIELDS
+
+SIGNED_IN_AGAIN: dict[str, Any] = {
+    "title": "You are signed in again",
+    "text": "What you typed before your session ended was not saved yet.",
+    "button": "Save it now",
+}
 
 
 async def show(visit: Visit) -> Response:
@@ -38,7 +45,7 @@ async def sign_in(visit: Visit) -> Response:
 
 def _resume(visit: Visit, target: str, kept: str) -> Response:
     fields = parse_qsl(kept, keep_blank_values=True)[:MAX_FIELDS]
-    return visit.page("resume.html", target=target, fields=fields)
+    return visit.page("resume.html", target=target, fields=fields, **SIGNED_IN_AGAIN)
 
 
 async def sign_out(visit: Visit) -> Response:

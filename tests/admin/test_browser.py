@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from tests.chromium import Watched, chromium
 from tests.first_start import first_start
@@ -122,6 +122,30 @@ async def test_a_shopkeepers_day(watched: Watched, shop: Shop) -> None:
     await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     assert watched.errors == []
     assert [url for url in watched.requested if not url.startswith(f"{shop.url}/")] == []
+
+
+async def test_a_form_whose_sending_was_stopped_can_be_sent_again(watched: Watched, shop: Shop) -> None:
+    """Esc while a page is slow leaves the form as it is, and the browser tells nobody."""
+    page = await sign_in(watched, shop, "/tags/new")
+    sent: list[str | None] = []
+
+    async def stop_the_first(route: Route) -> None:
+        if route.request.method == "POST":
+            sent.append(route.request.post_data)
+        await (route.abort("aborted") if len(sent) == 1 else route.continue_())
+
+    await page.route("**/admin/tags/new", stop_the_first)
+    create = page.locator("main form").get_by_role("button").first
+    await page.get_by_label("Name").fill("Stopped")
+    async with page.expect_event("requestfailed"):
+        await create.click()
+    await create.click()  # a second press at once is taken for a double click
+    assert len(sent) == 1
+
+    await page.get_by_label("Name").fill("Stopped once")
+    await create.click()
+    await expect(page.get_by_text("done.")).to_be_visible()
+    assert len(sent) == 2
 
 
 async def test_rows_are_suggested_while_a_person_types(watched: Watched, shop: Shop) -> None:

@@ -23,11 +23,18 @@ for (const input of document.querySelectorAll("input[data-suggest]")) {
 
 for (const form of document.querySelectorAll("form[method=post]")) {
   let sent = false;
+  const forget = () => { sent = false; };
   form.addEventListener("submit", (event) => {
-    if (sent) event.preventDefault();
+    if (sent) {
+      event.preventDefault();
+      return;
+    }
     sent = true;
+    setTimeout(forget, 10000);
   });
-  addEventListener("pageshow", () => { sent = false; });
+  // A person who stops a slow page stays on this one, and no event tells of it. The key of the form has it act once.
+  for (const happened of ["input", "change"]) form.addEventListener(happened, forget);
+  addEventListener("pageshow", forget);
 }
 
 for (const shown of document.querySelectorAll("[data-reloads-as]")) {
