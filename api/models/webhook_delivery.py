@@ -86,6 +86,7 @@ class WebhookReplay(Schema):
     """A request to send events again."""
 
     since: Annotated[Time, Limits(description="Events that happened then or later.")]
+    until: Annotated[Time | None, Limits(description="And before then, if it is given.")] = None
 
 
 class WebhookReplayed(Schema):

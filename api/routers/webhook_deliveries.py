@@ -1,5 +1,6 @@
 """What became of each event for each webhook. Staff read it, and have events sent again under the same id."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Query
@@ -9,6 +10,7 @@ from sqlmodel import col, delete, exists, insert, literal, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.auth.callers import Staff
+from api.errors import Unprocessable
 from api.models.event import Event
 from api.models.job import Job
 from api.models.outgoing import OutgoingStatus
@@ -24,6 +26,9 @@ from api.web.sessions import ReadSession, WriteSession
 
 router = Router("/webhook-deliveries", tag="webhook-deliveries")
 under_webhooks = Router("/webhooks/{id}", tag="webhook-deliveries")
+
+MAX_REPLAYED = 20_000
+"""Events of one request: SQLite writes their deliveries in some 0.3 s."""
 
 
 class WebhookDeliveryList(Paging):
@@ -71,9 +76,13 @@ async def replay_delivery(delivery_id: PathId, session: WriteSession, staff: Sta
 async def replay_events(
     webhook_id: PathId, data: WebhookReplay, session: WriteSession, staff: Staff
 ) -> WebhookReplayed:
-    """Send all events since a moment again, in order, and those too that happened while the webhook was disabled."""
+    """Send all events since a moment again, in order, and those too that happened while the webhook was disabled.
+
+    Up to 20,000 are sent again by one request: where there are more, `until` divides them.
+    """
     webhook = await get_or_404(session, Webhook, webhook_id, lock=True)
-    events = await _events_since(session, webhook, data)
+    events = await _events_of(session, webhook, data)
+    await _refuse_too_many(session, events)
     its = col(WebhookDelivery.webhook_id) == webhook.id
     again = exists(col(Event.id)).where(col(Event.id) == col(WebhookDelivery.event_id), *events)
     await session.exec(delete(WebhookDelivery).where(its, again))
@@ -84,8 +93,22 @@ async def replay_events(
     return WebhookReplayed(events=written.rowcount)
 
 
-async def _events_since(session: AsyncSession, webhook: Webhook, data: WebhookReplay) -> list[ColumnElement[bool]]:
+async def _events_of(session: AsyncSession, webhook: Webhook, data: WebhookReplay) -> list[ColumnElement[bool]]:
     """The events that a webhook wants, of those that webhooks have been told of: it will be told of later ones yet."""
     told = (await session.exec(select(Job.position).where(Job.name == FOLLOWER))).first() or 0
     found = [col(Event.position) <= told, col(Event.timestamp) >= data.since]
-    return [*found, col(Event.type).in_(webhook.types)] if webhook.types else found
+    if data.until is not None:
+        found.append(col(Event.timestamp) < data.until)
+    if webhook.types:
+        found.append(col(Event.type).in_(webhook.types))
+    return found
+
+
+async def _refuse_too_many(session: AsyncSession, events: Sequence[ColumnElement[bool]]) -> None:
+    """All are written in the time of one request, in which others wait for the webhook's row."""
+    moments = select(col(Event.timestamp)).where(*events).order_by(col(Event.timestamp))
+    if (first_beyond := (await session.exec(moments.offset(MAX_REPLAYED).limit(1))).first()) is not None:
+        end = first_beyond.isoformat().replace("+00:00", "Z")
+        raise Unprocessable(
+            "body.until", f"must be {end} or earlier, because there are more than {MAX_REPLAYED:,} events"
+        )

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from httpx import AsyncClient
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -11,7 +12,9 @@ from api.models.base import utcnow
 from api.models.event import EventType
 from api.models.outgoing import OutgoingStatus
 from api.models.webhook_delivery import FOLLOWER, WebhookDelivery
+from api.routers import webhook_deliveries
 from tests.factories import a_job, a_webhook, a_webhook_delivery, an_event
+from tests.support import assert_refused
 
 ACCESS = """
                                          nobody  owner  other  staff
@@ -89,3 +92,30 @@ class TestReplay:
         assert await subjects_to(session, other.webhook_id) == ["users/3"]
         pending = (await as_staff.get(f"/webhook-deliveries?status=pending&webhook_id={webhook.id}")).json()["items"]
         assert [each["subject"] for each in pending] == ["users/5", "users/3", "users/2"]
+
+    async def test_many_are_sent_again_by_several_requests(
+        self, as_staff: AsyncClient, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The refusal says where to divide them, and nothing is lost or sent twice between two parts."""
+        monkeypatch.setattr(webhook_deliveries, "MAX_REPLAYED", 2)
+        webhook, begin = await a_webhook(session), utcnow() - timedelta(hours=1)
+        await a_job(session, name=FOLLOWER, position=5)
+        for place in range(1, 6):
+            moment = begin + timedelta(minutes=place)
+            await an_event(session, subject=f"users/{place}", position=place, timestamp=moment)
+
+        since, parts = begin.isoformat(), []
+        while True:
+            sent = {"since": since}
+            refused = await as_staff.post(f"/webhooks/{webhook.id}/replay", json=sent)
+            if refused.status_code == 200:
+                parts.append(refused.json()["events"])
+                break
+            assert_refused(refused, 422, "because there are more than 2 events")
+            until = str(refused.json()["errors"][0]["message"]).split()[2]
+            part = await as_staff.post(f"/webhooks/{webhook.id}/replay", json=sent | {"until": until})
+            parts.append(part.json()["events"])
+            since = until
+
+        assert parts == [2, 2, 1]
+        assert await subjects_to(session, webhook.id) == [f"users/{place}" for place in range(1, 6)]
