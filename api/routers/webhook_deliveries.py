@@ -28,7 +28,7 @@ router = Router("/webhook-deliveries", tag="webhook-deliveries")
 under_webhooks = Router("/webhooks/{id}", tag="webhook-deliveries")
 
 MAX_REPLAYED = 20_000
-"""Events of one request: SQLite writes their deliveries in some 0.3 s."""
+"""Events of one request, whose deliveries are written within a second."""
 
 
 class WebhookDeliveryList(Paging):
