@@ -4,6 +4,7 @@ Every process of the service listens on it: the kernel hands a scrape to one of 
 port answers for as long as any of them is alive. A thread answers, also while the event loop is busy.
 """
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Iterator
@@ -60,6 +61,22 @@ class _IPv6Server(_Server):
     address_family = socket.AF_INET6
 
 
+def check_port(host: str, port: int) -> None:
+    """Find out whether somebody listens on the port, who would share it with this process, and answer for others.
+
+    Raises:
+        OSError: Somebody does, or the port cannot be had for another reason.
+    """
+    with socket.socket(_kind(host).address_family) as alone:  # without SO_REUSEPORT
+        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended do not count
+        try:
+            alone.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise OSError("another service has it, or the shop with another TMPDIR") from error
+            raise
+
+
 def listen(slot: Slot, host: str, port: int) -> None:
     """Answer for as long as the process lives.
 
@@ -68,7 +85,10 @@ def listen(slot: Slot, host: str, port: int) -> None:
     """
     registry = CollectorRegistry()
     registry.register(Everybody(slot))
-    kind = _IPv6Server if ipaddress.ip_address(host).version == 6 else _Server
-    server = kind((host, port), _Handler)
+    server = _kind(host)((host, port), _Handler)
     server.set_app(make_wsgi_app(registry))
     Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+
+
+def _kind(host: str) -> type[_Server]:
+    return _IPv6Server if ipaddress.ip_address(host).version == 6 else _Server

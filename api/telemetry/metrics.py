@@ -8,13 +8,14 @@ import logging
 import os
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import values
 
 from api.settings import Settings
-from api.telemetry.exposition import listen
+from api.telemetry.exposition import check_port, listen
 from api.telemetry.instruments import Cause, Instruments
 from api.telemetry.slots import Slot
 
@@ -38,15 +39,16 @@ class Metrics:
 
     def start(self, settings: Settings) -> None:
         """Once in a process. A port that is taken is no reason not to serve the shop."""
-        if settings.metrics_port is None or self.instruments is not None:
+        port, host = settings.metrics_port, settings.metrics_host
+        if port is None or self.instruments is not None:
             return
         try:
-            slot = Slot(settings.metrics_port)
+            slot = Slot(port, partial(check_port, host, port))
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(slot.folder)  # where the library looks for it
             values.ValueClass = values.MultiProcessValue(lambda: slot.number)
-            listen(slot, settings.metrics_host, settings.metrics_port)
+            listen(slot, host, port)
         except OSError as error:
-            logger.warning("there are no metrics on port %s: %s", settings.metrics_port, error.strerror or error)
+            logger.warning("there are no metrics on port %s: %s", port, error.strerror or error)
             return
         self.instruments = Instruments()
 

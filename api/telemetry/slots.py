@@ -10,7 +10,7 @@ import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,13 +20,18 @@ FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Slot:
-    """The slot of this process."""
+    """The slot of this process.
 
-    def __init__(self, port: int) -> None:
+    `check_port` is called where no other process has a slot, and raises an `OSError` where somebody has the port all
+    the same: that one keeps its files elsewhere. No process takes a slot meanwhile.
+    """
+
+    def __init__(self, port: int, check_port: Callable[[], None]) -> None:
         self.folder = _folder_of(port)
         with self._entrance():
             self.forget_dead()
             if not any(map(_is_held, self._locks())):
+                check_port()
                 for file in self.folder.glob("*.db"):
                     file.unlink()
             self.number, self._lock = self._take()

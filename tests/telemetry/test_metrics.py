@@ -63,8 +63,30 @@ class TestMetrics:
             port = str(taken.getsockname()[1])
             with watched(Watched(migrated, tmp_path, {"METRICS_PORT": port})) as service:
                 (line,) = [each for each in service.log.read_text().splitlines() if "no metrics" in each]
-                assert f"there are no metrics on port {port}: Address already in use" in line
+                assert f"there are no metrics on port {port}: another service has it" in line
                 assert "Traceback" not in service.log.read_text()
+
+    def test_a_process_with_another_temporary_folder_answers_for_nobody(self, migrated: str, tmp_path: Path) -> None:
+        """The kernel would hand it some of the scrapes, and it knows nothing of the others."""
+        for name in ("web", "worker", "tmp"):
+            (tmp_path / name).mkdir()
+        with watched(Watched(migrated, tmp_path / "web")) as service:
+            ask(service, "/products/1", times=5)
+            elsewhere = {"METRICS_PORT": str(service.metrics_port), "TMPDIR": str(tmp_path / "tmp")}
+            with watched(Watched(migrated, tmp_path / "worker", elsewhere)) as other:
+                (line,) = [each for each in other.log.read_text().splitlines() if "no metrics" in each]
+                assert "or the shop with another TMPDIR" in line
+                counts = {service.value("shop_request_seconds_count", route="/products/{id}") for _ in range(12)}
+                assert counts == {5}
+
+    def test_a_port_is_had_again_at_once_after_a_restart(self, migrated: str, tmp_path: Path) -> None:
+        with watched(Watched(migrated, tmp_path)) as service:
+            service.scrape()
+            service.kill()
+            service.start()
+            service.wait_until_ready()
+            assert "no metrics" not in service.log.read_text()
+            wait_until(lambda: service.value("shop_processes") == 1, "it answers")
 
 
 class TestSeveralWorkers:
