@@ -160,11 +160,24 @@ def _statement(entities: Entities, query: ListQuery, columns: list[Column], user
     if not query.search:
         return _part(select_rows(entities, entity, columns, found), query, order, size)
     ways = search_conditions(entities, entity, query.search) or [false()]
-    either: Any = union(*(found.where(each).with_only_columns(*order.columns) for each in ways))
+    either: Any = union(*(_found_by(each, found, query, order, size) for each in ways))
     among = either.cte("found").prefix_with("MATERIALIZED", dialect="postgresql")
     part = _part(select(*among.c), query, order.among(among), size).subquery("part")
     rows = rows_of(entity).join(part, entity.table.c.id == part.c.id)
     return select_rows(entities, entity, columns, rows).order_by(*order.among(part).clauses)
+
+
+def _found_by(way: ColumnElement[bool], found: Any, query: ListQuery, order: Keyset, size: int) -> Any:
+    """The keys that one way finds; behind the first part as few as the next part needs of it.
+
+    Who has come so far has found many rows, so that the database soon finds the next ones in order. It would find all
+    of them again for each part of a long file.
+    """
+    keys = found.where(way).with_only_columns(*order.columns)
+    if not query.typed.get(AFTER):
+        return keys
+    next_keys = _part(keys, query, order, size).subquery()  # SQLite has no LIMIT within a UNION
+    return select(*next_keys.c)
 
 
 def _part(statement: Any, query: ListQuery, order: Keyset, size: int) -> Any:

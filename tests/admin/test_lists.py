@@ -2,14 +2,19 @@
 
 import csv
 import io
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import CTE
+from sqlalchemy.sql.visitors import iterate
+from sqlmodel import func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.admin import csv_export, row_pages
 from api.admin.entities import Entities
+from api.admin.rows import fetch
 from api.database.sessions import Database
 from api.models.order import OrderStatus
 from api.models.post import PostStatus
@@ -223,6 +228,31 @@ class TestExport:
 
         assert (head.status_code, head.content) == (200, b"")
         assert len([each for each in statements if "FROM products" in each]) == 1
+
+    @pytest.mark.parametrize("sort", ["id", "-price"])
+    @pytest.mark.parametrize("search", ["radio", "7"])
+    async def test_a_part_of_a_search_finds_no_more_than_it_needs(
+        self, admin: Browser, session: AsyncSession, monkeypatch: pytest.MonkeyPatch, sort: str, search: str
+    ) -> None:
+        """Else each part of a long file would search all rows again."""
+        monkeypatch.setattr(csv_export, "ROWS_AT_A_TIME", 5)
+        rows = [await a_product(session, f"Radio 7{number}", price=f"{number % 4 + 1}.00") for number in range(23)]
+        among: list[int] = []
+
+        async def count_among(session: AsyncSession, entities: Any, entity: Any, columns: Any, *sent: Any) -> Any:
+            (cte,) = {each for each in iterate(sent[0]) if isinstance(each, CTE)}
+            counting = select(func.count()).select_from(cte)
+            among.append((await session.exec(counting, params=sent[1])).one())
+            return await fetch(session, entities, entity, columns, *sent)
+
+        monkeypatch.setattr("api.admin.lists.fetch", count_among)
+        exported = await admin.get(f"/admin/products/export.csv?search={search}&sort={sort}")
+
+        ids = [int(each["id"]) for each in csv.DictReader(io.StringIO(exported.text.removeprefix("\ufeff")))]
+        assert sorted(ids) == [each.id for each in rows]
+        ways = 2 if search.isdigit() else 1  # by its number too
+        assert len(among) == 5
+        assert max(among[1:]) <= 6 * ways, among
 
     async def test_every_list_can_be_exported(self, app: FastAPI, admin: Browser, session: AsyncSession) -> None:
         await a_payment(session)
