@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -46,20 +47,37 @@ def format_of(chosen: str | None, name: str | None) -> FileFormat:
 
 @contextmanager
 def _opened(name: str | None) -> Iterator[BinaryIO]:
-    """The standard output, or a file that has its name once it is whole: a failure leaves what was there before."""
+    """The standard output, or a file that has its name once it is whole: a failure leaves what was there before.
+
+    A link stays, and what it leads to is replaced. What is no file, such as a pipe, is written to as it is.
+    """
     if name is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    target = Path(name)
+    if Path(name).exists() and not Path(name).is_file():
+        with Path(name).open("wb") as file:
+            yield file
+        return
+    target = Path(name).resolve()
     handle, part = tempfile.mkstemp(prefix=f"{target.name}.", suffix=".part", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
+        Path(part).chmod(_mode_of(target))
         Path(part).rename(target)
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def _mode_of(target: Path) -> int:
+    """Who may read a file: as before, or as this user's new files may be read."""
+    if target.exists():
+        return stat.S_IMODE(target.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:

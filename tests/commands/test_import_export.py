@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import termios
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,3 +157,43 @@ class TestExport:
         assert failed.returncode == 1
         assert file.read_text() == "before"
         assert [each.name for each in tmp_path.glob("products*")] == ["products.csv"]
+
+    def test_a_link_stays_and_leads_to_the_new_file(self, migrated: str, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        targets = [tmp_path / "folder" / name for name in ("present.csv", "absent.csv")]
+        targets[0].write_text("before")
+        for target in targets:
+            link = tmp_path / target.name
+            link.symlink_to(target)
+            assert run("export", "categories", str(link)).returncode == 0
+            assert link.is_symlink()
+            assert "Electronics" in target.read_text()
+        assert [each.name for each in tmp_path.rglob("*.part")] == []
+
+    def test_a_pipe_is_written_to_and_not_replaced(self, migrated: str, run: Run, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe.csv"
+        os.mkfifo(pipe)
+        with ThreadPoolExecutor(1) as thread:
+            read = thread.submit(pipe.read_text)
+            assert run("export", "categories", str(pipe)).returncode == 0
+            assert "Electronics" in read.result(60)
+        assert pipe.is_fifo()
+
+    def test_a_device_stays_a_device(self, migrated: str, run: Run) -> None:
+        assert run("export", "categories", os.devnull, "--format", "csv").returncode == 0
+        assert Path(os.devnull).is_char_device()
+
+    @pytest.mark.parametrize(("before", "after"), [(0o604, 0o604), (None, 0o640)], ids=["as before", "of a new file"])
+    def test_others_may_read_a_file_as_they_may_others(
+        self, migrated: str, run: Run, tmp_path: Path, before: int | None, after: int
+    ) -> None:
+        file = tmp_path / "categories.csv"
+        if before is not None:
+            file.touch()
+            file.chmod(before)
+        mask = os.umask(0o027)
+        try:
+            assert run("export", "categories", str(file)).returncode == 0
+        finally:
+            os.umask(mask)
+        assert file.stat().st_mode & 0o777 == after
