@@ -14,7 +14,7 @@ from api.models.columns import EnumValue
 from api.models.searchable import Searchable
 from api.models.tag import PostTag, TagRead, TagSlug
 from api.models.texts import LINE, LINES
-from api.models.types import ABSENT, Id, Slug
+from api.models.types import ABSENT, READING_CHANGES, Id, Slug
 from api.models.user import UserRead, UserSummary
 from api.models.versioned import Versioned
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Title = Annotated[str, Limits(min_length=1, max_length=200, examples=["Ten headphones, compared"]), LINE]
 PostSlug = Annotated[Slug, Limits(examples=["ten-headphones-compared"])]
 Content = Annotated[str, Limits(min_length=1, max_length=50_000, examples=["We listened for a month."]), LINES]
-ViewCount = Annotated[int, Limits(examples=[314])]
+ViewCount = Annotated[int, READING_CHANGES, Limits(examples=[314])]
 MAX_TAGS = 20
 """Tags of one post: more would describe nothing."""
 

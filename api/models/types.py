@@ -11,7 +11,7 @@ from pydantic import Field as Limits
 
 
 class _Mark:
-    """The kind of `SECRET` and of `PERSONAL`."""
+    """The kind of `SECRET`, `PERSONAL` and `READING_CHANGES`."""
 
 
 SECRET = _Mark()
@@ -19,6 +19,10 @@ SECRET = _Mark()
 
 PERSONAL = _Mark()
 """In the type of a field that may tell of a person: the audit trail says only that it changed."""
+
+READING_CHANGES = _Mark()
+"""In the type of a whole number that rises when its row is read: it makes no ETag, or nobody could ever be told that
+what was read is unchanged."""
 
 MAX_ID = 2**63 - 1
 """The largest signed 64-bit integer, which is what all three databases store."""

@@ -1,8 +1,8 @@
 """Preconditions: what is unchanged is not sent again, and an edit of what has changed meanwhile is refused.
 
-The ETag of a row is `"<version>-<hash>"`: its version, and a hash of the answer.
+The ETag of a row is `"<version>-<hash>"`: its version, and a hash of the answer without what reading it changes.
 
-    If-None-Match   compares the whole, so that a 304 hides nothing: neither a sale nor a view
+    If-None-Match   compares the whole, so that a 304 hides no change but views: the read would count one itself
     If-Match        compares the version, which is what it guards: what people edit (`api/models/versioned.py`). So a
                     product that sells every second can be edited, and no sale is undone, because no edit writes a stock
 
@@ -16,16 +16,18 @@ After RFC 9110, sections 8.8.3 and 13.1; a list and a report have no ETag, so If
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from inspect import signature
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 from fastapi import Request
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.errors import BadRequest, PreconditionFailed, Unprocessable
+from api.models.types import READING_CHANGES
 from api.models.versioned import version_of
 from api.web.key_rules import WRITES
 
@@ -73,6 +75,7 @@ class Preconditions:
         """The parameter that has the row that an If-Match guards."""
         self.has_etag = _has_id(route.response_model) and (self.reads or _is_row(declared.return_annotation))
         """Whether the answer is one row. One that is only recorded, such as a payment, has no ETag."""
+        self._reading_changes = _numbers(sorted(_changed_by_reading(route.response_model))) if self.has_etag else None
         self.takes_if_none_match = self.has_etag and self.reads
         self.refusal_of_match = None if self.row else NO_SINGLE_ROW if EDITS & methods else ONLY_EDITS
 
@@ -112,7 +115,8 @@ class Preconditions:
         """An answer with its ETag; where the client has it already, a 304 in its place."""
         if not self.has_etag:
             return response
-        digest = blake2b(response.body, digest_size=HASH_SIZE).hexdigest()
+        content = response.body if self._reading_changes is None else self._reading_changes.sub(b"", response.body)
+        digest = blake2b(content, digest_size=HASH_SIZE).hexdigest()
         tag = f'"{digest}"' if version is None else f'"{version}-{digest}"'
         sent: Sent | None = request.scope.get(_SENT)
         if sent is not None and sent.none_match is not None and _matches_weakly(tag, sent.none_match):
@@ -137,6 +141,27 @@ def _matches_weakly(tag: str, others: list[str]) -> bool:
 
 def _has_id(model: Any) -> bool:
     return isinstance(model, type) and "id" in getattr(model, "model_fields", ())
+
+
+def _changed_by_reading(answer: Any) -> set[str]:
+    """The fields of an answer, and of what it has in it, that reading changes."""
+    found, seen, waiting = set[str](), set[Any](), [answer]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            if each in seen:
+                continue
+            seen.add(each)
+            found |= {name for name, field in each.model_fields.items() if READING_CHANGES in field.metadata}
+            waiting += [field.annotation for field in each.model_fields.values()]
+        waiting += get_args(each)
+    return found
+
+
+def _numbers(names: Iterable[str]) -> re.Pattern[bytes] | None:
+    """Matches these fields in JSON; within a text their quotes would be escaped."""
+    found = "|".join(map(re.escape, names)).encode()
+    return re.compile(rb'"(?:%b)": ?\d+' % found) if found else None
 
 
 def _is_row(annotation: Any) -> bool:

@@ -41,6 +41,23 @@ class TestViewCount:
 
         assert (await stored_post(session, post.id)).view_count == 10
 
+    async def test_a_view_changes_no_etag_and_one_that_is_answered_with_304_is_counted(
+        self, as_customer: AsyncClient, customer: User, session: AsyncSession
+    ) -> None:
+        """Each view would otherwise have whoever reads the post again read all of it again."""
+        words = 'He said "view_count": 5, and left.'
+        post = await a_post(session, customer, content=words)
+        for path in (f"/posts/{post.id}", f"/posts/by-slug/{post.slug}"):
+            first = await as_customer.get(path)
+            again = await as_customer.get(path, headers={"If-None-Match": first.headers["ETag"]})
+            assert (again.status_code, again.content) == (304, b"")
+        assert (await stored_post(session, post.id)).view_count == 4
+
+        changed = words.replace("5", "6")
+        await as_customer.patch(f"/posts/{post.id}", json={"content": changed})
+        read = await as_customer.get(path, headers={"If-None-Match": first.headers["ETag"]})
+        assert (read.status_code, read.json()["content"]) == (200, changed)
+
     async def test_a_head_request_is_no_view(self, client: AsyncClient, customer: User, session: AsyncSession) -> None:
         post = await a_post(session, customer)
 
