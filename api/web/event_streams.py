@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
+from contextvars import Context
 from typing import Any
 
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
@@ -113,7 +114,8 @@ class EventStreams:
         self._open.add(stream)
         if not self.is_polling:
             self._news, self._head = [], None
-            self._poll = asyncio.create_task(self._look_again_and_again(database))
+            # It outlives the request that it is begun in, whose id would stand in its lines.
+            self._poll = asyncio.create_task(self._look_again_and_again(database), context=Context())
 
     def remove(self, stream: Stream) -> None:
         self._open.discard(stream)
