@@ -16,6 +16,9 @@ from tests.support import free_port
 PATIENCE = 60
 """Seconds for what takes a few, on a busy machine."""
 
+SCRAPES_OF_THE_DYING = 3
+"""That may be lost in a row; a process that is alive loses none."""
+
 SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
 WITH_WORKER = "python -m api"
@@ -39,7 +42,17 @@ class Watched(Service):
         self._environment |= {"METRICS_PORT": str(self.metrics_port), **(settings or {})}
 
     def scrape(self) -> str:
-        response = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10)
+        """What a process answers. The kernel may hand the request to one that is being killed: then it is sent again,
+        as Prometheus comes again."""
+        for attempt in range(1 + SCRAPES_OF_THE_DYING):
+            try:
+                response = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30)
+            except (httpx.ReadError, httpx.RemoteProtocolError):
+                if attempt == SCRAPES_OF_THE_DYING:
+                    raise
+                sleep(0.1)
+            else:
+                break
         assert response.status_code == 200, response.text
         return response.text
 
