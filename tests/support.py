@@ -81,6 +81,11 @@ def free_port() -> int:
     raise AssertionError(f"all ports from {first} on are in use")
 
 
+def longest_backoff(failures: int, *, first: float, longest: float) -> float:
+    """In the place of `backoff`: the longest of its waits. After a short one, what failed is due again at once."""
+    return min(longest, first * 2.0 ** (failures - 1))
+
+
 async def until_waiting(session: AsyncSession, how_many: int = 1) -> None:
     """Wait until so many transactions of the database wait for a lock. SQLite tells nobody of it."""
     statement = LOCK_WAITS[session.get_bind().dialect.name]

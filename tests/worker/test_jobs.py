@@ -30,6 +30,7 @@ from api.worker.relay import relay
 from tests.books import rows_of
 from tests.factories import a_job, a_registration, a_token, a_user, a_webhook, an_event, an_idempotency_key, an_order
 from tests.sink import Sink
+from tests.support import longest_backoff
 from tests.worker.support import OpenWorker, Worker, deliveries, feed_of
 
 MINUTE = timedelta(minutes=1)
@@ -120,7 +121,9 @@ class TestFailure:
         settings: Settings,
         session: AsyncSession,
         caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr(jobs, "backoff", longest_backoff)
         work.failures = 2
         await run_due(database, settings)
         waits = []

@@ -30,6 +30,7 @@ from api.worker.relay import relay
 from tests.books import rows_of
 from tests.factories import a_mail, a_payment, a_product, a_user, a_webhook, an_order
 from tests.mail_server import MailServer, free_port, make_certificates, serving, serving_with_login
+from tests.support import longest_backoff
 from tests.worker.support import OpenWorker
 
 
@@ -241,6 +242,10 @@ class TestNotSent:
 
 
 class TestFailures:
+    @pytest.fixture(autouse=True)
+    def no_attempt_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("api.worker.mail.backoff", longest_backoff)
+
     async def test_a_permanent_refusal_fails_at_once_and_says_why(
         self, settings: Settings, database: Database, session: AsyncSession, as_staff: AsyncClient, server: MailServer
     ) -> None:

@@ -45,11 +45,11 @@ class TestWork:
         working = asyncio.create_task(work(database, settings, stop))
         for number in (1, 2):
             await an_event(session, subject=f"users/{number}")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while len(await feed_of(session)) < number:  # noqa: ASYNC110 - the worker tells nobody
                     await asyncio.sleep(0.05)
         stop.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await working
         assert [subject for _, subject in await feed_of(session)] == ["users/1", "users/2"]
 
@@ -123,6 +123,6 @@ class TestWork:
         working = asyncio.create_task(work(database, settings, stop))
         await until(begun)
         stop.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await working
         assert ended.is_set() == (seconds < 1)
