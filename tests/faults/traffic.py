@@ -11,8 +11,8 @@ import httpx
 from tests.faults.journal import Answer, Journal, Operation
 from tests.faults.shop import Customer
 
-PATIENCE = 20
-"""Seconds until a client hangs up."""
+PATIENCE = 60
+"""Seconds until a client hangs up: on a busy machine it takes a while until there is a worker again."""
 
 SETTLED_WITHIN = 60
 """Seconds for all that is open when the faults are over."""
