@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import time
 from typing import Any
 
 import pytest
@@ -14,10 +15,19 @@ LONG_TIMEOUT = 60
 """Seconds. Of hundreds of simultaneous requests the last one waits for all others, in the one event loop of a test."""
 
 
+LONG_LOCK_TIMEOUTS = {
+    "postgresql": f"SELECT set_config(name, '{LONG_TIMEOUT}s', false)"
+    " FROM unnest(ARRAY['lock_timeout', 'statement_timeout']) AS name",
+    "mysql": f"SET SESSION innodb_lock_wait_timeout = {LONG_TIMEOUT}",
+}
+"""For each connection. SQLite needs none: its one writer waits for a write slot, and not for a lock."""
+
+
 @contextmanager
 def long_timeouts(database: Database) -> Iterator[None]:
-    """Let each request wait `LONG_TIMEOUT` for its connection, its write slot and its answer.
+    """Let each request wait `LONG_TIMEOUT` for its connection, its write slot, its locks and its answer.
 
+    A deadlock is still found, and one of its transactions ended. Both ends of the block replace the connections.
     The tests in tests/web/ show what happens to a request that exceeds the ordinary timeouts.
     """
 
@@ -25,7 +35,15 @@ def long_timeouts(database: Database) -> Iterator[None]:
         if "connect_timeout" in options:
             options["connect_timeout"] = LONG_TIMEOUT
 
+    def set_lock_timeout(connection: Any, record: Any) -> None:
+        if statement := LONG_LOCK_TIMEOUTS.get(database.backend):
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            cursor.close()
+
     event.listen(database.engine.sync_engine, "do_connect", set_connect_timeout)
+    event.listen(database.engine.sync_engine, "connect", set_lock_timeout)
+    _replace_connections(database)
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(transactions, "REQUEST_DEADLINE", LONG_TIMEOUT)
@@ -34,3 +52,10 @@ def long_timeouts(database: Database) -> Iterator[None]:
             yield
     finally:
         event.remove(database.engine.sync_engine, "do_connect", set_connect_timeout)
+        event.remove(database.engine.sync_engine, "connect", set_lock_timeout)
+        _replace_connections(database)
+
+
+def _replace_connections(database: Database) -> None:
+    """Have each connection of the pool replaced before its next use."""
+    database.engine.pool._invalidate_time = time()
