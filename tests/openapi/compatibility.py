@@ -15,6 +15,7 @@ Json = dict[str, Any]
 PROSE = {"title", "summary", "description", "examples", "example", "links", "tags", "info"}
 AT_MOST = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 AT_LEAST = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
+WRITTEN = ("style", "explode", "allowReserved")
 SAME = ("pattern", "format", "multipleOf", "uniqueItems")
 
 
@@ -45,6 +46,8 @@ class _Comparison:
     def problems(self) -> Iterator[str]:
         for name in self.released["components"]["schemas"].keys() - self.new["components"]["schemas"].keys():
             yield f"the schema {name} is gone"
+        yield from self._schemes()
+        yield from _servers(self.released, self.new, "the service")
         for part in ("paths", "webhooks"):
             for path, item in self.released.get(part, {}).items():
                 for method, old in item.items():
@@ -60,8 +63,8 @@ class _Comparison:
     def _operation(self, old: Json, new: Json, where: str) -> Iterator[str]:
         if old["operationId"] != new["operationId"]:
             yield f"{where} is called {new['operationId']}"
-        if _is_public(old) and not _is_public(new):
-            yield f"{where} demands a token"
+        yield from self._security(old, new, where)
+        yield from _servers(old, new, where)
         yield from self._parameters(old, new, where)
         old_body, new_body = old.get("requestBody"), new.get("requestBody")
         if old_body and new_body:
@@ -74,8 +77,36 @@ class _Comparison:
             here = f"{where}: {status}"
             if status in old["responses"] and status in new["responses"]:
                 yield from self._contents(old["responses"][status], new["responses"][status], here, sent=False)
+                yield from self._headers(old["responses"][status], new["responses"][status], here)
             elif status < "300":
                 yield f"{here} is {'gone' if status in old['responses'] else 'new'}"
+
+    def _schemes(self) -> Iterator[str]:
+        """How a token is obtained and sent."""
+        before, after = (each["components"].get("securitySchemes", {}) for each in (self.released, self.new))
+        for name, scheme in before.items():
+            if after.get(name) != scheme:
+                yield f"the security scheme {name} is {'another' if name in after else 'gone'}"
+
+    def _security(self, old: Json, new: Json, where: str) -> Iterator[str]:
+        """Whoever sent what the released operation asked for has to be let in."""
+        before = old.get("security", self.released.get("security")) or [{}]
+        after = new.get("security", self.new.get("security")) or [{}]
+        for ways in before:
+            if not any(_is_enough(ways, each) for each in after):
+                yield f"{where} takes no {' and '.join(sorted(ways))} any more" if ways else f"{where} demands a token"
+
+    def _headers(self, old: Json, new: Json, where: str) -> Iterator[str]:
+        after = new.get("headers", {})
+        for name, header in old.get("headers", {}).items():
+            if name not in after:
+                yield f"{where}: header {name} is gone"
+                continue
+            if header.get("required") and not after[name].get("required"):
+                yield f"{where}: header {name} is not always answered"
+            yield from self._fits(
+                after[name].get("schema", {}), header.get("schema", {}), f"{where}: header {name}", sent=False
+            )
 
     def _parameters(self, old: Json, new: Json, where: str) -> Iterator[str]:
         before, after = ({(each["in"], each["name"]): each for each in one.get("parameters", ())} for one in (old, new))
@@ -86,6 +117,14 @@ class _Comparison:
             elif after[key].get("required") and not before.get(key, {}).get("required"):
                 yield f"{here} is demanded"
             elif key in before:
+                if before[key].get("allowEmptyValue") and not after[key].get("allowEmptyValue"):
+                    yield f"{here} takes no empty value"
+                if any(before[key].get(name) != after[key].get(name) for name in WRITTEN):
+                    yield f"{here} is written in another way"
+                if not before[key].get("required") and _default(before[key]["schema"]) != _default(
+                    after[key]["schema"]
+                ):
+                    yield f"{here}: another default"
                 yield from self._fits(before[key]["schema"], after[key]["schema"], here, sent=True)
 
     def _contents(self, old: Json, new: Json, where: str, *, sent: bool) -> Iterator[str]:
@@ -144,10 +183,16 @@ class _Comparison:
             yield f"{where}.{name} is {'demanded' if sent else 'not always answered'}"
         fields, others = taken.get("properties", {}), taken.get("additionalProperties", True)
         for name, field in given.get("properties", {}).items():
+            may_be_absent = name not in given.get("required", ())
+            if sent and may_be_absent and name in fields and _default(field) != _default(fields[name]):
+                yield f"{where}.{name}: another default"
             if name in fields or isinstance(others, dict):
                 yield from self._fits(field, fields.get(name, others), f"{where}.{name}", sent=sent)
             elif others is False and sent:  # a client passes over what is new in an answer
                 yield f"{where}.{name} is gone"
+        if not sent and isinstance(others, dict) and given.get("additionalProperties") is not False:
+            values = given.get("additionalProperties", {})
+            yield from self._fits(values if isinstance(values, dict) else {}, others, f"{where}.*", sent=sent)
         if (
             sent
             and others is not True
@@ -161,8 +206,19 @@ class _Comparison:
                 yield from self._fits(given["additionalProperties"], others, f"{where}.*", sent=sent)
 
 
-def _is_public(operation: Json) -> bool:
-    return not operation.get("security") or {} in operation["security"]
+def _servers(old: Json, new: Json, where: str) -> Iterator[str]:
+    """Where the released document says that requests go."""
+    before, after = ({server["url"] for server in each.get("servers", [{"url": "/"}])} for each in (old, new))
+    yield from (f"{where} is no longer at {url}" for url in before - after)
+
+
+def _is_enough(sent: Json, demanded: Json) -> bool:
+    return all(name in sent and set(scopes) <= set(sent[name]) for name, scopes in demanded.items())
+
+
+def _default(schema: Json) -> Any:
+    """What stands for an absent value; of a type that has no null, null says that there is none."""
+    return schema.get("default")
 
 
 def _distance(problems: list[str]) -> tuple[bool, int]:

@@ -56,6 +56,16 @@ def answer_another_number(new: Json) -> None:
     responses["202"] = responses.pop("201")
 
 
+def parameter(document: Json, name: str, method: str, path: str) -> Json:
+    found: Json = next(each for each in operation(document, method, path)["parameters"] if each["name"] == name)
+    return found
+
+
+def answer(document: Json, status: str, method: str, path: str) -> Json:
+    found: Json = operation(document, method, path)["responses"][status]
+    return found
+
+
 INCOMPATIBLE: dict[str, Callable[[Json], object]] = {
     "GET /products is gone": lambda new: new["paths"]["/products"].pop("get"),
     "POST /orders is called orders.create": rename_operation,
@@ -82,6 +92,42 @@ INCOMPATIBLE: dict[str, Callable[[Json], object]] = {
     "GET /orders/{id}: 200.total_amount: another type": lambda new: field(
         new, "total_amount", "OrderReadWithItems"
     ).update(type="number"),
+    "GET /audit: 200.items[].changes.*: another type": lambda new: field(new, "changes", "AuditEntryRead").update(
+        additionalProperties={"type": "string"}
+    ),
+    "POST /orders takes no BearerToken any more": lambda new: operation(new, "post", "/orders").update(
+        security=[{"OAuth2PasswordBearer": []}, {"ApiKey": []}]
+    ),
+    "POST /orders takes no OAuth2PasswordBearer any more": lambda new: operation(new, "post", "/orders").update(
+        security=[{"OAuth2PasswordBearer": [], "ApiKey": []}, {"BearerToken": []}]
+    ),
+    "the security scheme BearerToken is another": lambda new: new["components"]["securitySchemes"][
+        "BearerToken"
+    ].update(scheme="basic"),
+    "the security scheme BearerToken is gone": lambda new: new["components"]["securitySchemes"].pop("BearerToken"),
+    "the service is no longer at /": lambda new: new.update(servers=[{"url": "/v2"}]),
+    "GET /products is no longer at /": lambda new: operation(new, "get", "/products").update(servers=[{"url": "/v2"}]),
+    "GET /orders/{id}: 200: header X-Request-ID is gone": lambda new: answer(new, "200", "get", "/orders/{id}")[
+        "headers"
+    ].pop("X-Request-ID"),
+    "GET /orders/{id}: 401: header WWW-Authenticate is gone": lambda new: answer(new, "401", "get", "/orders/{id}")[
+        "headers"
+    ].pop("WWW-Authenticate"),
+    "GET /orders/{id}: 200: header X-Request-ID: another type": lambda new: answer(new, "200", "get", "/orders/{id}")[
+        "headers"
+    ]["X-Request-ID"].update(schema={"type": "integer"}),
+    "GET /products: query.page takes no empty value": lambda new: parameter(new, "page", "get", "/products").pop(
+        "allowEmptyValue"
+    ),
+    "GET /products: query.page is written in another way": lambda new: parameter(
+        new, "page", "get", "/products"
+    ).update(style="pipeDelimited"),
+    "GET /products: query.page: another default": lambda new: parameter(new, "page", "get", "/products")[
+        "schema"
+    ].update(default=2),
+    "POST /posts: body.status: another default": lambda new: field(new, "status", "PostCreate").update(
+        default="published"
+    ),
     "POST order.placed.data.id: another type": lambda new: field(new, "id", "OrderReadWithItems").update(type="string"),
 }
 
@@ -105,6 +151,17 @@ COMPATIBLE: dict[str, Callable[[Json], object]] = {
     "a wider limit in a request": lambda new: field(new, "quantity", "OrderItemCreate").update(maximum=10**12),
     "another refusal": lambda new: operation(new, "get", "/products")["responses"].update({"418": {}}),
     "a value more in a request": lambda new: schema(new, "ProductSort")["enum"].append("oldest"),
+    "a map in an answer that may hold less": lambda new: field(new, "changes", "AuditEntryRead").update(
+        additionalProperties=False
+    ),
+    "a header more": lambda new: answer(new, "200", "get", "/products")["headers"].update({"X-New": {"schema": {}}}),
+    "a server more": lambda new: new["servers"].append({"url": "https://shop.example"}),
+    "another way to sign in": lambda new: operation(new, "post", "/orders")["security"].append({"ApiKey": []}),
+    "a default of what was demanded": lambda new: (
+        schema(new, "OrderItemCreate")["required"].remove("quantity"),
+        field(new, "quantity", "OrderItemCreate").update(default=1),
+    ),
+    "an empty value more": lambda new: parameter(new, "id", "get", "/orders/{id}").update(allowEmptyValue=True),
     "a token that may be left out": lambda new: operation(new, "post", "/orders")["security"].append({}),
 }
 
