@@ -121,14 +121,14 @@ class Entity:
     def sorts(self) -> dict[str, str]:
         """The orders that an index has, and what each is called."""
         found = {"-id": "Newest first", "id": "Oldest first"}
-        for name in self._indexed:
+        for name in self.indexed:
             column = self.column(name)
             if column and not column.is_nullable and column.kind in (Kind.TEXT, Kind.NUMBER, Kind.AMOUNT, Kind.TIME):
                 found |= {name: f"{column.label}, ascending", f"-{name}": f"{column.label}, descending"}
         return found
 
     @cached_property
-    def _indexed(self) -> tuple[str, ...]:
+    def indexed(self) -> tuple[str, ...]:
         """Columns that an index begins with."""
         found = [next(iter(each.columns)).name for each in self.table.indexes]
         return tuple(dict.fromkeys([*self.unique_texts, *sorted(found)]))

@@ -12,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.admin.entities import Column, Entities, Entity, Kind
 from api.admin.rows import Row, fetch, rows_of, select_rows, visible
+from api.admin.windows import window_of
 from api.models.order import stored_order_number
 from api.models.product import stored_sku
 from api.models.searchable import Searchable
@@ -52,6 +53,14 @@ class ListQuery:
     @property
     def search(self) -> str:
         return self.typed.get(SEARCH, "")
+
+    @property
+    def walks(self) -> bool:
+        """Whether the rows that it finds may be rare, and no index leads to them."""
+        columns = [self.entity.column("created_at" if name in PERIOD else name) for name in self.filters]
+        known = [each for each in columns if each is not None]
+        is_led = self.search or any(each.kind is Kind.LINK for each in known)
+        return not is_led and any(each.name not in self.entity.indexed for each in known)
 
     @property
     def filters(self) -> dict[str, str]:
@@ -192,22 +201,29 @@ class Part:
 
     rows: list[Row]
     following: str | None
+    is_window: bool = False
+    """Whether it ends where so many rows were looked through."""
 
 
 async def read_part(
     session: AsyncSession, entities: Entities, query: ListQuery, columns: list[Column], user: Caller, size: int
 ) -> Part:
-    """The part of a list that a query asks for, in one statement.
+    """The part of a list that a query asks for, in one statement, or in three at most where it looks through rows.
 
     Raises:
         Unprocessable: The cursor is none of this list.
     """
     order, cursor = order_of(query), query.typed.get(AFTER)
     values = order.parameters(cursor) if cursor else {}
+    window = await window_of(session, order, values) if query.walks and order.name == "id" else None
     statement = _statement(entities, query, _with_sorted(query, columns), user, size)
+    if window is not None:
+        statement = statement.where(window.is_within())
     rows = await fetch(session, entities, query.entity, columns, statement, values)
-    following = order.cursor_at(_as_answered(rows[size - 1].values, order.name)) if len(rows) > size else None
-    return Part(rows[:size], following)
+    if len(rows) > size:
+        return Part(rows[:size], order.cursor_at(_as_answered(rows[size - 1].values, order.name)))
+    following = await window.following(session) if window is not None else None
+    return Part(rows, following, is_window=following is not None)
 
 
 def _with_sorted(query: ListQuery, columns: list[Column]) -> list[Column]:
