@@ -40,9 +40,9 @@ again after `Retry-After` seconds. With a key it is never done twice.
 
 **Preconditions.** An answer that is one row has an `ETag`. Send it as `If-None-Match` to be answered with 304 while
 nothing but views has changed, or as `If-Match` with a `PUT`, `PATCH` or `DELETE`, which is refused with 412 where
-somebody has edited the row meanwhile. `If-Match` guards what people edit: a sale changes the ETag of a product, and refuses no edit
-of it. The answer to an edit has the new ETag, but the stored answer to a repeated request has none. Where `If-Match`
-cannot work, it is refused (400).
+somebody has edited the row meanwhile. `If-Match` guards what people edit: a sale changes the ETag of a product, and
+refuses no edit of it. The answer to an edit has the new ETag, but the stored answer to a repeated request has none.
+Where `If-Match` cannot work, it is refused (400).
 
 **Request ids.** Every answer has an `X-Request-ID`: the one that was sent, where it is at most {request_id_length}
 visible characters, or a new one. The audit trail, each error and the log of the shop have it too.

@@ -51,7 +51,12 @@ class Instruments:
         self.write_slots_in_use = _gauge("shop_write_slots_in_use", "Writes that run.")
         self.write_slots_waiting = _gauge("shop_write_slots_waiting", "Writes that wait for their turn.")
         self.backlog = _gauge("shop_backlog_rows", "Rows that wait to be sent or placed.", "queue", mode="livemax")
-        self.backlog_age = _gauge("shop_backlog_seconds", "Seconds for which the first that could be sent has waited.", "queue", mode="livemax")
+        self.backlog_age = _gauge(
+            "shop_backlog_seconds",
+            "Seconds for which the first that could be sent has waited.",
+            "queue",
+            mode="livemax",
+        )
 
         self.processes = _gauge("shop_processes", "Processes that are alive.")
         self.cpu = _counter("shop_cpu_seconds", "Time that processors worked for the processes.")
