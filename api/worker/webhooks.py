@@ -49,6 +49,9 @@ ASKING_FOR_TIME = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 TEST_PATIENCE = timedelta(minutes=10)
 """For a test to be sent: whoever asked for it has gone on, where no worker ran meanwhile."""
 
+CLOCKS = timedelta(minutes=1)
+"""By which those of two machines may differ. Rather an event from before a webhook was added than one that is lost."""
+
 LONGEST_RETRY_AFTER = 3_600
 """Seconds for which a receiver may ask to be left alone."""
 
@@ -61,7 +64,7 @@ async def _take(session: AsyncSession, events: Sequence[Event]) -> None:
         INSERT_DELIVERY.values(event_id=event.id, webhook_id=each.id, subject=event.subject)
         for event in events
         for each in webhooks
-        if each.wants(event.type) and each.created_at <= event.timestamp
+        if each.wants(event.type) and event.timestamp > each.created_at - CLOCKS
     ]
     if rows:
         await (await session.connection()).execute(insert(TABLE), rows)

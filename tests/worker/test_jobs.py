@@ -14,7 +14,7 @@ from api.database.sessions import Database
 from api.mail.following import LONGEST_WAIT
 from api.models import webhook_delivery
 from api.models.audit_entry import AuditEntry
-from api.models.base import utcnow
+from api.models.base import at, utcnow
 from api.models.event import EventType
 from api.models.job import Job
 from api.models.mail import Mail
@@ -195,9 +195,10 @@ class TestPurgeOfEvents:
     async def test_events_of_weeks_without_a_worker_reach_their_webhooks_before_they_are_deleted(
         self, worker: Worker, sink: Sink, database: Database, settings: Settings, session: AsyncSession
     ) -> None:
-        await a_webhook(session, url=sink.url)
-        for _ in range(3):
-            await an_event(session, timestamp=utcnow() - self.LONG_AGO)
+        with at(utcnow() - self.LONG_AGO):
+            await a_webhook(session, url=sink.url)
+            for _ in range(3):
+                await an_event(session)
         while await relay(database):  # the worker has just begun, and purges before it has told anybody
             pass
         assert (await purging.purge(database, settings)).events == 0

@@ -125,7 +125,7 @@ class TestFanOut:
         self, worker: Worker, session: AsyncSession
     ) -> None:
         await events(session, "users/1")
-        with at(utcnow() + MINUTE):
+        with at(utcnow() + 2 * MINUTE):
             await a_webhook(session)
             await events(session, "users/2")
         while await relay(worker.database) or await fan_out(worker.database, [FOLLOWER]):
