@@ -215,15 +215,17 @@ async def read_part(
     """
     order, cursor = order_of(query), query.typed.get(AFTER)
     values = order.parameters(cursor) if cursor else {}
-    window = await window_of(session, order, values) if query.walks and order.name == "id" else None
+    window = await window_of(session, order, values) if query.walks else None
     statement = _statement(entities, query, _with_sorted(query, columns), user, size)
     if window is not None:
         statement = statement.where(window.is_within())
     rows = await fetch(session, entities, query.entity, columns, statement, values)
     if len(rows) > size:
         return Part(rows[:size], order.cursor_at(_as_answered(rows[size - 1].values, order.name)))
-    following = await window.following(session) if window is not None else None
-    return Part(rows, following, is_window=following is not None)
+    last = await window.following(session) if window is not None else None
+    if last is None:
+        return Part(rows, None)
+    return Part(rows, order.cursor_at(_as_answered(last, order.name)), is_window=True)
 
 
 def _with_sorted(query: ListQuery, columns: list[Column]) -> list[Column]:

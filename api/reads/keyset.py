@@ -45,17 +45,29 @@ class Keyset:
         return [each.desc() if self.descending else each.asc() for each in self.columns]
 
     def after(self) -> ColumnElement[bool]:
+        """The rows after the one that the parameters say."""
+        row_id = bindparam(AFTER_ID, type_=self.id.type)
+        return self.beyond(row_id, None if self.name == "id" else bindparam(AFTER_VALUE, type_=self.column.type))
+
+    def beyond(self, row_id: Any, value: Any) -> ColumnElement[bool]:
         """The rows after one, as a range of the index and a remainder: no database reads an OR alone as a range,
-        and MySQL does not read a comparison of rows as one.
+        and MySQL does not read a comparison of rows as one. In the order of the ids a row has no other value.
         """
-        row_id: Any = bindparam(AFTER_ID, type_=self.id.type)
         beyond_id: ColumnElement[bool] = self.id < row_id if self.descending else self.id > row_id
         if self.name == "id":
             return beyond_id
-        value: Any = bindparam(AFTER_VALUE, type_=self.column.type)
         if self.descending:
             return and_(self.column <= value, or_(self.column < value, beyond_id))
         return and_(self.column >= value, or_(self.column > value, beyond_id))
+
+    def up_to(self, row_id: Any, value: Any) -> ColumnElement[bool]:
+        """All others, as a range too: no database makes one of a NOT."""
+        within_id: ColumnElement[bool] = self.id >= row_id if self.descending else self.id <= row_id
+        if self.name == "id":
+            return within_id
+        if self.descending:
+            return and_(self.column >= value, or_(self.column > value, within_id))
+        return and_(self.column <= value, or_(self.column < value, within_id))
 
     def cursor_at(self, row: dict[str, Any]) -> str:
         """The cursor of a row as it stands in an answer."""
