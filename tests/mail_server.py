@@ -14,7 +14,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
-from tests.support import free_port as free_port
+from tests.support import free_port
 
 logging.getLogger("mail.log").setLevel(logging.WARNING)  # of aiosmtpd: a line for each connection
 

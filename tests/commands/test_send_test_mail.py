@@ -7,7 +7,8 @@ import pytest
 
 from api import __main__ as cli
 from api.settings import get_settings
-from tests.mail_server import PASSWORD, MailServer, free_port, make_certificates, serving, serving_with_login
+from tests.mail_server import PASSWORD, MailServer, make_certificates, serving, serving_with_login
+from tests.support import free_port
 
 pytestmark = pytest.mark.usefixtures("environment")
 

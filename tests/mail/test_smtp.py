@@ -11,7 +11,8 @@ import pytest
 from api.mail.messages import address_for, trial_message
 from api.mail.smtp import Delayed, MailFailure, Refused, ServerDown, send
 from api.mail_settings import parse_smtp_url
-from tests.mail_server import PASSWORD, MailServer, free_port, serving, serving_with_login
+from tests.mail_server import PASSWORD, MailServer, serving, serving_with_login
+from tests.support import free_port
 
 SENDER = Address("Käse & Co", "shop", "example.com")
 

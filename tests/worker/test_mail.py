@@ -29,8 +29,8 @@ from api.worker.queue import Queue
 from api.worker.relay import relay
 from tests.books import rows_of
 from tests.factories import a_mail, a_payment, a_product, a_user, a_webhook, an_order
-from tests.mail_server import MailServer, free_port, make_certificates, serving, serving_with_login
-from tests.support import longest_backoff
+from tests.mail_server import MailServer, make_certificates, serving, serving_with_login
+from tests.support import free_port, longest_backoff
 from tests.worker.support import OpenWorker
 
 
