@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from fastapi import Request
+from fastapi import Depends, Request
 from sqlmodel import col, delete, select
 
-from api.auth.callers import CurrentUser, lock_caller
+from api.auth.callers import CurrentUser, current_user, lock_caller
 from api.auth.mailed_links import HasMail, ThrottledReset, confirm_new_email, confirm_new_user, set_new_password
 from api.auth.passwords import hash_password
 from api.auth.registration import Throttled, ThrottledNewAddress
@@ -55,7 +55,10 @@ async def change_password(data: PasswordChange, user: PasswordChanger, session: 
 
 
 @router.post(
-    "/email", response_model=UserRead, responses=problems(403, 409, 429), dependencies=[Throttled, ThrottledNewAddress]
+    "/email",
+    response_model=UserRead,
+    responses=problems(403, 409, 429),
+    dependencies=[Depends(current_user), Throttled, ThrottledNewAddress],
 )
 async def change_address(data: EmailChange, caller: EmailChanger, session: WriteSession, settings: AppSettings) -> User:
     """Change the e-mail address. Where the shop sends mail, it is `pending_email` until its link is followed.
