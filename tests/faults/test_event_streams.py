@@ -77,6 +77,7 @@ async def test_a_client_that_connects_again_has_each_event_once(migrated: str, t
                 await asyncio.sleep(0.05)
             service.kill()
             service.start()
+            await asyncio.to_thread(service.wait_until_ready)
             async with asyncio.timeout(120):
                 await adding
                 await reading
