@@ -41,6 +41,13 @@ def web_command(code: Path) -> str:
 PROCFILE = web_command(ROOT)
 
 
+def environment_of(database_url: str, code: Path = ROOT) -> dict[str, str]:
+    """The environment of a process of the shop, without the settings of whoever runs the tests."""
+    ours = {name.upper() for name in Settings.model_fields}
+    others = {name: value for name, value in os.environ.items() if name not in ours}
+    return others | {"PYTHONPATH": str(code), "DATABASE_URL": database_url}
+
+
 class Service:
     """A worker that is killed is replaced by its supervisor. After `kill` nobody starts anything."""
 
@@ -51,11 +58,8 @@ class Service:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "service.log"
         self._folder = folder
-        ours = {name.upper() for name in Settings.model_fields}
-        self._environment = {name: value for name, value in os.environ.items() if name not in ours} | {
+        self._environment = environment_of(database_url, code) | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(code),
-            "DATABASE_URL": database_url,
             "PORT": str(self.port),
             "WEB_CONCURRENCY": str(workers),
         }

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -28,9 +27,10 @@ from api.settings import Settings
 from tests.databases import Backend
 from tests.factories import a_job, a_webhook, an_event
 from tests.faults import SECONDS
+from tests.faults.service import environment_of
 from tests.selection import OUTCOME
 from tests.sink import Received, Sink, a_sink, answer
-from tests.support import ROOT, FreshSession
+from tests.support import FreshSession
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900 + 5 * SECONDS)]
 
@@ -43,12 +43,7 @@ class Workers:
     """Processes of `python -m api worker`; the one that has run longest is killed next."""
 
     def __init__(self, url: str, folder: Path) -> None:
-        ours = {name.upper() for name in Settings.model_fields}
-        self._environment = {name: value for name, value in os.environ.items() if name not in ours} | {
-            "PYTHONPATH": str(ROOT),
-            "DATABASE_URL": url,
-            "WEBHOOKS_TO_PRIVATE_ADDRESSES": "true",
-        }
+        self._environment = environment_of(url) | {"WEBHOOKS_TO_PRIVATE_ADDRESSES": "true"}
         self._folder = folder
         self._running: list[subprocess.Popen[bytes]] = []
         self.kills = 0
