@@ -1,13 +1,15 @@
 """Who is asking: the dependencies by which a route names its caller."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.base import SecurityBase
 from fastapi.security.utils import get_authorization_scheme_param
+from sqlalchemy import Dialect
 from sqlmodel import bindparam, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -18,25 +20,33 @@ from api.database.statements import Statement
 from api.errors import Forbidden, Unauthorized, Unavailable
 from api.models.base import utcnow
 from api.models.token import Token
-from api.models.user import Caller, User
+from api.models.user import Caller, User, UserRead
+from api.reads.rows import RowAsJSON, as_json
 from api.web.app_state import INVALID_TOKEN, database_of
 from api.web.key_rules import demands_sign_in
 from api.web.transactions import run_of
 from api.web.watching import CALLER
 
 STAFF_ONLY = "Only staff may do this."
+SIGN_IN = "Sign in first: send a token from `POST /auth/token` as `Authorization: Bearer …`."
 
-USER_COLUMNS = [name for name in Caller.model_fields if name != "token_id"]
-
-# Almost every request runs one of these.
-SELECT_CALLER = Statement(
+CALLERS = (
     select(User)
-    .with_only_columns(*(getattr(User, name) for name in USER_COLUMNS), col(Token.id), col(Token.last_used_at))
     .join(Token, col(Token.user_id) == col(User.id))
     .where(
         col(Token.token_hash) == bindparam("token_hash"), col(Token.expires_at) > bindparam("now"), col(User.is_active)
     )
 )
+CALLER_COLUMNS: list[Any] = [User.id, User.username, User.is_superuser, Token.id, Token.last_used_at]
+
+# Almost every request runs one of these.
+SELECT_CALLER = Statement(CALLERS.with_only_columns(*CALLER_COLUMNS))
+
+
+@cache
+def _select_profile(dialect: Dialect) -> Statement:
+    """The same with all that the caller may read of the row, so that reading it takes no second statement."""
+    return Statement(as_json(CALLERS, read=UserRead, dialect=dialect).add_columns(col(User.version), *CALLER_COLUMNS))
 
 
 _bearer = OAuth2PasswordBearer(
@@ -64,7 +74,7 @@ class _CurrentUser(_Token):
     async def __call__(self, request: Request) -> Caller:
         caller = await run_of(request).once(_find_caller)
         if caller is None:
-            raise Unauthorized("Sign in first: send a token from `POST /auth/token` as `Authorization: Bearer …`.")
+            raise Unauthorized(SIGN_IN)
         return caller
 
 
@@ -78,32 +88,52 @@ class _Staff(_CurrentUser):
         return caller
 
 
+class _OwnProfile(_Token):
+    """All that the caller may read of the own row; refuses whoever is not signed in."""
+
+    async def __call__(self, request: Request) -> RowAsJSON:
+        found = await _find(request, _select_profile(database_of(request).engine.dialect))
+        if found is None:
+            raise Unauthorized(SIGN_IN)
+        _, (text, version) = found
+        return RowAsJSON(text.encode(), version)
+
+
 optional_caller = _OptionalCaller()
 current_user = demands_sign_in(_CurrentUser())
 staff = demands_sign_in(_Staff())
+own_profile = demands_sign_in(_OwnProfile())
 
-READ_TOKEN: frozenset[Callable[..., Any]] = frozenset({optional_caller, current_user, staff})
-DEMAND_TOKEN: frozenset[Callable[..., Any]] = frozenset({current_user, staff})
+READ_TOKEN: frozenset[Callable[..., Any]] = frozenset({optional_caller, current_user, staff, own_profile})
+DEMAND_TOKEN: frozenset[Callable[..., Any]] = frozenset({current_user, staff, own_profile})
 
 
 async def _find_caller(request: Request) -> Caller | None:
-    """The connection is given back at once, so that a request never holds two of the pool."""
+    found = await _find(request, SELECT_CALLER)
+    return found and found[0]
+
+
+async def _find(request: Request, statement: Statement) -> tuple[Caller, Sequence[Any]] | None:
+    """Who sends a request, and what else the statement asks for; `None` where it comes without a token.
+
+    The connection is given back at once, so that a request never holds two of the pool.
+    """
     scheme, secret = get_authorization_scheme_param(request.headers.get("Authorization"))
     if scheme.lower() != "bearer":
         return None
     database = database_of(request)
     async with database.connection() as connection:
-        rows = await connection.fetch(SELECT_CALLER, token_hash=hash_token(secret), now=utcnow())
+        rows = await connection.fetch(statement, token_hash=hash_token(secret), now=utcnow())
     if not rows:
         raise Unauthorized(INVALID_TOKEN)
-    *columns, token_id, last_used_at = rows[0]
-    caller = Caller.model_construct(**dict(zip(USER_COLUMNS, columns, strict=True)), token_id=token_id)
+    *others, user_id, username, is_superuser, token_id, last_used_at = rows[0]
+    caller = Caller(user_id, username, is_superuser, token_id)
     request.scope["state"][CALLER] = caller
     origin = run_of(request).origin
-    origin.user_id, origin.token_id = caller.id, token_id
+    origin.user_id, origin.token_id = user_id, token_id
     if not _is_recent(last_used_at):
         await _record_use(database, caller, last_used_at)
-    return caller
+    return caller, others
 
 
 def _is_recent(last_used_at: datetime | None) -> bool:
@@ -153,6 +183,7 @@ def is_staff(user: Caller | None) -> bool:
 OptionalUser = Annotated[Caller | None, Depends(optional_caller)]
 CurrentUser = Annotated[Caller, Depends(current_user)]
 Staff = Annotated[Caller, Depends(staff)]
+OwnProfile = Annotated[RowAsJSON, Depends(own_profile)]
 
 
 async def tokens_of_staff(database: Database, token_ids: set[int]) -> set[int]:

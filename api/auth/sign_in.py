@@ -20,7 +20,7 @@ from api.database.sessions import Database
 from api.errors import Forbidden, Unauthorized, Unavailable
 from api.models.attempt import AttemptKind
 from api.models.texts import composed
-from api.models.user import Caller, EmailChange, PasswordChange, User
+from api.models.user import EmailChange, PasswordChange, User
 from api.settings import Settings
 from api.web.app_state import AppDatabase, AppSettings
 from api.web.key_rules import may_lock_caller
@@ -34,6 +34,15 @@ class VerifiedUser:
     """A user whose password was right, and the hash to store: a new one where the parameters have risen."""
 
     user: User
+    hashed_password: str
+
+
+@dataclass(frozen=True)
+class VerifiedCaller:
+    """A caller whose password was right, and the hash by which it was."""
+
+    id: int
+    token_id: int
     hashed_password: str
 
 
@@ -66,33 +75,35 @@ class _Reauthentication:
     database: AppDatabase
     settings: AppSettings
 
-    async def by(self, password: str) -> Caller:
+    async def by(self, password: str) -> VerifiedCaller:
+        async with self.database.reads() as session:
+            found = (await session.exec(select(User.hashed_password).where(User.id == self.user.id))).first()
         subjects = {AttemptKind.SIGN_IN_BY_ACCOUNT: f"id {self.user.id}"}
-        right, _ = await _verify(self.database, self.settings, subjects, password, self.user.hashed_password)
-        if not right:
+        right, _ = await _verify(self.database, self.settings, subjects, password, found)
+        if found is None or not right:
             raise Forbidden("The current password is wrong.")
-        return self.user
+        return VerifiedCaller(self.user.id, self.user.token_id, found)
 
 
 Reauthentication = Annotated[_Reauthentication, Depends()]
 
 
 @may_lock_caller
-async def _changing_password(data: PasswordChange, reauthentication: Reauthentication) -> Caller:
+async def _changing_password(data: PasswordChange, reauthentication: Reauthentication) -> VerifiedCaller:
     return await reauthentication.by(data.current_password)
 
 
 @may_lock_caller
-async def _changing_email(data: EmailChange, reauthentication: Reauthentication) -> Caller:
+async def _changing_email(data: EmailChange, reauthentication: Reauthentication) -> VerifiedCaller:
     return await reauthentication.by(data.current_password)
 
 
 VerifiedSignIn = Annotated[VerifiedUser, Depends(_verified_sign_in)]
-PasswordChanger = Annotated[Caller, Depends(_changing_password)]
-EmailChanger = Annotated[Caller, Depends(_changing_email)]
+PasswordChanger = Annotated[VerifiedCaller, Depends(_changing_password)]
+EmailChanger = Annotated[VerifiedCaller, Depends(_changing_email)]
 
 
-async def update_verified(session: AsyncSession, user: User | Caller, **values: Any) -> None:
+async def update_verified(session: AsyncSession, user: User | VerifiedCaller, **values: Any) -> None:
     """Change a user whose password is still the one that was right: no session outlives a change of the password.
 
     Raises:
@@ -103,7 +114,7 @@ async def update_verified(session: AsyncSession, user: User | Caller, **values: 
         raise Unavailable(CHANGED_MEANWHILE)
 
 
-async def lock_verified(session: AsyncSession, user: Caller) -> User:
+async def lock_verified(session: AsyncSession, user: VerifiedCaller) -> User:
     """Lock and return a user whose password is still the one that was right.
 
     Raises:
@@ -116,7 +127,7 @@ async def lock_verified(session: AsyncSession, user: Caller) -> User:
     return found
 
 
-def _unchanged(user: User | Caller) -> tuple[ColumnElement[bool], ...]:
+def _unchanged(user: User | VerifiedCaller) -> tuple[ColumnElement[bool], ...]:
     its = (col(User.id) == user.id, col(User.hashed_password) == user.hashed_password)
     return (*its, col(User.is_active).is_(True))
 

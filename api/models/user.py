@@ -1,6 +1,7 @@
 """Users: customers and, where `is_superuser` is set, staff."""
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -15,7 +16,7 @@ from api.models.columns import BigInt
 from api.models.searchable import Searchable
 from api.models.texts import LINE, LINES
 from api.models.types import ABSENT, SECRET, Email, Id, IsActive, in_words
-from api.models.versioned import Version, Versioned
+from api.models.versioned import Versioned
 
 if TYPE_CHECKING:
     from api.models.order import Order
@@ -207,12 +208,14 @@ class ErasedUser(Schema):
     id: Id
 
 
-class Caller(UserRead):
+@dataclass(frozen=True, slots=True)
+class Caller:
     """The user who sends a request, as stored when it came in, and the token that it came with."""
 
-    hashed_password: str
-    version: Version
-    token_id: Id
+    id: int
+    username: str
+    is_superuser: bool
+    token_id: int
 
     def may_act_for(self, user_id: int) -> bool:
         """Whether this user may read and change what belongs to another user: staff may."""
@@ -226,5 +229,5 @@ class Caller(UserRead):
 @cache
 def any_caller(is_superuser: bool) -> Caller:
     """A caller for conditions that are built once for all staff users, or all customers: the id is a `bindparam`."""
-    known: dict[str, Any] = {"id": bindparam("caller_id", type_=BigInt), "is_superuser": is_superuser}
-    return Caller.model_construct(**known)
+    caller_id: Any = bindparam("caller_id", type_=BigInt)
+    return Caller(id=caller_id, username="", is_superuser=is_superuser, token_id=0)

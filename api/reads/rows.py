@@ -9,7 +9,7 @@ database writes. A route that needs the rows themselves asks for a `ReadSession`
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 from sqlalchemy import Dialect, Select
@@ -20,6 +20,14 @@ from api.errors import NotFound
 from api.models.base import noun_of
 from api.reads.json_expressions import json_of_row
 from api.reads.plans import fetch_planned
+
+
+class RowAsJSON(NamedTuple):
+    """A row that a route has already, as the database wrote it in the format of the Read class."""
+
+    content: bytes
+    version: Any
+    """For its ETag; a row that nobody edits has none."""
 
 
 class Read(ABC):

@@ -9,16 +9,16 @@ from pydantic import AfterValidator, Field
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import case, col, func, select
 
-from api.auth.callers import CurrentUser, Staff, current_user
+from api.auth.callers import CurrentUser, OwnProfile, Staff, current_user
 from api.auth.profiles import ChangeProfile
 from api.auth.registration import REGISTERING, Registered, Registering, Throttled, ThrottledMails, new_user
 from api.errors import Forbidden, NotFound
 from api.models.base import utcnow
 from api.models.post import Post, PostSummary, UserReadWithPosts
 from api.models.reports import ActiveCount, TopSpender, UsersChanged
-from api.models.user import Caller, ProfileUpdate, User, UserBase, UserCreate, UserRead, UserUpdate
+from api.models.user import ProfileUpdate, User, UserBase, UserCreate, UserRead, UserUpdate
 from api.reads.pages import read_page
-from api.reads.rows import Read, read_one
+from api.reads.rows import Read, RowAsJSON, read_one
 from api.rules import erasure, user_access
 from api.rules.events import record_registrations
 from api.rules.revenue import top_spenders
@@ -126,9 +126,9 @@ async def search_users(staff: Staff, query: Annotated[UserSearch, Query()]) -> R
 
 
 @router.get("/me", response_model=UserRead, summary="Read the current user")
-async def read_me(user: CurrentUser) -> Caller:
+async def read_me(profile: OwnProfile) -> RowAsJSON:
     """Read the user who sends the request."""
-    return user
+    return profile
 
 
 @router.patch(

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from api.errors import ShopError
 from api.models.versioned import version_of
 from api.reads.answers import json_of
-from api.reads.rows import Read
+from api.reads.rows import Read, RowAsJSON
 from api.web.idempotency import answer_once
 from api.web.key_rules import key_rules_of
 from api.web.preconditions import Preconditions
@@ -64,6 +64,8 @@ class TransactionRoute(APIRoute):
             if isinstance(returned, Read):
                 async with run_of(request).connection() as connection:
                     content = await returned.run(connection, self.response_model)
+            elif isinstance(returned, RowAsJSON):
+                content = returned.content
             elif self.response_model is None or isinstance(returned, Response):
                 return returned
             else:
