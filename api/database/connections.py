@@ -18,13 +18,13 @@ from api.database.drivers import (
     Discard,
     DriverConnection,
     Listener,
-    MySQLConnection,
-    SQLiteConnection,
     as_session_error,
 )
 from api.database.engine import is_in_transaction
+from api.database.mysql import MySQLConnection
 from api.database.postgresql import PostgreSQLConnection
 from api.database.sqlalchemy_internals import has_ready, invalidate_pool
+from api.database.sqlite import SQLiteConnection
 from api.database.trail import trail_of
 
 OPEN_DRIVER, LISTENERS = "open_driver", "listeners"

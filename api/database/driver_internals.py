@@ -15,10 +15,12 @@ Of psycopg:
 Of aiosqlite:
 - It waits for a statement that is to be interrupted, and says nowhere which thread runs it:
   `tests/database/test_abandoned_statements.py`.
+- Its thread takes one statement at a time, and closes a cursor in a turn of its own: `tests/database/test_batches.py`.
 """
 
 import socket
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from threading import Thread
 from typing import Any
@@ -74,6 +76,11 @@ def abandon(driver: Any) -> None:
     if driver._connection is not None:
         driver._connection.interrupt()
         driver._tx.put_nowait((None, driver._connection.rollback))
+
+
+async def run_in_thread(driver: Any, function: Callable[[sqlite3.Connection], None]) -> None:
+    """Run a function in the thread of an SQLite connection, which may use that connection there."""
+    await driver._execute(lambda: function(driver._conn))
 
 
 def thread_of(driver: Any) -> Thread:

@@ -91,7 +91,7 @@ class DriverConnection(ABC):
         return int(await self._run(self._execute, *self._with_values(statement, values)))
 
     async def together(self, *calls: Call) -> Sequence[Answered]:
-        """Run statements one after the other, which PostgreSQL takes in one go. All are run, whatever each changes.
+        """Run statements one after the other, which PostgreSQL and SQLite take in one go. All are run, whatever each changes.
 
         Raises:
             sqlalchemy.exc.DBAPIError: The database refused one, or the connection is dead.
@@ -108,7 +108,7 @@ class DriverConnection(ABC):
     async def send(self, statement: Statement, **values: Any) -> None:
         """Run a statement whose result is not needed, with the next statement at the latest.
 
-        PostgreSQL takes both in one go. An error may come with the next statement, which then was not run.
+        PostgreSQL and SQLite take both in one go. An error may come with the next statement, which then was not run.
         """
         await self._run(self._send, *self._with_values(statement, values))
 
@@ -191,29 +191,6 @@ class DriverConnection(ABC):
 
     @abstractmethod
     async def _execute(self, sql: str, values: Sequence[Any]) -> int: ...
-
-
-class SQLiteConnection(DriverConnection):
-    async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-        """In one turn of the connection's thread."""
-        rows: Sequence[Row] = await self._driver.execute_fetchall(sql, values)
-        return rows
-
-    async def _execute(self, sql: str, values: Sequence[Any]) -> int:
-        async with self._driver.execute(sql, values) as cursor:
-            return int(cursor.rowcount)
-
-
-class MySQLConnection(DriverConnection):
-    async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-        async with self._driver.cursor() as cursor:
-            await cursor.execute(sql, values)
-            rows: Sequence[Row] = await cursor.fetchall()
-            return rows
-
-    async def _execute(self, sql: str, values: Sequence[Any]) -> int:
-        async with self._driver.cursor() as cursor:
-            return int(await cursor.execute(sql, values))
 
 
 def as_session_error(

@@ -14,17 +14,16 @@ from psycopg.generators import execute, fetch_many, send
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
+from api.database.batches import SQL
+
 MAX_PREPARED = 200
 """Statements that stay prepared on one connection, more than most shops run. Each takes some 20 kB of the server."""
-
-SQL = tuple[str, Sequence[Any]]
-"""A statement with its values in their order."""
 
 Preparation = tuple[bytes, tuple[int, ...]]
 """What a statement is prepared for: its SQL, and the types of its values."""
 
 
-class Answer(NamedTuple):
+class LibpqAnswer(NamedTuple):
     """What the server answered to a statement. Its rows can be read until the next one is run."""
 
     result: PGresult
@@ -68,7 +67,7 @@ class Libpq:
         self.answered = 0
         """How many of the statements of the last run were answered without an error."""
 
-    async def run(self, statements: Sequence[SQL]) -> list[Answer]:
+    async def run(self, statements: Sequence[SQL]) -> list[LibpqAnswer]:
         """Run statements in their order. After one that fails, none is run.
 
         Raises:
@@ -111,7 +110,7 @@ class Libpq:
             pgconn.send_prepare(encoded.name, sql, types)
         pgconn.send_query_prepared(encoded.name, encoded.values, encoded.formats)
 
-    async def _run_in_pipeline(self, encoded: Sequence[_Encoded]) -> list[Answer]:
+    async def _run_in_pipeline(self, encoded: Sequence[_Encoded]) -> list[LibpqAnswer]:
         pgconn = self._connection.pgconn
         pgconn.enter_pipeline_mode()
         for each in encoded:
@@ -138,7 +137,7 @@ class Libpq:
             received.append((yield from fetch_many(pgconn)))
         return received
 
-    def _answer(self, results: Sequence[PGresult]) -> Answer:
+    def _answer(self, results: Sequence[PGresult]) -> LibpqAnswer:
         """
         Raises:
             psycopg.Error: The server refused the statement.
@@ -146,4 +145,4 @@ class Libpq:
         result = results[-1]
         if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
             raise error_from_result(result, encoding=self._transformer.encoding)
-        return Answer(result, self._transformer)
+        return LibpqAnswer(result, self._transformer)

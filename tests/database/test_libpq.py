@@ -1,9 +1,8 @@
-"""Statements through libpq: in one round trip, in their order, prepared once, and never after one that failed."""
+"""Statements through libpq: prepared once, and several in one round trip."""
 
 import pytest
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Integer, String, bindparam, cast, col, select, text
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database import libpq
 from api.database.connections import driver_of
@@ -13,9 +12,8 @@ from api.database.statements import Insertion, Statement
 from api.database.transactions import undo
 from api.models.tag import Tag
 from api.models.types import MAX_ID
-from tests.database.support import OpenDatabase, value_of
+from tests.database.support import OpenDatabase
 from tests.databases import Backend
-from tests.factories import a_tag
 
 PREPARED = Statement(text("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%tags%'"))
 SELECT_TAGS = Statement(select(col(Tag.name)).where(col(Tag.id) >= bindparam("first")))
@@ -74,19 +72,6 @@ class TestPreparation:
 
 
 class TestPipeline:
-    async def test_after_a_statement_that_fails_none_is_run_and_the_error_is_its_own(
-        self, database: Database, session: AsyncSession
-    ) -> None:
-        tag = await a_tag(session)
-        async with database.transaction() as writing:
-            driver = await driver_of(writing)
-            await driver.send(INSERT_TAG.recorded, **INSERT_TAG.values(name=tag.name, slug="another"))
-            await driver.send(INSERT_TAG.recorded, **INSERT_TAG.values(name="Vinyl", slug="vinyl"))
-            with pytest.raises(IntegrityError, match="uq_tags_name"):
-                await driver.fetch(SELECT_TAGS, first=MAX_ID)
-            await undo(writing)
-        assert await value_of(session, "SELECT count(*) FROM tags WHERE slug IN ('another', 'vinyl')") == 0
-
     async def test_what_a_failed_statement_kept_from_being_prepared_is_prepared_later(
         self, open_database: OpenDatabase
     ) -> None:
@@ -120,11 +105,3 @@ class TestPipeline:
                 await driver.send(echo, sent=long, number=number)
             ((sent, number),) = await driver.fetch(echo, sent=long, number=30)
         assert (sent, number) == (long, 30)
-
-    async def test_the_number_of_changed_rows_is_that_of_the_last_statement(self, database: Database) -> None:
-        rows = [INSERT_TAG.values(name=f"Tag {number}", slug=f"tag-{number}") for number in range(3)]
-        async with database.transaction() as session:
-            driver = await driver_of(session)
-            for row in rows:
-                await driver.send(INSERT_TAG.recorded, **row)
-            assert await driver.execute(Statement(text("DELETE FROM tags WHERE slug LIKE 'tag-%'"))) == 3

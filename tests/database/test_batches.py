@@ -1,0 +1,100 @@
+"""Statements in one batch: run in their order, and none after one that failed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import bindparam, col, select, text
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from api.database import sqlite
+from api.database.connections import driver_of
+from api.database.driver_internals import run_in_thread
+from api.database.sessions import Database
+from api.database.statements import Insertion, Statement
+from api.database.transactions import undo
+from api.models.tag import Tag
+from api.models.types import MAX_ID
+from tests.database.support import value_of
+from tests.factories import a_tag
+
+BATCHING = pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
+
+SELECT_TAGS = Statement(select(col(Tag.name)).where(col(Tag.id) >= bindparam("first")))
+DELETE_MADE = Statement(text("DELETE FROM tags WHERE slug LIKE 'tag-%'"))
+INSERT_TAG = Insertion(Tag)
+MADE = [INSERT_TAG.values(name=f"Tag {number}", slug=f"tag-{number}") for number in range(3)]
+
+
+@BATCHING
+async def test_after_a_statement_that_fails_none_is_run_and_the_error_is_its_own(
+    database: Database, session: AsyncSession
+) -> None:
+    tag = await a_tag(session)
+    async with database.transaction() as writing:
+        driver = await driver_of(writing)
+        await driver.send(INSERT_TAG.recorded, **INSERT_TAG.values(name=tag.name, slug="another"))
+        await driver.send(INSERT_TAG.recorded, **INSERT_TAG.values(name="Vinyl", slug="vinyl"))
+        with pytest.raises(IntegrityError, match=r"uq_tags_name|tags\.name"):
+            await driver.fetch(SELECT_TAGS, first=MAX_ID)
+        await undo(writing)
+    assert await value_of(session, "SELECT count(*) FROM tags WHERE slug IN ('another', 'vinyl')") == 0
+
+
+@BATCHING
+async def test_an_error_says_whether_it_is_of_what_was_sent_earlier(database: Database, session: AsyncSession) -> None:
+    tag = await a_tag(session)
+    taken = INSERT_TAG.values(name=tag.name, slug="another")
+    async with database.transaction() as writing:
+        driver = await driver_of(writing)
+        with pytest.raises(IntegrityError):
+            await driver.execute(INSERT_TAG.recorded, **taken)
+        assert not driver.failed_earlier
+        await undo(writing)
+    async with database.transaction() as writing:
+        driver = await driver_of(writing)
+        await driver.send(INSERT_TAG.recorded, **taken)
+        with pytest.raises(IntegrityError):
+            await driver.fetch(SELECT_TAGS, first=MAX_ID)
+        assert driver.failed_earlier
+        await undo(writing)
+
+
+@BATCHING
+async def test_the_number_of_changed_rows_is_that_of_the_last_statement(database: Database) -> None:
+    async with database.transaction() as session:
+        driver = await driver_of(session)
+        for row in MADE:
+            await driver.send(INSERT_TAG.recorded, **row)
+        assert await driver.execute(DELETE_MADE) == 3
+
+
+@pytest.fixture
+def turns(monkeypatch: pytest.MonkeyPatch) -> list[Callable[..., Any]]:
+    """What SQLite's thread was asked to do."""
+    taken: list[Callable[..., Any]] = []
+
+    async def counted(driver: Any, function: Callable[..., Any]) -> None:
+        taken.append(function)
+        await run_in_thread(driver, function)
+
+    monkeypatch.setattr(sqlite, "run_in_thread", counted)
+    return taken
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_the_thread_of_sqlite_has_one_turn_for_all_that_waits(
+    database: Database, turns: list[Callable[..., Any]]
+) -> None:
+    """Each turn wakes a thread, which then waits for Python's lock: as dear as several statements."""
+    async with database.transaction() as session:
+        driver = await driver_of(session)
+        for row in MADE:
+            await driver.send(INSERT_TAG.recorded, **row)
+        assert turns == []
+        await driver.fetch(SELECT_TAGS, first=MAX_ID)
+        assert len(turns) == 1, "BEGIN, three rows, and what was asked for"
+        for _ in range(3):
+            await driver.send(DELETE_MADE)
+    assert len(turns) == 2, "all that was sent, and COMMIT"
