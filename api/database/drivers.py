@@ -6,22 +6,24 @@ Errors are those that a session raises, so retries and refusals know them.
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Dialect, PoolProxiedConnection
 from sqlalchemy.engine.interfaces import DBAPIModule
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel import text
 
+from api.database.batches import SQL, Answer, Answered, Call
 from api.database.errors import ends_session
-from api.database.statements import CompiledStatement, Insertion, Recorder, Row, Statement, numbered_values
-
-LAST_INSERT_ID = Statement(text("SELECT LAST_INSERT_ID()"))
-"""For MySQL, which has no INSERT … RETURNING."""
-
-Call = tuple[Statement, dict[str, Any]]
-"""A statement with its values."""
+from api.database.statements import (
+    LAST_INSERT_ID,
+    CompiledStatement,
+    Insertion,
+    Recorder,
+    Row,
+    Statement,
+    numbered_values,
+)
 
 Run = Callable[[str, Sequence[Any]], Awaitable[Any]]
 Listener = Callable[[str, Sequence[Any]], None]
@@ -32,13 +34,6 @@ LONGEST_SILENCE = 4.0
 waits for no row as long as that, and a network that swallows what one of them sends mostly does so with all."""
 
 
-class Answered(NamedTuple):
-    """What came of a statement: how many rows it changed or found, and those that it found."""
-
-    row_count: int
-    rows: Sequence[Row]
-
-
 class Discard(Protocol):
     """Throws a connection away; where the database ended it, or was silent, all that are as old are replaced too."""
 
@@ -46,7 +41,7 @@ class Discard(Protocol):
 
 
 class DriverConnection(ABC):
-    """A connection of one driver."""
+    """A connection of one driver. What is sent waits for the next statement, and goes to the database with it."""
 
     def __init__(
         self, engine: AsyncEngine, proxied: PoolProxiedConnection, discard: Discard, listeners: Sequence[Listener]
@@ -62,6 +57,9 @@ class DriverConnection(ABC):
         self.defers = False
         """Whether `send` may wait for the next statement: whoever sets this sees to it that nothing is left behind."""
         self.trail: Recorder | None = None  # none in autocommit
+        self._waiting: list[SQL] = []
+        self._answered = 0
+        """How many of the statements of the last batch were answered without an error."""
 
     @property
     def dialect(self) -> Dialect:
@@ -91,24 +89,26 @@ class DriverConnection(ABC):
         return int(await self._run(self._execute, *self._with_values(statement, values)))
 
     async def together(self, *calls: Call) -> Sequence[Answered]:
-        """Run statements one after the other, which PostgreSQL and SQLite take in one go. All are run, whatever each changes.
+        """Run statements one after the other, in one go. All are run, whatever each changes.
 
         Raises:
             sqlalchemy.exc.DBAPIError: The database refused one, or the connection is dead.
         """
-        answered = []
-        for statement, values in calls:
-            if statement.on(self.dialect).has_rows:
-                rows = await self.fetch(statement, **values)
-                answered.append(Answered(len(rows), rows))
-            else:
-                answered.append(Answered(await self.execute(statement, **values), ()))
-        return answered
+        compiled = [statement.on(self.dialect) for statement, _ in calls]
+        ready = [each.with_values(each.constants | values) for each, (_, values) in zip(compiled, calls, strict=True)]
+        for sql, values in ready:
+            self._tell(sql, values)
+        self._waiting += ready[:-1]
+        answers: Sequence[Answer] = await self._guarded(self._answers, *ready[-1])
+        return [
+            Answered(answer.row_count, each.converted(answer.fetched()) if each.has_rows else ())
+            for each, answer in zip(compiled, answers[-len(calls) :], strict=True)
+        ]
 
     async def send(self, statement: Statement, **values: Any) -> None:
         """Run a statement whose result is not needed, with the next statement at the latest.
 
-        PostgreSQL and SQLite take both in one go. An error may come with the next statement, which then was not run.
+        The database takes both in one go. An error may come with the next statement, which then was not run.
         """
         await self._run(self._send, *self._with_values(statement, values))
 
@@ -126,11 +126,12 @@ class DriverConnection(ABC):
 
     async def flush(self) -> None:
         """Run what was sent and is not run yet."""
-        return
+        if self._waiting:
+            await self._guarded(self._execute, *self._waiting.pop())
 
     def forget(self) -> None:
         """Drop what was sent and is not run yet."""
-        return
+        self._waiting.clear()
 
     async def insert(self, insertion: Insertion, *, row_id: int | None = None, **row: Any) -> int:
         """Insert one row, all of whose values are given, record it, and return its id.
@@ -142,8 +143,8 @@ class DriverConnection(ABC):
         elif self.dialect.insert_returning:
             ((row_id,),) = await self.fetch(insertion.recorded_returning_id, **row)
         else:
-            await self.execute(insertion.recorded, **row)
-            ((row_id,),) = await self.fetch(LAST_INSERT_ID)
+            _, last = await self.together((insertion.recorded, row), (LAST_INSERT_ID, {}))
+            ((row_id,),) = last.rows
         insertion.record(self.trail, row_id, row)
         return int(row_id)
 
@@ -184,13 +185,29 @@ class DriverConnection(ABC):
         return as_session_error(self._engine, error, sql, values, is_dead=is_dead)
 
     async def _send(self, sql: str, values: Sequence[Any]) -> None:
-        await self._execute(sql, values)
+        if self.defers:
+            self._waiting.append((sql, values))
+        else:
+            await self._answers(sql, values)
+
+    async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+        return (await self._answers(sql, values))[-1].fetched()
+
+    async def _execute(self, sql: str, values: Sequence[Any]) -> int:
+        return (await self._answers(sql, values))[-1].row_count
+
+    async def _answers(self, sql: str, values: Sequence[Any]) -> Sequence[Answer]:
+        """The answers to all that waited, and to a statement that is run after it."""
+        waiting, self._waiting = self._waiting, []
+        try:
+            return await self._run_batch([*waiting, (sql, values)])
+        except self.dialect.loaded_dbapi.Error:
+            self.failed_earlier = self._answered < len(waiting)
+            raise
 
     @abstractmethod
-    async def _fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]: ...
-
-    @abstractmethod
-    async def _execute(self, sql: str, values: Sequence[Any]) -> int: ...
+    async def _run_batch(self, statements: Sequence[SQL]) -> Sequence[Answer]:
+        """Run statements in their order, and count those that are `_answered`. After one that fails, none is run."""
 
 
 def as_session_error(

@@ -29,7 +29,7 @@ class LibpqAnswer(NamedTuple):
     result: PGresult
     transformer: abc.Transformer
 
-    def rows(self) -> list[tuple[Any, ...]]:
+    def fetched(self) -> list[tuple[Any, ...]]:
         self.transformer.set_pgresult(self.result)
         return self.transformer.load_rows(0, self.result.ntuples, tuple)
 

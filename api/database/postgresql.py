@@ -5,16 +5,16 @@ from collections.abc import Sequence
 from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from api.database.batches import SQL, BatchingConnection
+from api.database.batches import SQL
 from api.database.driver_internals import keep_prepared
-from api.database.drivers import Discard, Listener
+from api.database.drivers import Discard, DriverConnection, Listener
 from api.database.libpq import Libpq, LibpqAnswer
 
 LIBPQ = "libpq"
 """The key in a connection's `info` of what it keeps for as long as it lives."""
 
 
-class PostgreSQLConnection(BatchingConnection):
+class PostgreSQLConnection(DriverConnection):
     def __init__(
         self, engine: AsyncEngine, proxied: PoolProxiedConnection, discard: Discard, listeners: Sequence[Listener]
     ) -> None:
@@ -25,11 +25,10 @@ class PostgreSQLConnection(BatchingConnection):
         self._libpq: Libpq = proxied.info[LIBPQ]
 
     async def _run_batch(self, statements: Sequence[SQL]) -> Sequence[LibpqAnswer]:
-        return await self._libpq.run(statements)
-
-    @property
-    def _answered(self) -> int:
-        return self._libpq.answered
+        try:
+            return await self._libpq.run(statements)
+        finally:
+            self._answered = self._libpq.answered
 
     async def commit(self) -> None:
         """PostgreSQL answers the COMMIT of a failed transaction with a rollback, and without an error."""

@@ -14,8 +14,8 @@ from sqlalchemy import Dialect, inspect
 from sqlmodel import SQLModel, func, literal_column, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.batches import Answered, Call
 from api.database.connections import driver_of
-from api.database.drivers import Answered, Call
 from api.database.statements import Statement
 
 LAST_ID = Statement(text("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = :name), 0)"))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from sqlalchemy import BindParameter, ClauseElement, Column, Delete, Dialect, Insert, Table, Update, inspect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.types import TypeEngine
-from sqlmodel import SQLModel, bindparam, insert
+from sqlmodel import SQLModel, bindparam, func, insert, select
 
 from api.database.sqlalchemy_internals import values_of
 from api.database.versions import raising_versions
@@ -183,6 +183,10 @@ class Insertion:
 
     def _parameter(self, column: Column[Any], row: int | None = None) -> BindParameter[Any]:
         return bindparam(numbered(column.name, row) if row is not None else column.name, type_=column.type)
+
+
+LAST_INSERT_ID = Statement(select(func.last_insert_id()))
+"""For MySQL, which has no INSERT … RETURNING."""
 
 
 def numbered(name: str, row: int) -> str:

@@ -154,7 +154,7 @@ class Transaction:
             self._outbox.written.clear()
 
     async def _write_waiting(self) -> None:
-        """On PostgreSQL the entries and events go to the server together with the COMMIT."""
+        """The entries and events go to the database together with the COMMIT."""
         for waiting in (self._trail, self._outbox):
             while rows := waiting.take(ROWS_AT_A_TIME):
                 statement, values = waiting.insertion(rows)

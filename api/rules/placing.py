@@ -8,8 +8,9 @@ from typing import Any
 from sqlmodel import SQLModel, bindparam, col, not_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.batches import Answered
 from api.database.connections import driver_of
-from api.database.drivers import Answered, DriverConnection
+from api.database.drivers import DriverConnection
 from api.database.row_ids import next_id, next_ids
 from api.database.statements import Insertion, Statement, numbered_values
 from api.errors import Unprocessable

@@ -14,8 +14,9 @@ from sqlalchemy import ColumnElement
 from sqlmodel import Integer, bindparam, case, col, select, update
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from api.database.batches import Answered, Call
 from api.database.connections import driver_of
-from api.database.drivers import Answered, Call, DriverConnection
+from api.database.drivers import DriverConnection
 from api.database.mysql_plans import found_by_id
 from api.database.row_ids import reserve_ids
 from api.database.statements import Insertion, Row, Statement, numbered, numbered_values

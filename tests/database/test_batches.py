@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import aiomysql  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import bindparam, col, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from api.database import sqlite
+from api.database import mysql, sqlite
 from api.database.connections import driver_of
 from api.database.driver_internals import run_in_thread
 from api.database.sessions import Database
@@ -19,15 +20,12 @@ from api.models.types import MAX_ID
 from tests.database.support import value_of
 from tests.factories import a_tag
 
-BATCHING = pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
-
 SELECT_TAGS = Statement(select(col(Tag.name)).where(col(Tag.id) >= bindparam("first")))
 DELETE_MADE = Statement(text("DELETE FROM tags WHERE slug LIKE 'tag-%'"))
 INSERT_TAG = Insertion(Tag)
 MADE = [INSERT_TAG.values(name=f"Tag {number}", slug=f"tag-{number}") for number in range(3)]
 
 
-@BATCHING
 async def test_after_a_statement_that_fails_none_is_run_and_the_error_is_its_own(
     database: Database, session: AsyncSession
 ) -> None:
@@ -42,7 +40,6 @@ async def test_after_a_statement_that_fails_none_is_run_and_the_error_is_its_own
     assert await value_of(session, "SELECT count(*) FROM tags WHERE slug IN ('another', 'vinyl')") == 0
 
 
-@BATCHING
 async def test_an_error_says_whether_it_is_of_what_was_sent_earlier(database: Database, session: AsyncSession) -> None:
     tag = await a_tag(session)
     taken = INSERT_TAG.values(name=tag.name, slug="another")
@@ -61,7 +58,6 @@ async def test_an_error_says_whether_it_is_of_what_was_sent_earlier(database: Da
         await undo(writing)
 
 
-@BATCHING
 async def test_the_number_of_changed_rows_is_that_of_the_last_statement(database: Database) -> None:
     async with database.transaction() as session:
         driver = await driver_of(session)
@@ -98,3 +94,45 @@ async def test_the_thread_of_sqlite_has_one_turn_for_all_that_waits(
         for _ in range(3):
             await driver.send(DELETE_MADE)
     assert len(turns) == 2, "all that was sent, and COMMIT"
+
+
+@pytest.fixture
+def packets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is sent to MariaDB."""
+    sent: list[str] = []
+    execute = aiomysql.Cursor.execute
+
+    async def noted(cursor: Any, query: str, *values: Any) -> Any:
+        sent.append(query)
+        return await execute(cursor, query, *values)
+
+    monkeypatch.setattr(aiomysql.Cursor, "execute", noted)
+    return sent
+
+
+@pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
+class TestPackets:
+    async def test_one_has_all_that_waits(self, database: Database, packets: list[str]) -> None:
+        async with database.transaction() as session:
+            driver = await driver_of(session)
+            await driver.fetch(SELECT_TAGS, first=MAX_ID)  # on a new connection, after what sets it up
+            packets.clear()
+            for row in MADE:
+                await driver.send(INSERT_TAG.recorded, **row)
+            await driver.send(DELETE_MADE)
+        assert [each.count("; ") for each in packets] == [4], "the rows, their end, and COMMIT"
+
+    async def test_none_is_longer_than_a_server_takes(
+        self, database: Database, packets: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Such as where an import sends many long texts."""
+        monkeypatch.setattr(mysql, "MAX_BATCH", 500)
+        async with database.transaction() as session:
+            driver = await driver_of(session)
+            await driver.fetch(SELECT_TAGS, first=MAX_ID)
+            packets.clear()
+            for row in MADE:
+                await driver.send(INSERT_TAG.recorded, **row)
+            assert await driver.execute(DELETE_MADE) == 3
+        assert 2 < len(packets) < 5
+        assert max(map(len, packets)) <= 500
