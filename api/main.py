@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -38,7 +39,16 @@ from api.worker.sampling import sample
 
 logger = logging.getLogger(__name__)
 
-TELEMETRY: TelemetryConfig = {"auto_configure": True, "logs": False, "operation_spans": False}
+SENDS_SPANS = any(name.startswith("OTEL_") for name in os.environ)
+"""Whether the environment speaks of OpenTelemetry. Where it does not, no request asks whether it is switched on."""
+
+TELEMETRY: TelemetryConfig = {
+    "auto_configure": True,
+    "tracing": SENDS_SPANS,
+    "metrics": SENDS_SPANS,
+    "logs": False,
+    "operation_spans": False,
+}
 """OpenTelemetry, where OTEL_EXPORTER_OTLP_ENDPOINT is set. Its logs would hold what clients sent and mistook; spans of
 dependencies would cost more than the dependencies."""
 

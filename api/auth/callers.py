@@ -114,25 +114,21 @@ async def _find_caller(request: Request) -> Caller | None:
 
 
 async def _find(request: Request, statement: Statement) -> tuple[Caller, Sequence[Any]] | None:
-    """Who sends a request, and what else the statement asks for; `None` where it comes without a token.
-
-    The connection is given back at once, so that a request never holds two of the pool.
-    """
+    """Who sends a request, and what else the statement asks for; `None` where it comes without a token."""
     scheme, secret = get_authorization_scheme_param(request.headers.get("Authorization"))
     if scheme.lower() != "bearer":
         return None
-    database = database_of(request)
-    async with database.connection() as connection:
-        rows = await connection.fetch(statement, token_hash=hash_token(secret), now=utcnow())
+    run = run_of(request)
+    rows = await run.fetch(statement, token_hash=hash_token(secret), now=utcnow())
     if not rows:
         raise Unauthorized(INVALID_TOKEN)
     *others, user_id, username, is_superuser, token_id, last_used_at = rows[0]
     caller = Caller(user_id, username, is_superuser, token_id)
     request.scope["state"][CALLER] = caller
-    origin = run_of(request).origin
-    origin.user_id, origin.token_id = user_id, token_id
+    run.origin.user_id, run.origin.token_id = user_id, token_id
     if not _is_recent(last_used_at):
-        await _record_use(database, caller, last_used_at)
+        await run.release_connection()
+        await _record_use(database_of(request), caller, last_used_at)
     return caller, others
 
 

@@ -5,9 +5,9 @@ ended all; the work is then run again on a fresh one (`api/web/transactions.py`)
 connection before each use whether it still answers, and it finds what such a question does not.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from sqlalchemy import AsyncAdaptedQueuePool, PoolProxiedConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -73,14 +73,18 @@ async def throw_away(
     await greenlet_spawn(proxied.invalidate, error)
 
 
-@asynccontextmanager
-async def checked_out(engine: AsyncEngine, listeners: Sequence[Listener]) -> AsyncIterator[DriverConnection]:
-    """A connection out of the pool, in autocommit, for the time of the block; raises what `take_from_pool` does."""
+class CheckedOut(NamedTuple):
+    """A connection out of the pool, in autocommit, and how it is given back."""
+
+    connection: DriverConnection
+    give_back: Callable[[], Awaitable[None]]
+
+
+async def check_out(engine: AsyncEngine, listeners: Sequence[Listener]) -> CheckedOut:
+    """Take a connection out of the pool; raises what `take_from_pool` does."""
     proxied = await take_from_pool(engine)
-    try:
-        yield connected(engine, proxied, partial(throw_away, engine, proxied), listeners)
-    finally:
-        await give_back(engine, proxied)
+    discard = partial(throw_away, engine, proxied)
+    return CheckedOut(connected(engine, proxied, discard, listeners), partial(give_back, engine, proxied))
 
 
 def connected(

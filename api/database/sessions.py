@@ -6,7 +6,7 @@ session is one transaction.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from threading import Thread
 from typing import Any
 from weakref import WeakSet
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, async_sessionmaker
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database import auditing, schema  # noqa: F401 - which sees what the sessions change
-from api.database.connections import LISTENERS, checked_out
+from api.database.connections import LISTENERS, CheckedOut, check_out
 from api.database.driver_internals import thread_of
 from api.database.drivers import DriverConnection, Listener
 from api.database.engine import IS_WRITING, begin_statements, create_engine, pool_size
@@ -101,9 +101,18 @@ class Database:
         finally:
             await transaction.close()
 
-    def connection(self) -> AbstractAsyncContextManager[DriverConnection]:
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[DriverConnection]:
         """The driver's own connection, in autocommit: for reads that are compiled once (`api/reads/`)."""
-        return checked_out(self.engine, self.listeners)
+        taken = await self.check_out()
+        try:
+            yield taken.connection
+        finally:
+            await taken.give_back()
+
+    async def check_out(self) -> CheckedOut:
+        """The same for whoever gives it back."""
+        return await check_out(self.engine, self.listeners)
 
     @property
     def write_slots(self) -> WriteSlots:

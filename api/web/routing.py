@@ -17,6 +17,8 @@ from api.errors import ShopError
 from api.models.versioned import version_of
 from api.reads.answers import json_of
 from api.reads.rows import Read, RowAsJSON
+from api.web.app_state import uses_database_itself
+from api.web.framework_internals import dependencies_of
 from api.web.idempotency import answer_once
 from api.web.key_rules import key_rules_of
 from api.web.preconditions import Preconditions
@@ -88,7 +90,11 @@ class TransactionRoute(APIRoute):
         self.preconditions = Preconditions(self)
         answer, keys = super().get_route_handler(), key_rules_of(self)
         once = answer if keys is None else answer_once(answer, keys)
-        run = without_leftovers(in_transaction(once, takes_upload=True)) if self._takes_upload else in_transaction(once)
+        if self._takes_upload:
+            run = without_leftovers(in_transaction(once, takes_upload=True))
+        else:
+            only_reads = keys is None and uses_database_itself not in dependencies_of(self)
+            run = in_transaction(once, only_reads=only_reads)
         known = KnownQuery(self)
 
         async def handle(request: Request) -> Response:

@@ -3,7 +3,7 @@ fresh connection where the old one broke."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Self, TypeVar
 
@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from api.backoff import backoff
 from api.database.causes import cause_of
-from api.database.connections import driver_of
+from api.database.connections import CheckedOut, driver_of
 from api.database.drivers import DriverConnection
 from api.database.errors import (
     DATABASE_ERRORS,
@@ -27,6 +27,7 @@ from api.database.errors import (
     refusal_for,
 )
 from api.database.sessions import SCHEMA_PATIENCE
+from api.database.statements import Row, Statement
 from api.database.trail import Origin
 from api.database.transactions import CANCEL_GRACE, COMMIT_TIMEOUT, ROLLBACK_TIMEOUT, time_limit
 from api.errors import Unavailable
@@ -61,8 +62,10 @@ COMPRESSED_BODY = "The body is compressed, which the shop does not undo: send it
 class RouteRun:
     """One run of a route, with the sessions that its dependencies hand out. They end with it."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, *, only_reads: bool) -> None:
         self._request = request
+        self._only_reads = only_reads
+        self._kept: CheckedOut | None = None
         self._sessions: AsyncExitStack | None = None
         self._read_session: AsyncSession | None = None
         self._write_session: AsyncSession | None = None
@@ -79,6 +82,7 @@ class RouteRun:
         return self
 
     async def __aexit__(self, *error: Any) -> None:
+        await self.release_connection()
         if self._sessions is not None:
             await self._sessions.__aexit__(*error)
 
@@ -108,15 +112,35 @@ class RouteRun:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[DriverConnection]:
-        """The connection of the session that is open, so that no request waits for a second one; else a new one."""
+        """The connection of the session that is open, so that no request waits for a second one; else a new one.
+
+        A run that only reads keeps it until a session opens.
+        """
         session = self._write_session or self._read_session
         if session is not None:
             yield await driver_of(session)
+        elif self._only_reads:
+            if self._kept is None:
+                self._kept = await database_of(self._request).check_out()
+            yield self._kept.connection
         else:
             async with database_of(self._request).connection() as connection:
                 yield connection
 
+    async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
+        """The rows of a statement that is no part of a transaction, although one may be open."""
+        connection = self.connection() if self._only_reads else database_of(self._request).connection()
+        async with connection as driver:
+            return await driver.fetch(statement, **values)
+
+    async def release_connection(self) -> None:
+        """Give back the connection that is kept, before another one is waited for."""
+        if self._kept is not None:
+            kept, self._kept = self._kept, None
+            await kept.give_back()
+
     async def _opened(self, session: AbstractAsyncContextManager[AsyncSession]) -> AsyncSession:
+        await self.release_connection()
         if self._sessions is None:
             self._sessions = AsyncExitStack()
         return await self._sessions.enter_async_context(session)
@@ -141,8 +165,10 @@ def run_of(request: Request) -> RouteRun:
     return run
 
 
-def in_transaction(answer: Handler, *, takes_upload: bool = False) -> Handler:
+def in_transaction(answer: Handler, *, takes_upload: bool = False, only_reads: bool = False) -> Handler:
     """Run a route, and run it again on fresh sessions where that helps. A file is read by the route itself.
+
+    One that `only_reads` opens no transaction, and takes no connection but that of its run.
 
     Raises:
         Unavailable: The deadline is over, or the database stays busy or unreachable.
@@ -154,7 +180,7 @@ def in_transaction(answer: Handler, *, takes_upload: bool = False) -> Handler:
         deadline = asyncio.get_running_loop().time() + REQUEST_DEADLINE
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                return await _run_once(answer, request, deadline)
+                return await _run_once(answer, request, deadline, only_reads)
             except TimeoutError as error:
                 raise Unavailable("The request took too long and was undone. Try again shortly.") from error
             except DATABASE_ERRORS as error:
@@ -177,12 +203,12 @@ def _may_succeed_again(error: SQLAlchemyError, attempt: int) -> bool:
     return is_transient(error) or is_broken_connection(error)
 
 
-async def _run_once(answer: Handler, request: Request, deadline: float) -> Response:
+async def _run_once(answer: Handler, request: Request, deadline: float, only_reads: bool) -> Response:
     """Run a route with sessions of its own, which are committed when this returns.
 
     The deadline ends the work, which is then rolled back, but never its commit: nobody would know what became of it.
     """
-    async with RouteRun(request) as run:
+    async with RouteRun(request, only_reads=only_reads) as run:
         request.state.route_run = run
         async with run.ends_at(deadline):
             return await answer(request)

@@ -22,7 +22,7 @@ def broken(*args: Any) -> None:
 async def test_an_internal_error_discloses_nothing_and_is_logged_with_its_cause(
     app: FastAPI, session: AsyncSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(app.state.database, "connection", broken)
+    monkeypatch.setattr(app.state.database, "check_out", broken)
     async with AsyncClient(transport=ASGITransport(app), base_url="http://test.example") as client:
         with caplog.at_level(logging.ERROR):
             response = await client.get("/tags")
@@ -37,7 +37,7 @@ async def test_an_internal_error_has_the_headers_of_every_answer(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(settings, cors_origins=[ORIGIN["Origin"]]) as app:
-        monkeypatch.setattr(app.state.database, "connection", broken)
+        monkeypatch.setattr(app.state.database, "check_out", broken)
         async with AsyncClient(transport=ASGITransport(app), base_url="http://test.example") as client:
             failed = await client.get("/tags", headers=ORIGIN)
             succeeded = await client.get("/health", headers=ORIGIN)
