@@ -5,7 +5,7 @@ Hashing runs in threads, two at a time: each takes 19 MiB and a core, so more wo
 
 import hashlib
 import secrets
-from functools import partial
+from functools import cache, partial
 
 from anyio import CapacityLimiter, to_thread
 from pwdlib import PasswordHash
@@ -14,8 +14,12 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 hashing_slots = CapacityLimiter(2)
 
 _hasher = PasswordHash([Argon2Hasher(time_cost=2, memory_cost=19_456, parallelism=1)])
-_dummy_hash = _hasher.hash(secrets.token_urlsafe())
-"""Verified where there is no such user, so that the time it takes does not tell."""
+
+
+@cache
+def _dummy_hash() -> str:
+    """Verified where there is no such user, so that the time it takes does not tell."""
+    return _hasher.hash(secrets.token_urlsafe())
 
 
 async def hash_password(password: str) -> str:
@@ -28,8 +32,13 @@ async def verify_password(password: str, hashed: str | None) -> tuple[bool, str 
 
     The caller holds one of `hashing_slots`.
     """
-    right, new_hash = await to_thread.run_sync(_hasher.verify_and_update, password, hashed or _dummy_hash)
+    right, new_hash = await to_thread.run_sync(_verify, password, hashed)
     return (right, new_hash) if hashed else (False, None)
+
+
+def _verify(password: str, hashed: str | None) -> tuple[bool, str | None]:
+    dummy = _dummy_hash()  # which is made at the first sign-in, whoever that is
+    return _hasher.verify_and_update(password, hashed or dummy)
 
 
 async def hash_slowly(text: bytes, salt: bytes) -> str:

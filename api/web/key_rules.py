@@ -5,6 +5,7 @@ secret, because the answer is stored. Every other write refuses the header. A re
 """
 
 from collections.abc import Callable
+from functools import cache
 from inspect import signature
 from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
@@ -90,8 +91,12 @@ def _parameters(endpoint: Callable[..., Any]) -> list[Any]:
 def _has_secret(annotation: Any) -> bool:
     """Whether a value of this type holds a `SECRET`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        fields = annotation.model_fields.values()
-        return any(SECRET in field.metadata or _has_secret(field.annotation) for field in fields)
+        return _has_secret_field(annotation)
     if get_origin(annotation) is Annotated and SECRET in annotation.__metadata__:
         return True
     return any(_has_secret(each) for each in get_args(annotation) if each is not annotation)
+
+
+@cache
+def _has_secret_field(model: type[BaseModel]) -> bool:
+    return any(SECRET in field.metadata or _has_secret(field.annotation) for field in model.model_fields.values())
