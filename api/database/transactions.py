@@ -192,7 +192,10 @@ class Transaction:
     async def close(self) -> None:
         """Give back the connection and the slot; what was not committed is undone."""
         try:
-            await self.session.close()
+            if self.session.in_transaction():
+                await self.session.close()
+            else:
+                self.session.sync_session.close()  # which waits for nothing
         finally:
             try:
                 if self._proxied is not None:

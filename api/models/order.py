@@ -57,6 +57,8 @@ NEXT_STATUSES = {
 """Which statuses may follow each status."""
 
 
+DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+BITS_OF_DIGIT = 5
 NUMBER_DIGITS = 12
 MISREAD_DIGITS = str.maketrans("OIL", "011")
 """Letters that Crockford's base 32 does not have, because people take them for these digits."""
@@ -64,7 +66,8 @@ MISREAD_DIGITS = str.maketrans("OIL", "011")
 
 def new_order_number() -> str:
     """Random, so that a number does not tell how many orders there are: 60 bits of Crockford's base 32."""
-    digits = "".join(secrets.choice("0123456789ABCDEFGHJKMNPQRSTVWXYZ") for _ in range(NUMBER_DIGITS))
+    number = secrets.randbits(NUMBER_DIGITS * BITS_OF_DIGIT)
+    digits = "".join(DIGITS[number >> place * BITS_OF_DIGIT & 31] for place in range(NUMBER_DIGITS))
     return f"ORD-{digits[:4]}-{digits[4:8]}-{digits[8:]}"
 
 

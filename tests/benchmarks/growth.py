@@ -20,7 +20,9 @@ from time import perf_counter, sleep
 import httpx
 from alembic.script import ScriptDirectory
 
+from api.admin.sessions import COOKIE
 from api.auth.tokens import new_token
+from api.models.base import utcnow
 from api.models.product import Product
 from api.models.token import TokenKind
 from api.models.user import User
@@ -62,6 +64,20 @@ PATHS = {
     "statistics by category": "/products/stats/by-category",
     "order summary": "/orders/stats/summary as staff",
     "top spenders": "/users/stats/top-spenders as staff",
+    "admin: dashboard": "/admin as admin",
+    "admin: products": "/admin/products as admin",
+    "admin: products, by price": "/admin/products?sort=price as admin",
+    "admin: products of a category": "/admin/products?category_id=7 as admin",
+    "admin: search, one row": "/admin/products?search=model {needle}, as admin",
+    "admin: search, half of the rows and more": "/admin/products?search=charge as admin",
+    "admin: product": "/admin/products/77 as admin",
+    "admin: form of a product": "/admin/products/77/edit as admin",
+    "admin: orders": "/admin/orders as admin",
+    "admin: orders of a status": "/admin/orders?status=pending as admin",
+    "admin: orders of a day": "/admin/orders?from={yesterday}&to={yesterday} as admin",
+    "admin: order": "/admin/orders/77 as admin",
+    "admin: stock movements": "/admin/stock-movements as admin",
+    "admin: audit trail": "/admin/audit as admin",
 }
 
 
@@ -123,7 +139,8 @@ def sign_in(url: str) -> dict[str, dict[str, str]]:
         secret, token = new_token(user, TokenKind.SESSION, "Benchmark", timedelta(days=1))
         put(url, token)
         headers[name] = {"Authorization": f"Bearer {secret}"}
-    return {"": headers["user7"], "staff": headers["boss"]}
+    cookie = headers["boss"]["Authorization"].replace("Bearer ", f"{COOKIE}=")
+    return {"": headers["user7"], "staff": headers["boss"], "admin": {"Cookie": cookie}}
 
 
 @contextmanager
@@ -156,6 +173,7 @@ def time_of(client: httpx.Client, path: str, headers: dict[str, str]) -> tuple[f
 
 def measure(backend: Backend, rows: int) -> dict[str, tuple[float, float]]:
     places: dict[str, int | str] = {"last": rows * 19 // 20 // 20, "needle": 55_433, "hundred": rows // 10_000 * 10 + 7}
+    places["yesterday"] = f"{utcnow() - timedelta(days=1):%Y-%m-%d}"
     with shop(backend, rows) as (client, headers, verify_seconds):
         middle = client.get("/products", params={"page": 25_000 * rows // 1_000_000, "page_size": 20}).json()["items"]
         places["middle"] = cursor_at(middle[-1]["id"])
