@@ -77,7 +77,7 @@ PATHS = {
     "admin: orders of a day": "/admin/orders?from={yesterday}&to={yesterday} as admin",
     "admin: order": "/admin/orders/77 as admin",
     "admin: stock movements": "/admin/stock-movements as admin",
-    "admin: audit trail": "/admin/audit as admin",
+    "admin: audit trail": "/admin/audit-entries as admin",
 }
 
 
