@@ -39,13 +39,13 @@ from api.worker.sampling import sample
 
 logger = logging.getLogger(__name__)
 
-SENDS_SPANS = any(name.startswith("OTEL_") for name in os.environ)
+HAS_TELEMETRY = any(name.startswith("OTEL_") for name in os.environ)
 """Whether the environment speaks of OpenTelemetry. Where it does not, no request asks whether it is switched on."""
 
 TELEMETRY: TelemetryConfig = {
     "auto_configure": True,
-    "tracing": SENDS_SPANS,
-    "metrics": SENDS_SPANS,
+    "tracing": HAS_TELEMETRY,
+    "metrics": HAS_TELEMETRY,
     "logs": False,
     "operation_spans": False,
 }

@@ -140,7 +140,8 @@ def fast_hasher() -> Iterator[None]:
     """Hash and verify passwords at a lower cost than the shop does."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "_hasher", FAST_HASHER)
-        patch.setattr(passwords, "_dummy_hash", FAST_HASHER.hash("the password of nobody"))
+        dummy = FAST_HASHER.hash("the password of nobody")
+        patch.setattr(passwords, "_dummy_hash", lambda: dummy)
         yield
 
 

@@ -140,6 +140,7 @@ async def download(visit: Visit) -> Response:
     if what.entity.name not in exports():
         raise no_such_page()
     await visit.release()
-    response = await export_file(visit.request, exports()[what.entity.name], FileFormat.CSV)
+    database, export = visit.request.app.state.database, exports()[what.entity.name]
+    response = await export_file(visit.request, database, export, FileFormat.CSV)
     response.headers.update(HEADERS)
     return response

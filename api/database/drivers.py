@@ -53,13 +53,16 @@ class DriverConnection(ABC):
         self.has_run = False
         """Whether a statement has been answered, so that the connection was alive in this transaction."""
         self.failed_earlier = False
-        """Whether the last error is of a statement that was sent before the one that raised it."""
+        """Whether the last error is of a statement that was sent before the one that raised it: what was sent meanwhile
+        is lost then, and the transaction has to be rolled back."""
         self.defers = False
         """Whether `send` may wait for the next statement: whoever sets this sees to it that nothing is left behind."""
         self.trail: Recorder | None = None  # none in autocommit
         self._waiting: list[SQL] = []
         self._answered = 0
         """How many of the statements of the last batch were answered without an error."""
+        self._heard_at = 0.0
+        """When the last answer came, on the clock that never goes back."""
 
     @property
     def dialect(self) -> Dialect:
@@ -126,12 +129,14 @@ class DriverConnection(ABC):
 
     async def flush(self) -> None:
         """Run what was sent and is not run yet."""
+        self._refuse_to_go_on()
         if self._waiting:
             await self._guarded(self._execute, *self._waiting.pop())
 
     def forget(self) -> None:
         """Drop what was sent and is not run yet."""
         self._waiting.clear()
+        self.failed_earlier = False
 
     async def insert(self, insertion: Insertion, *, row_id: int | None = None, **row: Any) -> int:
         """Insert one row, all of whose values are given, record it, and return its id.
@@ -173,7 +178,8 @@ class DriverConnection(ABC):
         except self.dialect.loaded_dbapi.Error as error:
             raise await self._as_a_session_raises_it(error, sql, values) from error
         except BaseException as error:  # cancelled: an answer may still be under way on this connection
-            await self._discard(error, was_silent=time.monotonic() - began > LONGEST_SILENCE)
+            silence = time.monotonic() - max(began, self._heard_at)
+            await self._discard(error, was_silent=silence > LONGEST_SILENCE)
             raise
         self.has_run = self.has_run or run != self._send
         return result
@@ -198,12 +204,21 @@ class DriverConnection(ABC):
 
     async def _answers(self, sql: str, values: Sequence[Any]) -> Sequence[Answer]:
         """The answers to all that waited, and to a statement that is run after it."""
+        self._refuse_to_go_on()
         waiting, self._waiting = self._waiting, []
         try:
             return await self._run_batch([*waiting, (sql, values)])
         except self.dialect.loaded_dbapi.Error:
             self.failed_earlier = self._answered < len(waiting)
             raise
+
+    def _refuse_to_go_on(self) -> None:
+        """
+        Raises:
+            RuntimeError: A statement that was sent has failed, and the code went on: a part would be committed.
+        """
+        if self.failed_earlier:
+            raise RuntimeError("A statement that was sent has failed: roll the transaction back.")
 
     @abstractmethod
     async def _run_batch(self, statements: Sequence[SQL]) -> Sequence[Answer]:

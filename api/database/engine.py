@@ -116,7 +116,7 @@ def _replace_session(context: ExceptionContext) -> None:
 
 
 def _log_pool_events(pool: Pool) -> None:
-    """Log at debug level what the pool does. Who is not asked to, is not told: each event costs a read a hundredth."""
+    """Log what the pool does, where the level is debug now: to be told of each event costs a read a hundredth."""
     if not logger.isEnabledFor(logging.DEBUG):
         return
     for name in ("connect", "checkout", "checkin", "invalidate", "close"):

@@ -1,8 +1,10 @@
 """The driver's own connection to MySQL and MariaDB, which take several statements in one packet.
 
 Source: "Multi-Statement" in the manual of MySQL's client/server protocol. The driver asks for it at each connection.
+A packet that is given up is run to its end by the server, a COMMIT in it too: whoever sent it says that nobody knows.
 """
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +12,7 @@ from api.database.batches import SQL, Answer, FetchedAnswer
 from api.database.drivers import DriverConnection
 
 MAX_BATCH = 200_000
-"""Characters of one batch, unless a single statement has more: no server takes packets of less than a megabyte."""
+"""Characters of one batch, unless a single statement has more. By default no server takes less than a megabyte."""
 
 
 class MySQLConnection(DriverConnection):
@@ -20,17 +22,17 @@ class MySQLConnection(DriverConnection):
             async with self._driver.cursor() as cursor:
                 for batch in _batches(cursor.mogrify(*each) for each in statements):
                     await cursor.execute("; ".join(batch))
-                    answers.append(await _answer(cursor))
+                    answers.append(await self._answer(cursor))
                     for _ in batch[1:]:
                         await cursor.nextset()
-                        answers.append(await _answer(cursor))
+                        answers.append(await self._answer(cursor))
         finally:
             self._answered = len(answers)
         return answers
 
-
-async def _answer(cursor: Any) -> Answer:
-    return FetchedAnswer(cursor.rowcount, await cursor.fetchall() if cursor.description else ())
+    async def _answer(self, cursor: Any) -> Answer:
+        self._heard_at = time.monotonic()
+        return FetchedAnswer(cursor.rowcount, await cursor.fetchall() if cursor.description else ())
 
 
 def _batches(statements: Iterable[str]) -> Iterator[list[str]]:

@@ -11,16 +11,19 @@ from api.database.drivers import DriverConnection
 
 class SQLiteConnection(DriverConnection):
     async def _run_batch(self, statements: Sequence[SQL]) -> Sequence[Answer]:
-        answers: list[Answer] = []
+        """A batch that is cancelled has none left to run: an interrupt that comes between two would be lost."""
+        left, answers = list(reversed(statements)), list[Answer]()
         try:
-            await run_in_thread(self._driver, partial(_run, statements, answers))
+            await run_in_thread(self._driver, partial(_run, left, answers))
         finally:
+            left.clear()
             self._answered = len(answers)
         return answers
 
 
-def _run(statements: Sequence[SQL], answers: list[Answer], connection: Connection) -> None:
-    for sql, values in statements:
+def _run(left: list[SQL], answers: list[Answer], connection: Connection) -> None:
+    while left:
+        sql, values = left.pop()
         cursor = connection.execute(sql, values)
         rows = cursor.fetchall() if cursor.description else ()
         answers.append(FetchedAnswer(len(rows) if cursor.description else cursor.rowcount, rows))

@@ -14,7 +14,7 @@ from api.auth.callers import Staff
 from api.models.event import Event, EventRead, EventType
 from api.reads.feed import read_feed
 from api.reads.rows import Read
-from api.web.app_state import database_of
+from api.web.app_state import AppDatabase
 from api.web.dispatch import is_head
 from api.web.event_streams import HEADERS, MEDIA_TYPE, EventStreamResponse, EventStreams, Stream
 from api.web.pagination import Feed
@@ -72,7 +72,11 @@ async def list_events(staff: Staff, query: Annotated[EventList, Query()]) -> Rea
 
 @router.get("/stream", response_class=Response, responses={200: {"content": STREAM}, **problems(503)})
 async def stream_events(
-    request: Request, staff: Staff, query: Annotated[EventFilter, Query()], last_event_id: LastEventId = None
+    request: Request,
+    staff: Staff,
+    query: Annotated[EventFilter, Query()],
+    database: AppDatabase,
+    last_event_id: LastEventId = None,
 ) -> StreamingResponse:
     """Follow the events as they come, as server-sent events, each with its cursor as its `id`.
 
@@ -84,4 +88,4 @@ async def stream_events(
         return StreamingResponse((), headers=HEADERS, media_type=MEDIA_TYPE)
     streams: EventStreams = request.app.state.event_streams
     stream = Stream(staff.token_id, int(last_event_id or query.cursor or 0), query.type)
-    return EventStreamResponse(streams, stream, database_of(request))
+    return EventStreamResponse(streams, stream, database)

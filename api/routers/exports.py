@@ -7,12 +7,13 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
 from api.auth.callers import Staff
+from api.database.sessions import Database
 from api.errors import Unprocessable
 from api.import_export.exports import start_of, write_export
 from api.import_export.families import Export, export_of, exports
 from api.models.base import utcnow
 from api.routers.products import ProductFilters, filtered
-from api.web.app_state import database_of
+from api.web.app_state import AppDatabase
 from api.web.downloads import file_response
 from api.web.file_formats import FileFormat
 from api.web.routing import Router
@@ -45,15 +46,15 @@ class ProductExport(ExportQuery, ProductFilters):
 
 @router.get("/products", response_class=Response, responses=_declared("products"))
 async def export_products(
-    request: Request, staff: Staff, query: Annotated[ProductExport, Query()]
+    request: Request, staff: Staff, query: Annotated[ProductExport, Query()], database: AppDatabase
 ) -> StreamingResponse:
     """Export the products that the filters of the product list find. The file can be imported again."""
-    return await export_file(request, export_of("products", filtered(query, staff)), query.format)
+    return await export_file(request, database, export_of("products", filtered(query, staff)), query.format)
 
 
 @router.get("/{entity}", response_class=Response, responses=_declared("orders"))
 async def export_rows(
-    request: Request, entity: ExportName, staff: Staff, query: Annotated[ExportQuery, Query()]
+    request: Request, entity: ExportName, staff: Staff, query: Annotated[ExportQuery, Query()], database: AppDatabase
 ) -> StreamingResponse:
     """Export all rows of an entity.
 
@@ -63,10 +64,12 @@ async def export_rows(
     """
     if entity not in exports():
         raise Unprocessable("path.entity", f"is no export: {suggestion(entity, list(exports()))}")
-    return await export_file(request, exports()[entity], query.format)
+    return await export_file(request, database, exports()[entity], query.format)
 
 
-async def export_file(request: Request, export: Export, file_format: FileFormat) -> StreamingResponse:
-    parts = write_export(database_of(request), export, file_format)
+async def export_file(
+    request: Request, database: Database, export: Export, file_format: FileFormat
+) -> StreamingResponse:
+    parts = write_export(database, export, file_format)
     name = f"{export.name}-{utcnow():%Y-%m-%d}.{file_format}"
     return await file_response(request, parts, name, file_format.media_type)

@@ -93,8 +93,8 @@ class TransactionRoute(APIRoute):
         if self._takes_upload:
             run = without_leftovers(in_transaction(once, takes_upload=True))
         else:
-            only_reads = keys is None and uses_database_itself not in dependencies_of(self)
-            run = in_transaction(once, only_reads=only_reads)
+            takes_one = keys is None and uses_database_itself not in dependencies_of(self)
+            run = in_transaction(once, keeps_connection=takes_one)
         known = KnownQuery(self)
 
         async def handle(request: Request) -> Response:

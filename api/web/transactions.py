@@ -62,9 +62,9 @@ COMPRESSED_BODY = "The body is compressed, which the shop does not undo: send it
 class RouteRun:
     """One run of a route, with the sessions that its dependencies hand out. They end with it."""
 
-    def __init__(self, request: Request, *, only_reads: bool) -> None:
+    def __init__(self, request: Request, *, keeps_connection: bool) -> None:
         self._request = request
-        self._only_reads = only_reads
+        self._keeps_connection = keeps_connection
         self._kept: CheckedOut | None = None
         self._sessions: AsyncExitStack | None = None
         self._read_session: AsyncSession | None = None
@@ -82,9 +82,11 @@ class RouteRun:
         return self
 
     async def __aexit__(self, *error: Any) -> None:
-        await self.release_connection()
-        if self._sessions is not None:
-            await self._sessions.__aexit__(*error)
+        try:
+            await self.release_connection()
+        finally:
+            if self._sessions is not None:
+                await self._sessions.__aexit__(*error)
 
     @asynccontextmanager
     async def ends_at(self, deadline: float) -> AsyncIterator[None]:
@@ -114,12 +116,12 @@ class RouteRun:
     async def connection(self) -> AsyncIterator[DriverConnection]:
         """The connection of the session that is open, so that no request waits for a second one; else a new one.
 
-        A run that only reads keeps it until a session opens.
+        A run that keeps its connection does so until a session opens.
         """
         session = self._write_session or self._read_session
         if session is not None:
             yield await driver_of(session)
-        elif self._only_reads:
+        elif self._keeps_connection:
             if self._kept is None:
                 self._kept = await database_of(self._request).check_out()
             yield self._kept.connection
@@ -128,8 +130,10 @@ class RouteRun:
                 yield connection
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
-        """The rows of a statement that is no part of a transaction, although one may be open."""
-        connection = self.connection() if self._only_reads else database_of(self._request).connection()
+        """The rows of a statement that is no part of a transaction, and uses no session, although one may be open."""
+        has_session = self._write_session is not None or self._read_session is not None
+        keeps = self._keeps_connection and not has_session
+        connection = self.connection() if keeps else database_of(self._request).connection()
         async with connection as driver:
             return await driver.fetch(statement, **values)
 
@@ -165,10 +169,11 @@ def run_of(request: Request) -> RouteRun:
     return run
 
 
-def in_transaction(answer: Handler, *, takes_upload: bool = False, only_reads: bool = False) -> Handler:
+def in_transaction(answer: Handler, *, takes_upload: bool = False, keeps_connection: bool = False) -> Handler:
     """Run a route, and run it again on fresh sessions where that helps. A file is read by the route itself.
 
-    One that `only_reads` opens no transaction, and takes no connection but that of its run.
+    One that `keeps_connection` reads its answer on the connection on which it has found its caller. It takes no other
+    one but by its run.
 
     Raises:
         Unavailable: The deadline is over, or the database stays busy or unreachable.
@@ -180,7 +185,7 @@ def in_transaction(answer: Handler, *, takes_upload: bool = False, only_reads: b
         deadline = asyncio.get_running_loop().time() + REQUEST_DEADLINE
         for attempt in range(1, MAX_ATTEMPTS + 1):
             try:
-                return await _run_once(answer, request, deadline, only_reads)
+                return await _run_once(answer, request, deadline, keeps_connection)
             except TimeoutError as error:
                 raise Unavailable("The request took too long and was undone. Try again shortly.") from error
             except DATABASE_ERRORS as error:
@@ -203,12 +208,12 @@ def _may_succeed_again(error: SQLAlchemyError, attempt: int) -> bool:
     return is_transient(error) or is_broken_connection(error)
 
 
-async def _run_once(answer: Handler, request: Request, deadline: float, only_reads: bool) -> Response:
+async def _run_once(answer: Handler, request: Request, deadline: float, keeps_connection: bool) -> Response:
     """Run a route with sessions of its own, which are committed when this returns.
 
     The deadline ends the work, which is then rolled back, but never its commit: nobody would know what became of it.
     """
-    async with RouteRun(request, only_reads=only_reads) as run:
+    async with RouteRun(request, keeps_connection=keeps_connection) as run:
         request.state.route_run = run
         async with run.ends_at(deadline):
             return await answer(request)

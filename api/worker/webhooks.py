@@ -34,6 +34,7 @@ from api.settings import Settings
 from api.worker.channels import AT_ONCE_TO_ONE, Channel, Outcome, is_pending
 from api.worker.fan_out import Follower
 from api.worker.http_client import ANSWER_TIMEOUT, TOTAL_TIMEOUT, Answer, HttpClient, NoAnswer
+from api.worker.next_deliveries import find_next
 from api.worker.signatures import signature
 from api.worker.webhook_pauses import Trouble, note_failure, note_success
 
@@ -114,10 +115,9 @@ class Deliveries(Channel[WebhookDelivery]):
         random.shuffle(webhooks)  # so that each has its turn, where there is not room for all
         for webhook_id, failures in webhooks:
             at_once = 1 if failures else AT_ONCE_TO_ONE
-            candidates = self.candidates(now).where(delivery.webhook_id == webhook_id, of_event)
-            limit = min(at_once, room - len(found))
-            if limit > 0:
-                found += [(row_id, webhook_id, at_once) for row_id, _, _ in await session.exec(candidates.limit(limit))]
+            if (limit := min(at_once, room - len(found))) > 0:
+                ids = await find_next(session, webhook_id, now, limit)
+                found += [(row_id, webhook_id, at_once) for row_id in ids]
         return found
 
     async def load(self, database: Database, rows: Sequence[WebhookDelivery]) -> Mapping[int, Letter]:

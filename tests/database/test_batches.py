@@ -1,12 +1,14 @@
 """Statements in one batch: run in their order, and none after one that failed."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import aiomysql  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import bindparam, col, select, text
+from sqlmodel import bindparam, col, func, select, text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.database import mysql, sqlite
@@ -21,9 +23,14 @@ from tests.database.support import value_of
 from tests.factories import a_tag
 
 SELECT_TAGS = Statement(select(col(Tag.name)).where(col(Tag.id) >= bindparam("first")))
-DELETE_MADE = Statement(text("DELETE FROM tags WHERE slug LIKE 'tag-%'"))
+DELETE_MADE = Statement(text("DELETE FROM tags WHERE slug LIKE 'made-%'"))
+SELECT_ONE = Statement(text("SELECT 1"))
 INSERT_TAG = Insertion(Tag)
-MADE = [INSERT_TAG.values(name=f"Tag {number}", slug=f"tag-{number}") for number in range(3)]
+MADE = [INSERT_TAG.values(name=f"Tag {number}", slug=f"made-{number}") for number in range(3)]
+
+
+async def made(session: AsyncSession) -> int:
+    return (await session.exec(select(func.count()).select_from(Tag).where(col(Tag.slug).startswith("made-")))).one()
 
 
 async def test_after_a_statement_that_fails_none_is_run_and_the_error_is_its_own(
@@ -56,6 +63,32 @@ async def test_an_error_says_whether_it_is_of_what_was_sent_earlier(database: Da
             await driver.fetch(SELECT_TAGS, first=MAX_ID)
         assert driver.failed_earlier
         await undo(writing)
+
+
+@pytest.mark.parametrize("goes_on_by", ["the driver", "the session", "nothing"])
+async def test_nothing_is_committed_where_the_error_of_what_was_sent_earlier_is_taken_for_another(
+    database: Database, session: AsyncSession, goes_on_by: str
+) -> None:
+    """What waited behind the statement that failed is lost: only a part would be committed."""
+    tag = await a_tag(session)
+    first, *_, last = MADE
+
+    async def work() -> None:
+        async with database.transaction() as writing:
+            driver = await driver_of(writing)
+            await driver.execute(INSERT_TAG.recorded, **first)
+            await driver.send(INSERT_TAG.recorded, **INSERT_TAG.values(name=tag.name, slug="another"))
+            await driver.send(INSERT_TAG.recorded, **last)
+            with suppress(IntegrityError):
+                await driver.execute(INSERT_TAG.recorded, **INSERT_TAG.values(name="Own", slug="own"))
+            if goes_on_by == "the driver":
+                await driver.execute(DELETE_MADE)
+            elif goes_on_by == "the session":
+                await writing.exec(select(Tag))
+
+    with pytest.raises(RuntimeError, match="roll the transaction back"):
+        await work()
+    assert await made(session) == 0
 
 
 async def test_the_number_of_changed_rows_is_that_of_the_last_statement(database: Database) -> None:
@@ -94,6 +127,31 @@ async def test_the_thread_of_sqlite_has_one_turn_for_all_that_waits(
         for _ in range(3):
             await driver.send(DELETE_MADE)
     assert len(turns) == 2, "all that was sent, and COMMIT"
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_a_batch_that_is_given_up_is_not_committed(database: Database, session: AsyncSession) -> None:
+    """An interrupt that comes between two statements is lost; the rest of the batch, and its COMMIT, were run."""
+
+    async def work(number: int) -> None:
+        async with database.transaction() as writing:
+            driver = await driver_of(writing)
+            await driver.execute(INSERT_TAG.recorded, **INSERT_TAG.values(name=f"Tag {number}", slug=f"made-{number}"))
+            for _ in range(20_000):
+                await driver.send(SELECT_ONE)
+            waiting.set()
+
+    given_up = 0
+    for number in range(15):
+        waiting = asyncio.Event()
+        task = asyncio.create_task(work(number))
+        await waiting.wait()
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+        given_up += task.cancelled()
+    assert given_up > 5
+    assert await made(session) == 15 - given_up
 
 
 @pytest.fixture
