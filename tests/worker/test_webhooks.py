@@ -20,6 +20,7 @@ from api.models.outgoing import OutgoingStatus
 from api.models.user import User
 from api.models.webhook import Webhook
 from api.settings import Environment, Settings
+from api.worker import next_deliveries
 from api.worker.fan_out import fan_out
 from api.worker.http_client import HttpClient
 from api.worker.queue import Queue
@@ -243,6 +244,20 @@ class TestFailure:
         with at(utcnow() + timedelta(hours=1)):
             await worker.work()
         assert [each.id for each in sink.taken] == [f"evt_{each.id}" for each in (other, first, second)]
+
+    async def test_events_behind_many_that_wait_for_an_earlier_one_are_sent(
+        self, worker: Worker, sink: Sink, session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The oldest that wait are looked at first, of which none may be sent."""
+        monkeypatch.setattr(next_deliveries, "LOOKED_AT", 3)
+        await a_webhook(session, url=sink.url)
+        first, *_ = await events(session, *["orders/1"] * 5)
+        sink.reply = lambda received: answer(500 if received.id == f"evt_{first.id}" else 204)
+        await worker.work()
+        (other,) = await events(session, "orders/2")
+        with at(utcnow() + timedelta(seconds=5)):  # after the pause, and before the first one is due
+            await worker.work()
+        assert [each.id for each in sink.taken] == [f"evt_{other.id}"]
 
     @pytest.mark.parametrize(
         ("status", "headers", "error"),
