@@ -70,10 +70,10 @@ class Service:
         """Of the service's processes."""
         return self._environment
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run another command of the shop beside it."""
+    def run(self, *command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run another command of the shop beside it, for so many seconds at most."""
         return subprocess.run(
-            command, cwd=self._folder, env=self._environment, capture_output=True, text=True, timeout=120
+            command, cwd=self._folder, env=self._environment, capture_output=True, text=True, timeout=seconds
         )
 
     def release(self) -> None:
