@@ -12,15 +12,8 @@ SQL = tuple[str, Sequence[Any]]
 """A statement with its values in their order."""
 
 
-class Answered(NamedTuple):
-    """What came of a statement: how many rows it changed or found, and those that it found."""
-
-    row_count: int
-    rows: Sequence[Row]
-
-
 class Answer(Protocol):
-    """The same as the driver gives it. Its rows can be read until the next statement is run."""
+    """What a driver was answered to a statement. Its rows can be read until the next one is run."""
 
     @property
     def row_count(self) -> int: ...
@@ -28,8 +21,8 @@ class Answer(Protocol):
     def fetched(self) -> Sequence[Row]: ...
 
 
-class FetchedAnswer(NamedTuple):
-    """An answer whose rows have been read."""
+class Answered(NamedTuple):
+    """What came of a statement: how many rows it changed or found, and those that it found."""
 
     row_count: int
     rows: Sequence[Row]

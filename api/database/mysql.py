@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from api.database.batches import SQL, Answer, FetchedAnswer
+from api.database.batches import SQL, Answer, Answered
 from api.database.drivers import DriverConnection
 
 MAX_BATCH = 200_000
@@ -32,7 +32,7 @@ class MySQLConnection(DriverConnection):
 
     async def _answer(self, cursor: Any) -> Answer:
         self._heard_at = time.monotonic()
-        return FetchedAnswer(cursor.rowcount, await cursor.fetchall() if cursor.description else ())
+        return Answered(cursor.rowcount, await cursor.fetchall() if cursor.description else ())
 
 
 def _batches(statements: Iterable[str]) -> Iterator[list[str]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from sqlite3 import Connection
 
-from api.database.batches import SQL, Answer, FetchedAnswer
+from api.database.batches import SQL, Answer, Answered
 from api.database.driver_internals import run_in_thread
 from api.database.drivers import DriverConnection
 
@@ -26,4 +26,4 @@ def _run(left: list[SQL], answers: list[Answer], connection: Connection) -> None
         sql, values = left.pop()
         cursor = connection.execute(sql, values)
         rows = cursor.fetchall() if cursor.description else ()
-        answers.append(FetchedAnswer(len(rows) if cursor.description else cursor.rowcount, rows))
+        answers.append(Answered(len(rows) if cursor.description else cursor.rowcount, rows))

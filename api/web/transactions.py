@@ -112,15 +112,19 @@ class RouteRun:
                 await self.before_writing(self._write_session)
         return self._write_session
 
+    @property
+    def _session(self) -> AsyncSession | None:
+        """The one that is open."""
+        return self._write_session or self._read_session
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[DriverConnection]:
         """The connection of the session that is open, so that no request waits for a second one; else a new one.
 
         A run that keeps its connection does so until a session opens.
         """
-        session = self._write_session or self._read_session
-        if session is not None:
-            yield await driver_of(session)
+        if self._session is not None:
+            yield await driver_of(self._session)
         elif self._keeps_connection:
             if self._kept is None:
                 self._kept = await database_of(self._request).check_out()
@@ -131,8 +135,7 @@ class RouteRun:
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """The rows of a statement that is no part of a transaction, and uses no session, although one may be open."""
-        has_session = self._write_session is not None or self._read_session is not None
-        keeps = self._keeps_connection and not has_session
+        keeps = self._keeps_connection and self._session is None
         connection = self.connection() if keeps else database_of(self._request).connection()
         async with connection as driver:
             return await driver.fetch(statement, **values)
