@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, ColumnElement, Subquery, type_coerce
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlmodel import cast, col, func, select
+from sqlmodel import cast, col, func, literal, select, union_all
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from api.models.category import Category
@@ -70,22 +70,44 @@ async def top_spenders(session: AsyncSession, limit: int) -> list[TopSpender]:
 
 
 async def _sales_by_category(session: AsyncSession) -> list[CategorySales]:
+    """What all lines come to, less those of cancelled orders, less what was refunded of the others.
+
+    Most orders stand, and looking up the order of each line would take longer than the rest. With a million orders that
+    would be too long for a request on MariaDB, as would its own choice, which reads the lines of one product at a time.
+    """
+    units, gross = func.sum(OrderItem.quantity), func.sum(_cents(OrderItem.total_price))
+    of_all = _summed(units, gross, literal(0)).prefix_with("STRAIGHT_JOIN", dialect="mysql")
+    in_cancelled = _summed(-units, -gross, literal(0)).join(Order, col(OrderItem.order_id) == col(Order.id))
     refunds = _refunds_of_lines()
-    refunded = total_of(refunds.c.cents)
-    sums: list[Any] = [func.sum(OrderItem.quantity), func.sum(OrderItem.total_price), refunded]
+    of_refunds = _summed(literal(0), literal(0), func.sum(refunds.c.cents))
+    parts: Any = union_all(
+        of_all,
+        in_cancelled.where(col(Order.status) == OrderStatus.CANCELLED),
+        of_refunds.join(refunds, refunds.c.item_id == col(OrderItem.id)),
+    ).subquery()
+    sold: Any = func.sum(parts.c.units)
+    sums: list[Any] = [sold, total_of(parts.c.gross), total_of(parts.c.refunded)]
     statement: Any = (
         select(col(Category.id), col(Category.name), *sums)
-        .select_from(OrderItem)
-        .join(Order, col(OrderItem.order_id) == col(Order.id))
-        .join(Product, col(OrderItem.product_id) == col(Product.id))
-        .outerjoin(Category, col(Product.category_id) == col(Category.id))
-        .outerjoin(refunds, refunds.c.item_id == col(OrderItem.id))
-        .where(COUNTS_AS_REVENUE)
+        .select_from(parts)
+        .outerjoin(Category, parts.c.category_id == col(Category.id))
         .group_by(col(Category.id), col(Category.name))
+        .having(sold > 0)
         .order_by(col(Category.name).is_(None), col(Category.name))
         .limit(MAX_CATEGORIES)
     )
     return [_category_sales(*row) for row in await session.exec(statement)]
+
+
+def _summed(units: Any, gross: Any, refunded: Any) -> Any:
+    """Sums of lines, by the categories that their products are in today."""
+    sums = units.label("units"), gross.label("gross"), refunded.label("refunded")
+    return (
+        select(Product.category_id, *sums)
+        .select_from(OrderItem)
+        .join(Product, col(OrderItem.product_id) == col(Product.id))
+        .group_by(col(Product.category_id))
+    )
 
 
 def _category_sales(

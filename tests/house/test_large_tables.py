@@ -2,9 +2,11 @@
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from httpx import ASGITransport, AsyncClient
+from sqlalchemy import event
 from sqlmodel import select
 
 from api.auth.tokens import new_token
@@ -158,3 +160,22 @@ class TestSearch:
             await clients["anyone"].get(f"/products?search=model&sort=price&{part}")
 
         assert "Bitmap Index Scan on ix_products_search_text" in await generic_plan_of(database, *sent)
+
+
+class TestSummary:
+    @pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
+    async def test_the_lines_of_all_orders_are_read_once_from_first_to_last(self, shop: Shop) -> None:
+        """It would go from product to product, which takes ten times as long where memory does not hold all lines."""
+        database, clients = shop
+        sent: list[tuple[str, Any]] = []
+        event.listen(database.engine.sync_engine, "before_cursor_execute", lambda *told: sent.append(told[2:4]))
+        answer = await clients["staff"].get("/orders/stats/summary")
+
+        assert answer.status_code == 200
+        (summary,) = [each for each in sent if "FROM order_items" in each[0]]
+        plan = await plan_of(database, *summary)
+        print(*plan, sep="\n")
+        of_lines = [(row[0], row[3]) for row in plan if row[2] == "order_items"]
+        assert of_lines[0][1] == "ALL"
+        (first, *others) = [row[2] for row in plan if row[0] == of_lines[0][0]]
+        assert (first, others) == ("order_items", ["products"])
