@@ -7,20 +7,26 @@
 - What type of body a route reads, and whether that is a form: `tests/web/test_refused_fields.py`.
 - The flat list of what a route and its dependencies read from a query: `tests/web/test_queries.py`.
 - A `Dependant`, the tree of what a route depends on: `tests/web/test_key_rules.py`, `tests/openapi/test_document.py`.
+- How FastAPI takes values from a request, and how Starlette answers an exception: `tests/web/test_arguments.py`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from inspect import iscoroutinefunction
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
+from fastapi._compat import ModelField, Undefined, field_annotation_is_scalar
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_flat_params
+from fastapi.dependencies.utils import get_flat_params, request_body_to_args, request_params_to_args
 from fastapi.params import Cookie, Form, Header, Path
 from fastapi.routing import APIRoute
 from pydantic.fields import FieldInfo
+from starlette._exception_handler import wrap_app_handling_exceptions
+from starlette.datastructures import QueryParams
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class Endpoint(NamedTuple):
@@ -56,6 +62,91 @@ def _dependencies(dependant: Dependant) -> Iterator[Callable[..., Any]]:
         yield from _dependencies(each)
 
 
+Values = tuple[dict[str, Any], list[Any]]
+"""By the names of parameters, and the mistakes in them."""
+
+ABSENT: Any = Undefined
+"""The body of a request that has none."""
+
+
+class Needs(NamedTuple):
+    """What one function of a route takes from a request, the route's own or one that it depends on."""
+
+    call: Callable[..., Awaitable[Any]]
+    name: str | None
+    """The parameter that gets what it returns; none does, where a route only has it done."""
+    request_name: str | None
+    dependencies: tuple["Needs", ...]
+    path: list[ModelField]
+    query: list[ModelField]
+    body: list[ModelField]
+    body_is_embedded: bool
+
+    @property
+    def reads_body(self) -> bool:
+        return bool(self.body) or any(each.reads_body for each in self.dependencies)
+
+
+def needs_of(route: APIRoute) -> Needs | None:
+    """`None` where a route takes something else than the results of coroutines, and values of paths, queries and JSON.
+
+    Neither headers, cookies and forms nor generators, functions that block and what FastAPI makes are taken here.
+    """
+    return None if reads_a_form(route) else _needs(route.dependant, is_embedded=route._embed_body_fields)
+
+
+def _needs(of: Dependant, *, is_embedded: bool) -> Needs | None:
+    others = of.header_params, of.cookie_params, of.http_connection_param_name, of.websocket_param_name
+    made = of.response_param_name, of.background_tasks_param_name, of.security_scopes_param_name, of.concurrency
+    call: Any = of.call
+    is_coroutine = iscoroutinefunction(call) or iscoroutinefunction(type(call).__call__)
+    paths_are_plain = all(field_annotation_is_scalar(each.field_info.annotation) for each in of.path_params)
+    if any((*others, *made)) or not (is_coroutine and paths_are_plain and of.use_cache):
+        return None
+    dependencies = [_needs(each, is_embedded=is_embedded) for each in of.dependencies]
+    found = tuple(each for each in dependencies if each is not None)
+    if len(found) < len(dependencies):
+        return None
+    return Needs(
+        call, of.name, of.request_param_name, found, of.path_params, of.query_params, of.body_params, is_embedded
+    )
+
+
+def path_value(field: ModelField, path: Mapping[str, Any]) -> tuple[Any, list[Any]]:
+    """The value of one parameter of a path, and its mistakes."""
+    value, wrong = field.validate(path[field.alias], {}, loc=("path", field.alias))
+    return value, wrong or []
+
+
+def query_values(fields: list[ModelField], query: QueryParams) -> Values:
+    return request_params_to_args(fields, query)
+
+
+async def body_values(fields: list[ModelField], body: Any, *, embedded: bool) -> Values:
+    return await request_body_to_args(fields, body, embedded)
+
+
+def answering(handle: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
+    """An app of a handler. What it raises is answered like what any app raises, before middleware sees it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        try:
+            response = await handle(request)
+        except Exception as error:
+            raised = error  # which Python forgets at the end of this block
+        else:
+            await response(scope, receive, send)
+            return
+
+        async def fail(*_: object) -> None:
+            raise raised
+
+        await wrap_app_handling_exceptions(fail, request)(scope, receive, send)
+
+    return app
+
+
 def path_template(request: Request) -> str:
     """The template of the route that a request is for."""
     return str(request.scope["route"].path_format)
@@ -78,7 +169,11 @@ def body_of(request: Request) -> Any:
 
 def reads_form(request: Request) -> bool:
     """Whether the route of a request reads a form, and not JSON."""
-    field = getattr(request.scope.get("route"), "body_field", None)
+    return reads_a_form(request.scope.get("route"))
+
+
+def reads_a_form(route: Any) -> bool:
+    field = getattr(route, "body_field", None)
     return field is not None and isinstance(field.field_info, Form)
 
 

@@ -188,5 +188,5 @@ def _target_of(request: Request) -> bytes:
 
 def _replay(answered: StoredAnswer) -> Response:
     status = answered.status_code or 200
-    media_type = PROBLEM_JSON if status >= 400 else "application/json"
+    media_type = PROBLEM_JSON if status >= 400 else "application/json" if answered.body else None
     return Response((answered.body or "").encode(), status, {"Idempotent-Replayed": "true"}, media_type)

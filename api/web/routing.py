@@ -18,7 +18,8 @@ from api.models.versioned import version_of
 from api.reads.answers import json_of
 from api.reads.rows import Read, RowAsJSON
 from api.web.app_state import uses_database_itself
-from api.web.framework_internals import dependencies_of
+from api.web.arguments import Arguments, arguments_of
+from api.web.framework_internals import answering, dependencies_of
 from api.web.idempotency import answer_once
 from api.web.key_rules import key_rules_of
 from api.web.preconditions import Preconditions
@@ -68,8 +69,10 @@ class TransactionRoute(APIRoute):
                     content = await returned.run(connection, self.response_model)
             elif isinstance(returned, RowAsJSON):
                 content = returned.content
-            elif self.response_model is None or isinstance(returned, Response):
+            elif isinstance(returned, Response):
                 return returned
+            elif self.response_model is None:
+                return Response(status_code=self.status_code or 200)
             else:
                 content = json_of(returned, self.response_model)
             response = JSONContent(content, self.status_code or 200)
@@ -77,6 +80,8 @@ class TransactionRoute(APIRoute):
 
         answer.__signature__ = signature  # type: ignore[attr-defined]
         super().__init__(path, answer, **options)
+        if self._arguments is not None:
+            self.app = answering(self._handle)
         if self._takes_upload:
             self.app = UploadLimit(self.app)
 
@@ -88,7 +93,9 @@ class TransactionRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         """The query and the preconditions are read before anything else; a request without them pays nothing."""
         self.preconditions = Preconditions(self)
-        answer, keys = super().get_route_handler(), key_rules_of(self)
+        self._arguments = arguments_of(self)
+        answer = super().get_route_handler() if self._arguments is None else self._call(self._arguments)
+        keys = key_rules_of(self)
         once = answer if keys is None else answer_once(answer, keys)
         if self._takes_upload:
             run = without_leftovers(in_transaction(once, takes_upload=True))
@@ -106,7 +113,15 @@ class TransactionRoute(APIRoute):
             except Exception as error:
                 raise InternalError from error
 
+        self._handle = handle
         return handle
+
+    def _call(self, arguments: Arguments) -> Handler:
+        async def call(request: Request) -> Response:
+            response: Response = await self.endpoint(**await arguments.of(request))
+            return response
+
+        return call
 
 
 def _with_request(endpoint: Callable[..., Any]) -> tuple[inspect.Signature, str, bool]:
