@@ -17,7 +17,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from api.web.framework_internals import ABSENT, Needs, body_values, needs_of, path_value, query_values
+from api.web.framework_internals import (
+    ABSENT,
+    Needs,
+    body_values,
+    needs_of,
+    path_value,
+    query_model_value,
+    query_values,
+)
 
 UNREADABLE = "There was an error parsing the body"
 """What FastAPI says of a body that is not JSON for another reason than its syntax."""
@@ -68,6 +76,10 @@ async def _collect(needs: Needs, request: Request, body: Any, found: Found, mist
     for field in needs.path:
         value, wrong = path_value(field, request.path_params)
         values[field.name] = value
+        mistakes += wrong
+    if needs.query_model is not None:
+        value, wrong = query_model_value(needs.query_model, request.query_params)
+        values[needs.query_model.name] = value
         mistakes += wrong
     if needs.query:
         read, wrong = query_values(needs.query, request.query_params)

@@ -20,6 +20,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params, request_body_to_args, request_params_to_args
 from fastapi.params import Cookie, Form, Header, Path
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from starlette._exception_handler import wrap_app_handling_exceptions
 from starlette.datastructures import QueryParams
@@ -79,6 +80,8 @@ class Needs(NamedTuple):
     dependencies: tuple["Needs", ...]
     path: list[ModelField]
     query: list[ModelField]
+    query_model: ModelField | None
+    """The one model of the whole query, in the place of `query`, where each of its fields is a single value."""
     body: list[ModelField]
     body_is_embedded: bool
 
@@ -107,9 +110,20 @@ def _needs(of: Dependant, *, is_embedded: bool) -> Needs | None:
     found = tuple(each for each in dependencies if each is not None)
     if len(found) < len(dependencies):
         return None
-    return Needs(
-        call, of.name, of.request_param_name, found, of.path_params, of.query_params, of.body_params, is_embedded
+    model = _plain_model(of.query_params)
+    query = of.query_params if model is None else []
+    return Needs(call, of.name, of.request_param_name, found, of.path_params, query, model, of.body_params, is_embedded)
+
+
+def _plain_model(fields: list[ModelField]) -> ModelField | None:
+    model: Any = fields[0].field_info.annotation if len(fields) == 1 else None
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return None
+    is_plain = all(
+        each.validation_alias is None and field_annotation_is_scalar(each.annotation)
+        for each in model.model_fields.values()
     )
+    return fields[0] if is_plain else None
 
 
 def path_value(field: ModelField, path: Mapping[str, Any]) -> tuple[Any, list[Any]]:
@@ -120,6 +134,12 @@ def path_value(field: ModelField, path: Mapping[str, Any]) -> tuple[Any, list[An
 
 def query_values(fields: list[ModelField], query: QueryParams) -> Values:
     return request_params_to_args(fields, query)
+
+
+def query_model_value(field: ModelField, query: QueryParams) -> tuple[Any, list[Any]]:
+    """The model of a query, and its mistakes."""
+    value, wrong = field.validate(dict(query.multi_items()), {}, loc=("query",))
+    return value, wrong or []
 
 
 async def body_values(fields: list[ModelField], body: Any, *, embedded: bool) -> Values:

@@ -34,6 +34,7 @@ class KnownQuery:
     def __init__(self, route: APIRoute) -> None:
         fields = query_fields(route)
         self.names = sorted(fields)
+        self._known = set(fields)
         self.may_be_empty = {
             name for name, info in fields.items() if not info.is_required() and EmptyIsAValue not in info.metadata
         }
@@ -45,11 +46,12 @@ class KnownQuery:
             RequestValidationError: A name is unknown, or is sent more than once.
         """
         sent = request.query_params.multi_items()
+        names = {name for name, value in sent if value or name not in self.may_be_empty}
+        if len(names) == len(sent) and names <= self._known:
+            return request
         if mistakes := list(islice(self._mistakes(Counter(name for name, _ in sent)), MAX_MISTAKES)):
             raise RequestValidationError(mistakes)
         kept = [(name, value) for name, value in sent if value or name not in self.may_be_empty]
-        if len(kept) == len(sent):
-            return request
         return Request({**request.scope, "query_string": urlencode(kept).encode()}, request.receive)
 
     def _mistakes(self, sent: Counter[str]) -> Iterator[dict[str, Any]]:
