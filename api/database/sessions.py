@@ -23,8 +23,9 @@ from api.database.drivers import DriverConnection, Listener
 from api.database.engine import IS_WRITING, begin_statements, create_engine, pool_size
 from api.database.errors import DATABASE_ERRORS
 from api.database.sqlalchemy_internals import ConnectingSession
+from api.database.time_limits import TimeLimit
 from api.database.trail import Origin
-from api.database.transactions import Transaction, time_limit
+from api.database.transactions import Transaction
 from api.database.write_slots import WriteSlot, WriteSlots, slots_for
 from api.errors import Unavailable
 from api.settings import Settings
@@ -131,7 +132,7 @@ class Database:
     async def schema_refusal(self) -> Unavailable | None:
         """The refusal of a request whose error is explained by tables of another release; `None` where it is not."""
         try:
-            async with time_limit(asyncio.get_running_loop().time() + SCHEMA_PATIENCE):
+            async with TimeLimit.of(SCHEMA_PATIENCE):
                 difference = await self.schema_difference()
         except (*DATABASE_ERRORS, Unavailable, TimeoutError):
             return None

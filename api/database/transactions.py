@@ -5,8 +5,7 @@ goes straight to the driver. Both use the one connection, and end together.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, PoolProxiedConnection
 from sqlalchemy.exc import DBAPIError
@@ -20,6 +19,7 @@ from api.database.engine import is_in_transaction
 from api.database.errors import was_refused_before_commit
 from api.database.outbox import OUTBOX, Outbox
 from api.database.sqlalchemy_internals import CONNECT, connection_on
+from api.database.time_limits import TimeLimit
 from api.database.trail import TRAIL, Origin, Trail
 from api.database.write_slots import WriteSlot
 from api.errors import Unavailable
@@ -32,10 +32,6 @@ firewall forgot, none comes, ever."""
 ROLLBACK_TIMEOUT = 2
 """Seconds, likewise; nobody has to know how it ended."""
 
-CANCEL_GRACE = 0.7
-"""Seconds beyond a time limit in which a driver may ask the server to end its statement. One that hears nothing from
-the server, as on a connection that a firewall forgot, would wait for ten."""
-
 ROWS_AT_A_TIME = 101
 """Entries of the audit trail, or events, in one statement: those of the longest order, with its hundred lines."""
 
@@ -43,19 +39,6 @@ NOT_CONFIRMED = "The database did not confirm the change. Look whether it was ma
 
 TRANSACTION = "transaction"
 """The key in a session's `info` of its transaction."""
-
-
-@asynccontextmanager
-async def time_limit(ends: float) -> AsyncIterator[tuple[asyncio.Timeout, asyncio.Timeout]]:
-    """End the block at a time of the event loop's clock, and what it is cleaned up with soon after.
-
-    Both clocks can be set anew.
-
-    Raises:
-        TimeoutError: The block did not end in time.
-    """
-    async with asyncio.timeout_at(ends + CANCEL_GRACE) as hard, asyncio.timeout_at(ends) as soft:
-        yield soft, hard
 
 
 async def undo(session: AsyncSession) -> None:
@@ -134,13 +117,13 @@ class Transaction:
                 again; an idempotency key tells.
         """
         ends = asyncio.get_running_loop().time() + COMMIT_TIMEOUT
-        async with time_limit(ends):  # an error of these is no error of the COMMIT
+        async with TimeLimit(ends):  # an error of these is no error of the COMMIT
             await write_pending(self.session)
             await self._write_waiting()
             if self._driver is not None and (self.session.in_transaction() or not self._driver.has_run):
                 await self._driver.flush()
         try:
-            async with time_limit(ends):
+            async with TimeLimit(ends):
                 await self._end()
         except DBAPIError as error:
             if not error.connection_invalidated or was_refused_before_commit(error):
@@ -176,7 +159,7 @@ class Transaction:
         """
         self._trail.forget()
         self._outbox.forget()
-        async with time_limit(asyncio.get_running_loop().time() + ROLLBACK_TIMEOUT):
+        async with TimeLimit.of(ROLLBACK_TIMEOUT):
             await self.session.rollback()
             if self._driver is not None:
                 self._driver.forget()

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.database.errors import DATABASE_ERRORS
 from api.database.sessions import Database
-from api.database.transactions import time_limit
+from api.database.time_limits import TimeLimit
 from api.errors import ShopError, Unavailable
 from api.models.event import Event, EventRead, EventType
 from api.reads.feed import Placed, fetch_feed
@@ -154,7 +154,7 @@ class EventStreams:
     async def _read(self, stream: Stream, database: Database, head: int) -> list[Placed]:
         """What a stream reads itself. A batch that is not full reaches to what was the head before."""
         events = select(Event) if stream.only is None else select(Event).where(Event.type == stream.only)
-        async with self._reading, time_limit(asyncio.get_running_loop().time() + POLL_TIMEOUT):
+        async with self._reading, TimeLimit.of(POLL_TIMEOUT):
             found = await _fetch(database, events, stream.after, BATCH)
         last = found[-1][1] if found else stream.after
         stream.after = last if len(found) == BATCH else max(last, head)
@@ -167,7 +167,7 @@ class EventStreams:
             while self._open:
                 found = 0
                 try:
-                    async with time_limit(clock() + POLL_TIMEOUT):
+                    async with TimeLimit.of(POLL_TIMEOUT):
                         if clock() >= rights_at:
                             await self._end_those_without_rights(database)
                             rights_at = clock() + RIGHTS_INTERVAL

@@ -28,8 +28,9 @@ from api.database.errors import (
 )
 from api.database.sessions import SCHEMA_PATIENCE
 from api.database.statements import Row, Statement
+from api.database.time_limits import CANCEL_GRACE, TimeLimit
 from api.database.trail import Origin
-from api.database.transactions import CANCEL_GRACE, COMMIT_TIMEOUT, ROLLBACK_TIMEOUT, time_limit
+from api.database.transactions import COMMIT_TIMEOUT, ROLLBACK_TIMEOUT
 from api.errors import Unavailable
 from api.telemetry.metrics import metrics
 from api.web.app_state import database_of
@@ -62,8 +63,10 @@ COMPRESSED_BODY = "The body is compressed, which the shop does not undo: send it
 class RouteRun:
     """One run of a route, with the sessions that its dependencies hand out. They end with it."""
 
-    def __init__(self, request: Request, *, keeps_connection: bool) -> None:
+    def __init__(self, request: Request, deadline: float, *, keeps_connection: bool) -> None:
         self._request = request
+        self.time_limit = TimeLimit(deadline)
+        """It can be moved, such as while a client sends a file."""
         self._keeps_connection = keeps_connection
         self._kept: CheckedOut | None = None
         self._sessions: AsyncExitStack | None = None
@@ -74,7 +77,6 @@ class RouteRun:
         self.after_upload: Callable[[str], Awaitable[None]] | None = None
         """What is done once a file is read, of which it is told the hash."""
         self._found: dict[Any, Any] = {}
-        self._clocks: tuple[asyncio.Timeout, ...] = ()
         self.origin = Origin(request_id=request_id_of(request.scope))
         """Who makes the changes, for the audit trail: whoever finds out who sends the request notes it here."""
 
@@ -87,17 +89,6 @@ class RouteRun:
         finally:
             if self._sessions is not None:
                 await self._sessions.__aexit__(*error)
-
-    @asynccontextmanager
-    async def ends_at(self, deadline: float) -> AsyncIterator[None]:
-        """End what is done in the block at a time of the event loop's clock."""
-        async with time_limit(deadline) as self._clocks:
-            yield
-
-    def set_deadline(self, deadline: float | None) -> None:
-        """Move the end of this run, such as while a client sends a file; `None` is without end."""
-        for clock, grace in zip(self._clocks, (0, CANCEL_GRACE), strict=True):
-            clock.reschedule(None if deadline is None else deadline + grace)
 
     async def read_session(self) -> AsyncSession:
         if self._read_session is None:
@@ -216,9 +207,9 @@ async def _run_once(answer: Handler, request: Request, deadline: float, keeps_co
 
     The deadline ends the work, which is then rolled back, but never its commit: nobody would know what became of it.
     """
-    async with RouteRun(request, keeps_connection=keeps_connection) as run:
+    async with RouteRun(request, deadline, keeps_connection=keeps_connection) as run:
         request.state.route_run = run
-        async with run.ends_at(deadline):
+        async with run.time_limit:
             return await answer(request)
 
 

@@ -82,9 +82,9 @@ async def _upload(request: Request) -> UploadedFile:
     if upload is None:
         file_format = _format_of(request)
         refuse_compressed(request)
-        run.set_deadline(None)  # a slow client has all the time it needs
+        run.time_limit.move(None)  # a slow client has all the time it needs
         upload = request.state.upload = await _read(request, file_format)
-    run.set_deadline(upload.deadline)
+    run.time_limit.move(upload.deadline)
     if run.after_upload is not None:
         await run.after_upload(upload.digest)
     return upload

@@ -19,7 +19,8 @@ import pytest
 from sqlmodel import col, select
 
 from api.database.sessions import SCHEMA_PATIENCE
-from api.database.transactions import CANCEL_GRACE, ROLLBACK_TIMEOUT
+from api.database.time_limits import CANCEL_GRACE
+from api.database.transactions import ROLLBACK_TIMEOUT
 from api.models.transaction import Transaction
 from api.web.transactions import REQUEST_DEADLINE
 from tests.faults import SECONDS

@@ -14,7 +14,8 @@ from sqlalchemy import make_url
 from api.database import drivers
 from api.database import transactions as commits
 from api.database.sessions import Database
-from api.database.transactions import CANCEL_GRACE, ROLLBACK_TIMEOUT
+from api.database.time_limits import CANCEL_GRACE
+from api.database.transactions import ROLLBACK_TIMEOUT
 from api.main import create_app
 from api.settings import Settings
 from api.web import transactions
