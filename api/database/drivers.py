@@ -47,6 +47,7 @@ class DriverConnection(ABC):
         self, engine: AsyncEngine, proxied: PoolProxiedConnection, discard: Discard, listeners: Sequence[Listener]
     ) -> None:
         self._engine = engine
+        self.dialect: Dialect = engine.dialect  # a property, which would be asked for several times in a statement
         self._driver: Any = proxied.driver_connection
         self._discard = discard
         self._listeners = listeners
@@ -63,10 +64,6 @@ class DriverConnection(ABC):
         """How many of the statements of the last batch were answered without an error."""
         self._heard_at = 0.0
         """When the last answer came, on the clock that never goes back."""
-
-    @property
-    def dialect(self) -> Dialect:
-        return self._engine.dialect
 
     async def fetch(self, statement: Statement, **values: Any) -> Sequence[Row]:
         """Run a statement, and return its rows with the Python values of their columns."""
