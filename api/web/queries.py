@@ -5,6 +5,7 @@ A misspelled name that is ignored is a filter that lists everything, or a paging
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
@@ -29,15 +30,19 @@ MAX_SHOWN_LENGTH = 60
 
 
 class KnownQuery:
-    """The parameters that a route takes, found once."""
+    """The parameters that a route takes, found when one is sent for the first time."""
 
     def __init__(self, route: APIRoute) -> None:
-        fields = query_fields(route)
-        self.names = sorted(fields)
-        self._known = set(fields)
-        self.may_be_empty = {
-            name for name, info in fields.items() if not info.is_required() and EmptyIsAValue not in info.metadata
-        }
+        self._route = route
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        return frozenset(query_fields(self._route))
+
+    @cached_property
+    def may_be_empty(self) -> frozenset[str]:
+        fields = query_fields(self._route).items()
+        return frozenset(n for n, info in fields if not info.is_required() and EmptyIsAValue not in info.metadata)
 
     def checked(self, request: Request) -> Request:
         """The request without the parameters that are left empty.
@@ -47,7 +52,7 @@ class KnownQuery:
         """
         sent = request.query_params.multi_items()
         names = {name for name, value in sent if value or name not in self.may_be_empty}
-        if len(names) == len(sent) and names <= self._known:
+        if len(names) == len(sent) and names <= self.names:
             return request
         if mistakes := list(islice(self._mistakes(Counter(name for name, _ in sent)), MAX_MISTAKES)):
             raise RequestValidationError(mistakes)
@@ -57,7 +62,7 @@ class KnownQuery:
     def _mistakes(self, sent: Counter[str]) -> Iterator[dict[str, Any]]:
         for name, times in sent.items():
             if name not in self.names:
-                message = f"is not a parameter of this path: {suggestion(name, self.names)}"
+                message = f"is not a parameter of this path: {suggestion(name, sorted(self.names))}"
                 yield {"type": "unknown_parameter", "loc": ("query", name[:MAX_SHOWN_LENGTH]), "msg": message}
             elif times > 1:
                 yield {"type": "repeated_parameter", "loc": ("query", name), "msg": "must be sent only once"}
