@@ -60,12 +60,7 @@ class Schema(SQLModel):
 
     elsewhere: ClassVar[dict[str, str]] = dict.fromkeys(("id", "created_at", "updated_at"), "the shop sets it")
 
-    model_config = ConfigDict(  # type: ignore[assignment]
-        extra="forbid",
-        str_strip_whitespace=True,
-        json_schema_extra=_drop_null_defaults,
-        defer_build=True,  # of two hundred classes, most validate nothing for hours: a start does not wait for them
-    )
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, json_schema_extra=_drop_null_defaults)  # type: ignore[assignment]
 
     @classmethod
     def elsewhere_of(cls, name: str) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Generic, Self, TypeVar
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from sqlalchemy import Select
 
 from api.errors import Unprocessable
@@ -32,8 +32,6 @@ MAX_CURSOR_LENGTH = 2_000
 
 class _Rows(BaseModel, Generic[T]):
     """What is named after its rows: `ProductPage` of `Page[ProductRead]`."""
-
-    model_config = ConfigDict(defer_build=True)  # nothing ever validates an answer
 
     items: Sequence[T]
 
