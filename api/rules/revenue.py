@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Subquery, type_coerce
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import join
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlmodel import cast, col, func, literal, select, union_all
@@ -72,18 +73,17 @@ async def top_spenders(session: AsyncSession, limit: int) -> list[TopSpender]:
 async def _sales_by_category(session: AsyncSession) -> list[CategorySales]:
     """What all lines come to, less those of cancelled orders, less what was refunded of the others.
 
-    Most orders stand, and looking up the order of each line would take longer than the rest. With a million orders that
-    would be too long for a request on MariaDB, as would its own choice, which reads the lines of one product at a time.
+    Most orders stand, and looking up the order of each line would take longer than the rest: with a million orders
+    that would be too long for a request on MariaDB.
     """
     units, gross = func.sum(OrderItem.quantity), func.sum(_cents(OrderItem.total_price))
-    of_all = _summed(units, gross, literal(0)).prefix_with("STRAIGHT_JOIN", dialect="mysql")
-    in_cancelled = _summed(-units, -gross, literal(0)).join(Order, col(OrderItem.order_id) == col(Order.id))
+    with_order = join(OrderItem, Order, col(OrderItem.order_id) == col(Order.id))
     refunds = _refunds_of_lines()
-    of_refunds = _summed(literal(0), literal(0), func.sum(refunds.c.cents))
+    with_refund = join(OrderItem, refunds, refunds.c.item_id == col(OrderItem.id))
     parts: Any = union_all(
-        of_all,
-        in_cancelled.where(col(Order.status) == OrderStatus.CANCELLED),
-        of_refunds.join(refunds, refunds.c.item_id == col(OrderItem.id)),
+        _by_category(OrderItem, units, gross, literal(0)),
+        _by_category(with_order, -units, -gross, literal(0)).where(col(Order.status) == OrderStatus.CANCELLED),
+        _by_category(with_refund, literal(0), literal(0), func.sum(refunds.c.cents)),
     ).subquery()
     sold: Any = func.sum(parts.c.units)
     sums: list[Any] = [sold, total_of(parts.c.gross), total_of(parts.c.refunded)]
@@ -99,13 +99,17 @@ async def _sales_by_category(session: AsyncSession) -> list[CategorySales]:
     return [_category_sales(*row) for row in await session.exec(statement)]
 
 
-def _summed(units: Any, gross: Any, refunded: Any) -> Any:
-    """Sums of lines, by the categories that their products are in today."""
+def _by_category(lines: Any, units: Any, gross: Any, refunded: Any) -> Any:
+    """Sums of lines, by the categories that their products are in today.
+
+    Each line has a product. The outer join has every database go from the lines to the products: from one product to
+    its lines, which lie far apart, takes several times as long.
+    """
     sums = units.label("units"), gross.label("gross"), refunded.label("refunded")
     return (
         select(Product.category_id, *sums)
-        .select_from(OrderItem)
-        .join(Product, col(OrderItem.product_id) == col(Product.id))
+        .select_from(lines)
+        .outerjoin(Product, col(OrderItem.product_id) == col(Product.id))
         .group_by(col(Product.category_id))
     )
 

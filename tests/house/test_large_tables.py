@@ -163,9 +163,10 @@ class TestSearch:
 
 
 class TestSummary:
-    @pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
-    async def test_the_lines_of_all_orders_are_read_once_from_first_to_last(self, shop: Shop) -> None:
-        """It would go from product to product, which takes ten times as long where memory does not hold all lines."""
+    async def test_lines_are_read_from_first_to_last_and_not_from_product_to_product(
+        self, shop: Shop, backend: Backend
+    ) -> None:
+        """That takes several times as long, and on MariaDB with a million orders longer than a request may."""
         database, clients = shop
         sent: list[tuple[str, Any]] = []
         event.listen(database.engine.sync_engine, "before_cursor_execute", lambda *told: sent.append(told[2:4]))
@@ -175,7 +176,5 @@ class TestSummary:
         (summary,) = [each for each in sent if "FROM order_items" in each[0]]
         plan = await plan_of(database, *summary)
         print(*plan, sep="\n")
-        of_lines = [(row[0], row[3]) for row in plan if row[2] == "order_items"]
-        assert of_lines[0][1] == "ALL"
-        (first, *others) = [row[2] for row in plan if row[0] == of_lines[0][0]]
-        assert (first, others) == ("order_items", ["products"])
+        used = [step[5] if backend.name == "mariadb" else step[-1] for step in plan]
+        assert not [each for each in used if "ix_order_items_product_id" in str(each)]
