@@ -47,7 +47,7 @@ class DriverConnection(ABC):
         self, engine: AsyncEngine, proxied: PoolProxiedConnection, discard: Discard, listeners: Sequence[Listener]
     ) -> None:
         self._engine = engine
-        self.dialect: Dialect = engine.dialect  # a property, which would be asked for several times in a statement
+        self.dialect: Dialect = engine.dialect  # kept, because a statement asks several times
         self._driver: Any = proxied.driver_connection
         self._discard = discard
         self._listeners = listeners

@@ -3,7 +3,8 @@
 FastAPI asks at each request of each dependency whether it is a generator, what its scope is and of what kind each of
 its parameters is, which takes longer than the statement that reads a product. What values a request has, and whether
 they are valid, FastAPI's own functions say here too. A route that depends on something else than coroutines, paths,
-queries and JSON, such as a form or a header, is left to FastAPI.
+queries and JSON, such as a form or a header, is left to FastAPI, and so is one in a router that another one includes.
+FastAPI's own spans of dependencies and endpoints, which are off, would be of those routes alone.
 """
 
 from collections.abc import Callable
@@ -44,14 +45,14 @@ class Arguments:
     async def of(self, request: Request) -> dict[str, Any]:
         """
         Raises:
-            RequestValidationError: Something is not valid; it names all mistakes.
+            RequestValidationError: Something is not valid; it names all errors.
             HTTPException: The body cannot be read.
         """
         body = await _json_of(request) if self._reads_body else ABSENT
-        mistakes: list[Any] = []
-        values = await _collect(self._needs, request, body, {}, mistakes)
-        if mistakes:
-            raise RequestValidationError(mistakes, body=body)
+        errors: list[Any] = []
+        values = await _collect(self._needs, request, body, {}, errors)
+        if errors:
+            raise RequestValidationError(errors, body=None if body is ABSENT else body)
         return values
 
 
@@ -61,34 +62,26 @@ def arguments_of(route: APIRoute) -> Arguments | None:
     return None if needs is None else Arguments(needs)
 
 
-async def _collect(needs: Needs, request: Request, body: Any, found: Found, mistakes: list[Any]) -> dict[str, Any]:
-    """The values of one function's parameters; what it depends on is called first, where that has no mistakes."""
+async def _collect(needs: Needs, request: Request, body: Any, found: Found, errors: list[Any]) -> dict[str, Any]:
+    """The values of one function's parameters; what it depends on is called first, where its own have no errors."""
     values: dict[str, Any] = {}
     for each in needs.dependencies:
         if each.call not in found:
-            before = len(mistakes)
-            its_values = await _collect(each, request, body, found, mistakes)
-            if len(mistakes) > before:
+            before = len(errors)
+            its_values = await _collect(each, request, body, found, errors)
+            if len(errors) > before:
                 continue
             found[each.call] = await each.call(**its_values)
         if each.name is not None:
             values[each.name] = found[each.call]
     for field in needs.path:
-        value, wrong = path_value(field, request.path_params)
-        values[field.name] = value
-        mistakes += wrong
+        values[field.name] = path_value(field, request.path_params, errors)
     if needs.query_model is not None:
-        value, wrong = query_model_value(needs.query_model, request.query_params)
-        values[needs.query_model.name] = value
-        mistakes += wrong
+        values[needs.query_model.name] = query_model_value(needs.query_model, request.query_params, errors)
     if needs.query:
-        read, wrong = query_values(needs.query, request.query_params)
-        values |= read
-        mistakes += wrong
+        values |= query_values(needs.query, request.query_params, errors)
     if needs.body:
-        read, wrong = await body_values(needs.body, body, embedded=needs.body_is_embedded)
-        values |= read
-        mistakes += wrong
+        values |= await body_values(needs.body, body, errors, embedded=needs.body_is_embedded)
     if needs.request_name:
         values[needs.request_name] = request
     return values
@@ -104,7 +97,7 @@ async def _json_of(request: Request) -> Any:
     except JSONDecodeError as error:
         wrong = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error", "input": {}}
         raise RequestValidationError([wrong | {"ctx": {"error": error.msg}}], body=error.doc) from error
-    except HTTPException:
+    except HTTPException:  # of a middleware that limits bodies
         raise
     except Exception as error:  # it is not in UTF-8, nested too deeply, or has a number of thousands of digits
         raise HTTPException(400, UNREADABLE) from error

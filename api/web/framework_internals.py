@@ -3,7 +3,7 @@
 - `middleware_stack` of the app's router is what the middleware leads to: `tests/web/test_dispatch.py`.
 - The matched route in the scope, for its template: `tests/web/test_idempotency.py`.
 - The English of Starlette's own refusals, which come as plain text: `tests/web/test_transport.py`.
-- What a 400 of FastAPI was caused by: `tests/web/test_error_handlers.py`.
+- What a 400 for a body that cannot be read was caused by: `tests/web/test_error_handlers.py`.
 - What type of body a route reads, and whether that is a form: `tests/web/test_refused_fields.py`.
 - The flat list of what a route and its dependencies read from a query: `tests/web/test_queries.py`.
 - A `Dependant`, the tree of what a route depends on: `tests/web/test_key_rules.py`, `tests/openapi/test_document.py`.
@@ -11,6 +11,8 @@
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
+from http import HTTPStatus
 from inspect import iscoroutinefunction
 from typing import Any, NamedTuple
 
@@ -63,9 +65,6 @@ def _dependencies(dependant: Dependant) -> Iterator[Callable[..., Any]]:
         yield from _dependencies(each)
 
 
-Values = tuple[dict[str, Any], list[Any]]
-"""By the names of parameters, and the mistakes in them."""
-
 ABSENT: Any = Undefined
 """The body of a request that has none."""
 
@@ -91,28 +90,50 @@ class Needs(NamedTuple):
 
 
 def needs_of(route: APIRoute) -> Needs | None:
-    """`None` where a route takes something else than the results of coroutines, and values of paths, queries and JSON.
-
-    Neither headers, cookies and forms nor generators, functions that block and what FastAPI makes are taken here.
+    """`None` where a route takes something else than the results of coroutines, and values of paths, queries and JSON,
+    or where it has rules of its own for its body: what FastAPI does then, only FastAPI does.
     """
-    return None if reads_a_form(route) else _needs(route.dependant, is_embedded=route._embed_body_fields)
-
-
-def _needs(of: Dependant, *, is_embedded: bool) -> Needs | None:
-    others = of.header_params, of.cookie_params, of.http_connection_param_name, of.websocket_param_name
-    made = of.response_param_name, of.background_tasks_param_name, of.security_scopes_param_name, of.concurrency
-    call: Any = of.call
-    is_coroutine = iscoroutinefunction(call) or iscoroutinefunction(type(call).__call__)
-    paths_are_plain = all(field_annotation_is_scalar(each.field_info.annotation) for each in of.path_params)
-    if any((*others, *made)) or not (is_coroutine and paths_are_plain and of.use_cache):
+    takes_other_content = not getattr(route.strict_content_type, "value", route.strict_content_type)
+    if reads_a_form(route) or takes_other_content or route.max_body_size is not None:
         return None
-    dependencies = [_needs(each, is_embedded=is_embedded) for each in of.dependencies]
+    if route.response_model is None and route.status_code != HTTPStatus.NO_CONTENT:
+        return None  # FastAPI makes an answer of what it returns
+    return _needs(route.dependant, route)
+
+
+def _needs(of: Dependant, route: APIRoute) -> Needs | None:
+    dependencies = [_needs(each, route) for each in of.dependencies]
     found = tuple(each for each in dependencies if each is not None)
-    if len(found) < len(dependencies):
+    if not _is_plain(of, route) or len(found) < len(dependencies):
         return None
     model = _plain_model(of.query_params)
     query = of.query_params if model is None else []
-    return Needs(call, of.name, of.request_param_name, found, of.path_params, query, model, of.body_params, is_embedded)
+    call: Any = of.call
+    embedded = route._embed_body_fields
+    return Needs(call, of.name, of.request_param_name, found, of.path_params, query, model, of.body_params, embedded)
+
+
+def _is_plain(of: Dependant, route: APIRoute) -> bool:
+    """Whether a function is a coroutine that takes nothing but what `Needs` has names for."""
+    call: Any = of.call
+    is_coroutine = iscoroutinefunction(call) or iscoroutinefunction(type(call).__call__)
+    takes_more = [
+        of.header_params,
+        of.cookie_params,
+        of.http_connection_param_name,
+        of.websocket_param_name,
+        of.response_param_name,
+        of.background_tasks_param_name,
+        of.security_scopes_param_name,
+    ]
+    has_rules = not of.use_cache or of.concurrency is not None
+    has_plain_path = all(
+        each.alias in route.param_convertors
+        and each.field_info.validation_alias in (None, each.alias)
+        and field_annotation_is_scalar(each.field_info.annotation)
+        for each in of.path_params
+    )
+    return is_coroutine and has_plain_path and not has_rules and not any(takes_more)
 
 
 def _plain_model(fields: list[ModelField]) -> ModelField | None:
@@ -126,24 +147,31 @@ def _plain_model(fields: list[ModelField]) -> ModelField | None:
     return fields[0] if is_plain else None
 
 
-def path_value(field: ModelField, path: Mapping[str, Any]) -> tuple[Any, list[Any]]:
-    """The value of one parameter of a path, and its mistakes."""
-    value, wrong = field.validate(path[field.alias], {}, loc=("path", field.alias))
-    return value, wrong or []
+def path_value(field: ModelField, path: Mapping[str, Any], errors: list[Any]) -> Any:
+    """The value of one parameter of a path; what is wrong with it is added to the errors, as by all of these."""
+    return _valid(field, path[field.alias], ("path", field.alias), errors)
 
 
-def query_values(fields: list[ModelField], query: QueryParams) -> Values:
-    return request_params_to_args(fields, query)
+def query_model_value(field: ModelField, query: QueryParams, errors: list[Any]) -> Any:
+    return _valid(field, dict(query.multi_items()), ("query",), errors)
 
 
-def query_model_value(field: ModelField, query: QueryParams) -> tuple[Any, list[Any]]:
-    """The model of a query, and its mistakes."""
-    value, wrong = field.validate(dict(query.multi_items()), {}, loc=("query",))
-    return value, wrong or []
+def query_values(fields: list[ModelField], query: QueryParams, errors: list[Any]) -> dict[str, Any]:
+    values, found = request_params_to_args(fields, query)
+    errors += found
+    return values
 
 
-async def body_values(fields: list[ModelField], body: Any, *, embedded: bool) -> Values:
-    return await request_body_to_args(fields, body, embedded)
+async def body_values(fields: list[ModelField], body: Any, errors: list[Any], *, embedded: bool) -> dict[str, Any]:
+    values, found = await request_body_to_args(fields, body, embedded)
+    errors += found
+    return values
+
+
+def _valid(field: ModelField, value: Any, loc: tuple[str, ...], errors: list[Any]) -> Any:
+    valid, found = field.validate(value, {}, loc=loc)
+    errors += found or ()
+    return valid
 
 
 def answering(handle: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
@@ -154,17 +182,15 @@ def answering(handle: Callable[[Request], Awaitable[Response]]) -> ASGIApp:
         try:
             response = await handle(request)
         except Exception as error:
-            raised = error  # which Python forgets at the end of this block
+            await wrap_app_handling_exceptions(partial(_fail, error), request)(scope, receive, send)
         else:
             await response(scope, receive, send)
-            return
-
-        async def fail(*_: object) -> None:
-            raise raised
-
-        await wrap_app_handling_exceptions(fail, request)(scope, receive, send)
 
     return app
+
+
+async def _fail(error: Exception, *_: object) -> None:
+    raise error
 
 
 def path_template(request: Request) -> str:

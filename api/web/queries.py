@@ -51,8 +51,8 @@ class KnownQuery:
             RequestValidationError: A name is unknown, or is sent more than once.
         """
         sent = request.query_params.multi_items()
-        names = {name for name, value in sent if value or name not in self.may_be_empty}
-        if len(names) == len(sent) and names <= self.names:
+        kept_names = {name for name, value in sent if value or name not in self.may_be_empty}
+        if len(kept_names) == len(sent) and kept_names <= self.names:  # nothing is empty, nothing is there twice
             return request
         if mistakes := list(islice(self._mistakes(Counter(name for name, _ in sent)), MAX_MISTAKES)):
             raise RequestValidationError(mistakes)

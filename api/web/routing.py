@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Awaitable, Callable
-from functools import wraps
+from functools import cached_property, wraps
 from http import HTTPStatus
 from typing import Any
 
@@ -69,10 +69,10 @@ class TransactionRoute(APIRoute):
                     content = await returned.run(connection, self.response_model)
             elif isinstance(returned, RowAsJSON):
                 content = returned.content
-            elif isinstance(returned, Response):
+            elif self.status_code == HTTPStatus.NO_CONTENT:
+                return Response(status_code=HTTPStatus.NO_CONTENT)
+            elif self.response_model is None or isinstance(returned, Response):
                 return returned
-            elif self.response_model is None:
-                return Response(status_code=self.status_code or 200)
             else:
                 content = json_of(returned, self.response_model)
             response = JSONContent(content, self.status_code or 200)
@@ -80,8 +80,8 @@ class TransactionRoute(APIRoute):
 
         answer.__signature__ = signature  # type: ignore[attr-defined]
         super().__init__(path, answer, **options)
-        if self._arguments is not None:
-            self.app = answering(self._handle)
+        if (arguments := arguments_of(self)) is not None:
+            self.app = answering(self._around(self._call_with(arguments)))
         if self._takes_upload:
             self.app = UploadLimit(self.app)
 
@@ -90,11 +90,24 @@ class TransactionRoute(APIRoute):
         keys = key_rules_of(self)
         return keys is not None and keys.takes_upload
 
+    @cached_property
+    def preconditions(self) -> Preconditions:
+        return Preconditions(self)
+
     def get_route_handler(self) -> Handler:
+        """For a route whose arguments FastAPI finds, and for one in a router that is included in another one, which may
+        add dependencies to it."""
+        return self._around(super().get_route_handler())
+
+    def _call_with(self, arguments: Arguments) -> Handler:
+        async def call(request: Request) -> Response:
+            response: Response = await self.endpoint(**await arguments.of(request))
+            return response
+
+        return call
+
+    def _around(self, answer: Handler) -> Handler:
         """The query and the preconditions are read before anything else; a request without them pays nothing."""
-        self.preconditions = Preconditions(self)
-        self._arguments = arguments_of(self)
-        answer = super().get_route_handler() if self._arguments is None else self._call(self._arguments)
         keys = key_rules_of(self)
         once = answer if keys is None else answer_once(answer, keys)
         if self._takes_upload:
@@ -113,15 +126,7 @@ class TransactionRoute(APIRoute):
             except Exception as error:
                 raise InternalError from error
 
-        self._handle = handle
         return handle
-
-    def _call(self, arguments: Arguments) -> Handler:
-        async def call(request: Request) -> Response:
-            response: Response = await self.endpoint(**await arguments.of(request))
-            return response
-
-        return call
 
 
 def _with_request(endpoint: Callable[..., Any]) -> tuple[inspect.Signature, str, bool]:

@@ -21,11 +21,21 @@ async def nothing() -> None:
 
 async def do(work: Work, within: float, *, then: Work = nothing) -> None:
     """Do something within some seconds, and something else when it ends."""
-    async with TimeLimit.of(within):
+    await in_limit(TimeLimit.of(within), work, then=then)
+
+
+async def in_limit(limit: TimeLimit, work: Work, *, then: Work = nothing) -> None:
+    async with limit:
         try:
             await work()
         finally:
             await then()
+
+
+def current_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +77,26 @@ class TestTimeLimit:
     async def test_the_task_can_wait_again_after_its_limit(self) -> None:
         for _ in range(2):
             with pytest.raises(TimeoutError):
-                await do(forever, within=0.01)
+                await do(forever, within=0.01, then=forever)
+            assert current_task().cancelling() == 0
         await asyncio.sleep(0)
+
+    async def test_a_task_that_is_being_cancelled_has_limits_too(self) -> None:
+        """As where a transaction is rolled back because its client hung up."""
+
+        async def work() -> None:
+            try:
+                await forever()
+            finally:
+                with pytest.raises(TimeoutError):
+                    await do(forever, within=0.01)
+                assert current_task().cancelling() == 1
+
+        task = asyncio.create_task(work())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     async def test_a_cancellation_by_somebody_else_is_no_timeout(self) -> None:
         async def wait() -> None:
@@ -96,6 +124,34 @@ class TestTimeLimit:
             with pytest.raises(TimeoutError):
                 await do(forever, within=0.01)
 
+    async def test_the_outer_of_two_limits_ends_what_the_inner_block_is_cleaned_up_with(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def work() -> None:
+            await do(forever, within=0.01, then=forever)
+
+        monkeypatch.setattr(time_limits, "CANCEL_GRACE", 3_600)
+        with pytest.raises(TimeoutError):
+            await do(work, within=0.03)
+        assert current_task().cancelling() == 0
+
+    async def test_a_limit_is_not_moved_while_its_block_is_cleaned_up(self) -> None:
+        async def clean_up() -> None:
+            limit.move(asyncio.get_running_loop().time() + 3_600)
+            await forever()
+
+        limit = TimeLimit.of(0.01)
+        with pytest.raises(TimeoutError):
+            await in_limit(limit, forever, then=clean_up)
+
+    async def test_a_limit_is_moved_within_its_block_alone(self) -> None:
+        limit = TimeLimit.of(3_600)
+        with pytest.raises(RuntimeError, match="within its block"):
+            limit.move(None)
+        await in_limit(limit, nothing)
+        with pytest.raises(RuntimeError, match="within its block"):
+            limit.move(None)
+
     async def test_a_limit_can_be_lifted_and_set_again(self) -> None:
         async def upload() -> None:
             limit.move(None)
@@ -106,6 +162,5 @@ class TestTimeLimit:
 
         limit, uploaded = TimeLimit.of(0.01), asyncio.Event()
         with pytest.raises(TimeoutError):
-            async with limit:
-                await upload()
+            await in_limit(limit, upload)
         assert uploaded.is_set()

@@ -45,15 +45,25 @@ def new_router() -> Router:
 
 @asynccontextmanager
 async def app_with(
-    database: Database, router: APIRouter, *, around: Callable[[ASGIApp], ASGIApp] = lambda app: app
+    database: Database,
+    router: APIRouter,
+    *,
+    around: Callable[[ASGIApp], ASGIApp] = lambda app: app,
+    included: bool = False,
 ) -> AsyncIterator[AsyncClient]:
-    """A client of an app that has only these routes; `around` may put something between the two."""
+    """A client of an app that has only these routes; `around` may put something between the two.
+
+    The app takes the routes as `api/main.py` does, or includes the router, as FastAPI's documentation has it.
+    """
     app = FastAPI()
     app.state.database = database
     app.state.identify = caller_id
     app.state.hash_slowly = hash_slowly
     install_error_handlers(app)
-    app.include_router(router)
+    if included:
+        app.include_router(router)
+    else:
+        app.router.routes.extend(router.routes)
     async with AsyncClient(transport=ASGITransport(around(app)), base_url="http://test.example") as client:
         yield client
 
