@@ -69,9 +69,11 @@ class TransactionRoute(APIRoute):
                     content = await returned.run(connection, self.response_model)
             elif isinstance(returned, RowAsJSON):
                 content = returned.content
+            elif isinstance(returned, Response):
+                return returned
             elif self.status_code == HTTPStatus.NO_CONTENT:
                 return Response(status_code=HTTPStatus.NO_CONTENT)
-            elif self.response_model is None or isinstance(returned, Response):
+            elif self.response_model is None:
                 return returned
             else:
                 content = json_of(returned, self.response_model)

@@ -13,6 +13,7 @@ from fastapi.dependencies.utils import solve_dependencies
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from api import routers
 from api.database.sessions import Database
@@ -232,6 +233,20 @@ class TestLeftToFastAPI:
         (route,) = router.routes
         assert isinstance(route, APIRoute)
         assert arguments_of(route) is None
+
+    async def test_an_answer_without_content_keeps_its_own_headers(self, database: Database) -> None:
+        async def plain() -> None: ...
+
+        async def with_header() -> Response:
+            return Response(status_code=204, headers={"X-Left": "3"})
+
+        router = new_router()
+        router.add_api_route("/plain", plain, status_code=204)
+        router.add_api_route("/with-header", with_header, status_code=204)
+        async with app_with(database, router) as client:
+            for path, left in (("/plain", None), ("/with-header", "3")):
+                answer = await client.get(path)
+                assert (answer.status_code, answer.content, answer.headers.get("X-Left")) == (204, b"", left)
 
     async def test_a_route_without_a_model_of_its_answer_answers_what_it_returns(self, database: Database) -> None:
         async def read() -> Any:
