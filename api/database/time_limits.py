@@ -22,7 +22,7 @@ class TimeLimit:
     __slots__ = ("_cancelling", "_cancels", "_ends", "_task", "_timer")
 
     def __init__(self, ends: float) -> None:
-        self._ends: float | None = ends
+        self._ends = ends
         self._task: asyncio.Task[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -48,7 +48,6 @@ class TimeLimit:
         if self._task is None:
             raise RuntimeError("A time limit is moved within its block.")
         if self._cancels == 0:
-            self._ends = ends
             self._stop_timer()
             if ends is not None:
                 self._timer = self._task.get_loop().call_at(ends, self._cancel, self._task)

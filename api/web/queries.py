@@ -51,12 +51,12 @@ class KnownQuery:
             RequestValidationError: A name is unknown, or is sent more than once.
         """
         sent = request.query_params.multi_items()
-        kept_names = {name for name, value in sent if value or name not in self.may_be_empty}
+        kept = [(name, value) for name, value in sent if value or name not in self.may_be_empty]
+        kept_names = {name for name, _ in kept}
         if len(kept_names) == len(sent) and kept_names <= self.names:  # nothing is empty, nothing is there twice
             return request
         if mistakes := list(islice(self._mistakes(Counter(name for name, _ in sent)), MAX_MISTAKES)):
             raise RequestValidationError(mistakes)
-        kept = [(name, value) for name, value in sent if value or name not in self.may_be_empty]
         return Request({**request.scope, "query_string": urlencode(kept).encode()}, request.receive)
 
     def _mistakes(self, sent: Counter[str]) -> Iterator[dict[str, Any]]:

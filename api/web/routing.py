@@ -21,7 +21,7 @@ from api.web.app_state import uses_database_itself
 from api.web.arguments import Arguments, arguments_of
 from api.web.framework_internals import answering, dependencies_of
 from api.web.idempotency import answer_once
-from api.web.key_rules import key_rules_of
+from api.web.key_rules import KeyRules, key_rules_of
 from api.web.preconditions import Preconditions
 from api.web.queries import KnownQuery
 from api.web.transactions import Handler, in_transaction, run_of
@@ -87,10 +87,13 @@ class TransactionRoute(APIRoute):
         if self._takes_upload:
             self.app = UploadLimit(self.app)
 
+    @cached_property
+    def _keys(self) -> KeyRules | None:
+        return key_rules_of(self)
+
     @property
     def _takes_upload(self) -> bool:
-        keys = key_rules_of(self)
-        return keys is not None and keys.takes_upload
+        return self._keys is not None and self._keys.takes_upload
 
     @cached_property
     def preconditions(self) -> Preconditions:
@@ -110,7 +113,7 @@ class TransactionRoute(APIRoute):
 
     def _around(self, answer: Handler) -> Handler:
         """The query and the preconditions are read before anything else; a request without them pays nothing."""
-        keys = key_rules_of(self)
+        keys = self._keys
         once = answer if keys is None else answer_once(answer, keys)
         if self._takes_upload:
             run = without_leftovers(in_transaction(once, takes_upload=True))
