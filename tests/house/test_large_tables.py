@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from httpx import ASGITransport, AsyncClient
-from sqlalchemy import event
 from sqlmodel import select
 
 from api.auth.tokens import new_token
@@ -21,7 +20,7 @@ from tests.databases import Backend
 from tests.factories import a_user
 from tests.house.migrations import assert_equals_models
 from tests.plans import assert_reads_in_order, generic_plan_of, last_statement, plan_of
-from tests.support import FreshSession, save
+from tests.support import FreshSession, save, told_of_statements
 
 pytestmark = pytest.mark.large
 
@@ -170,13 +169,8 @@ class TestSummary:
         """That takes several times as long, and on MariaDB with a million orders longer than a request may."""
         database, clients = shop
         sent: list[tuple[str, Any]] = []
-
-        def keep(*told: Any) -> None:
-            sent.append(told[2:4])
-
-        event.listen(database.engine.sync_engine, "before_cursor_execute", keep)
-        answer = await clients["staff"].get("/orders/stats/summary")
-        event.remove(database.engine.sync_engine, "before_cursor_execute", keep)
+        with told_of_statements(database, lambda *statement: sent.append(statement)):
+            answer = await clients["staff"].get("/orders/stats/summary")
 
         assert answer.status_code == 200
         (summary,) = [each for each in sent if "FROM order_items" in each[0]]
